@@ -1,0 +1,66 @@
+"""What a measurement says, and the page that keeps it."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).parent / "RESULTS.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim. `ratio` is ours against theirs, both measured in the same run; None for an absolute figure."""
+
+    name: str
+    what: str
+    ours_s: float
+    theirs_s: float | None
+    target: str
+    met: bool
+
+    @property
+    def ratio(self) -> float | None:
+        return None if self.theirs_s is None else self.ours_s / self.theirs_s
+
+    def line(self) -> str:
+        theirs = "-" if self.theirs_s is None else f"{self.theirs_s:.3f}"
+        ratio = "-" if self.ratio is None else f"{self.ratio:.2f}"
+        verdict = "yes" if self.met else "**no**"
+        command = f"`python -m bench {self.name}`"
+        cells = (self.what, f"{self.ours_s:.3f}", theirs, ratio, self.target, verdict, command)
+        return f"| {' | '.join(cells)} |"
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that one call takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def median(times: Sequence[float]) -> float:
+    return statistics.median(times)
+
+
+def save(rows: Sequence[Row]) -> None:
+    """Puts the rows into the page; rows of other names that are there already stay."""
+    kept: dict[str, str] = {}
+    if PAGE.exists():
+        for line in PAGE.read_text().splitlines():
+            if line.startswith("| ") and "`python -m bench " in line:
+                kept[line.split(" | ")[0]] = line
+    for row in rows:
+        kept[row.line().split(" | ")[0]] = row.line()
+    head = f"""# Measured
+
+{os.cpu_count()} shared cores, Linux {platform.release().split("-")[0]}, Python {platform.python_version()}, FRR 8.4.4.
+Seconds; the ratio is ours / theirs in the same run. Timings on shared machines are noisy: trust ratios.
+
+| what | ours | theirs | ratio | target | met | command |
+|---|---|---|---|---|---|---|
+"""
+    PAGE.write_text(head + "\n".join(kept[key] for key in sorted(kept)) + "\n")

@@ -1,0 +1,80 @@
+"""The `k8s-ecmp` command: options that all commands share, and the way errors leave."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from k8s_ecmp.errors import EcmpError, PlanRefused
+
+EXIT_CODES = (
+    "Exit codes: 0 done or nothing to change; 2 changes are planned (plan, diff) or drift (verify); "
+    "3 stopped by a guard, a conflict, a mode or a refused plan file; 1 error."
+)
+
+app = typer.Typer(
+    name="k8s-ecmp",
+    help=(
+        "Programs multipath static routes to Kubernetes services on physical routers.\n\n"
+        "Start with **k8s-ecmp demo**; then write k8s-ecmp.yaml, look at **k8s-ecmp plan**, "
+        "and run **k8s-ecmp apply**. " + EXIT_CODES
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="The settings file; ./k8s-ecmp.yaml where it is not given, or what K8S_ECMP_CONFIG names.",
+    ),
+]
+
+
+@app.callback()
+def options(context: typer.Context, config: ConfigOption = None) -> None:
+    """Keeps the settings file for the commands."""
+    context.obj = config
+
+
+def main() -> None:
+    """Runs the command line and leaves the process with its exit code."""
+    from k8s_ecmp.cli import apply, demo, desired, plan, verify, version, why  # noqa: F401  they register themselves
+
+    try:
+        code = app(standalone_mode=False)
+    except PlanRefused as error:
+        leave(f"refused: {error}", 3)
+    except EcmpError as error:
+        leave(f"error: {error}", 1)
+    except KeyboardInterrupt:
+        leave("interrupted; routers in the middle of a change finish it or take it back by themselves", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except typer.Abort:
+        leave("aborted; nothing was written", 1)
+    except Exception as problem:
+        # typer carries its own copy of click, whose usage errors have no public base class.
+        text = getattr(problem, "format_message", None)
+        if text is None:
+            raise
+        leave(f"error: {text()}\ntry: k8s-ecmp --help", 1)
+    sys.stdout.flush()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def leave(message: str, code: int) -> NoReturn:
+    """Prints a last line to stderr and exits; threads that still hang on a router do not hold the process."""
+    print(message, file=sys.stderr)  # noqa: T201
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,99 @@
+"""What several commands need: settings, routers, progress, and options of the same name and meaning."""
+
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from k8s_ecmp.settings import Settings, load_settings, settings_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nornir.core import Nornir
+
+    from k8s_ecmp.routers.tasks import Progress
+
+RouterOption = Annotated[
+    list[str] | None,
+    typer.Option("--router", "-r", metavar="NAME", help="Only this router; may be given several times."),
+]
+FilterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        "-f",
+        metavar="FIELD=VALUE",
+        help="Only routers with this attribute, group (group=NAME) or data; all filters must hold.",
+    ),
+]
+OverrideOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--override",
+        metavar="GUARD",
+        help="Switch one guard off for this plan, by its name; may be given several times.",
+    ),
+]
+
+
+def settings_of(context: typer.Context) -> tuple[Settings, Path]:
+    """The settings, and the folder that relative paths are relative to."""
+    path = settings_path(context.obj)
+    return load_settings(path), path.absolute().parent
+
+
+def routers_of(settings: Settings, base: Path, names: list[str] | None, filters: list[str] | None) -> "Nornir":
+    """The inventory's routers that the command line asks for."""
+    from k8s_ecmp.routers.inventory import init_nornir, select
+
+    return select(init_nornir(settings, base), names or [], filters or [])
+
+
+@contextmanager
+def progress_over(total: int, title: str) -> "Iterator[Progress | None]":
+    """A bar with the step of each router on a terminal; nothing without one."""
+    if not sys.stderr.isatty() or total == 0:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[steps]}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    steps: dict[str, str] = {}
+    lock = threading.Lock()
+    with bar:
+        row = bar.add_task(title, total=total, steps="")
+
+        def tell(router: str, step: str) -> None:
+            with lock:
+                if step == "done":
+                    steps.pop(router, None)
+                    bar.advance(row)
+                else:
+                    steps[router] = step
+                bar.update(row, steps=", ".join(f"{name}: {at}" for name, at in list(steps.items())[:4]))
+
+        yield tell
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    typer.echo(text, err=True)
+
+
+def warn_all(warnings: "tuple[str, ...]") -> None:
+    """Warnings of an observation, on stderr."""
+    for text in warnings:
+        say(f"warning: {text}")

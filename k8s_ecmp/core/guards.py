@@ -1,0 +1,177 @@
+"""Guards: they stop a change that looks like an accident. Pure; overridden only by name, for one plan."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from k8s_ecmp.core.desired import Desired
+from k8s_ecmp.core.freeze import Freeze
+from k8s_ecmp.model import GuardTrip, NextHop, Prefix, RouteChange, StaticRoute
+from k8s_ecmp.settings import GuardSettings
+
+GUARDS = (
+    "empty-desired",
+    "mass-withdrawal",
+    "last-next-hop",
+    "panic",
+    "not-synced",
+    "platform-limit",
+    "foreign-lines",
+    "frozen",
+)
+
+
+class Limits(NamedTuple):
+    """What a router's platform can hold; None: no limit known."""
+
+    max_paths: int
+    max_routes: int | None
+
+
+def cluster_holds(
+    desired: Desired,
+    settings: GuardSettings,
+    *,
+    not_synced: str | None,
+    freeze: Freeze | None,
+    overrides: Collection[str] = (),
+) -> tuple[GuardTrip, ...]:
+    """The guards that hold every router. A caller shows them only where something would change.
+
+    Args:
+        desired: the decision.
+        settings: thresholds.
+        not_synced: why the view of the cluster is not complete; None if it is.
+        freeze: the freeze in force, if any.
+        overrides: names of guards that are switched off for this plan.
+    """
+    trips = []
+    if not_synced is not None:
+        trips.append(("not-synced", not_synced))
+    counted = [verdict for verdict in desired.nodes.values() if verdict.selected]
+    bad = sorted(verdict.name for verdict in counted if verdict.bad)
+    if counted and settings.max_not_ready_fraction < 1 and len(bad) > settings.max_not_ready_fraction * len(counted):
+        trips.append(
+            (
+                "panic",
+                f"{len(bad)} of {len(counted)} nodes are not Ready at once ({_some(bad)}), more than the "
+                f"{settings.max_not_ready_fraction:.0%} of guards.max_not_ready_fraction",
+            )
+        )
+    if not desired.eligible:
+        trips.append(("empty-desired", "no node is eligible, so no route would have a next hop"))
+    if freeze is not None and freeze.everything:
+        trips.append(("frozen", freeze.detail))
+    return tuple(GuardTrip(guard, None, None, detail) for guard, detail in trips if guard not in overrides)
+
+
+def hold_prefixes(
+    router: str,
+    changes: Sequence[RouteChange],
+    wanted: Mapping[Prefix, str],
+    dead: Collection[str],
+    freeze: Freeze | None,
+    overrides: Collection[str] = (),
+) -> tuple[tuple[RouteChange, ...], tuple[GuardTrip, ...]]:
+    """The changes that go on, and the guards that hold single prefixes ("last-next-hop", "frozen" in a window).
+
+    Args:
+        router: its name.
+        changes: what is planned.
+        wanted: prefixes that service and settings still want, with the reason why one has no next hop.
+        dead: addresses of nodes that are gone or not Ready; a freeze window lets their withdrawal through.
+        freeze: the freeze in force, if any.
+        overrides: names of guards that are switched off for this plan.
+    """
+    kept: list[RouteChange] = []
+    trips: list[GuardTrip] = []
+    for change in changes:
+        if (
+            "last-next-hop" not in overrides
+            and change.prefix in wanted
+            and _real(change.before)
+            and not _real(change.after)
+        ):
+            trips.append(
+                GuardTrip(
+                    "last-next-hop",
+                    router,
+                    change.prefix,
+                    f"would lose its last next hops {', '.join(change.remove)} though it is still wanted: "
+                    f"{wanted[change.prefix]}",
+                )
+            )
+            continue
+        if freeze is not None and not freeze.everything and "frozen" not in overrides:
+            allowed = _withdrawal_of(change, dead)
+            if allowed != change:
+                trips.append(GuardTrip("frozen", router, change.prefix, f"{freeze.detail}; {change.action} is held"))
+            if allowed is None:
+                continue
+            change = allowed
+        kept.append(change)
+    return tuple(kept), tuple(trips)
+
+
+def router_guards(
+    router: str,
+    changes: Sequence[RouteChange],
+    owned: Sequence[StaticRoute],
+    limits: Limits,
+    settings: GuardSettings,
+    overrides: Collection[str] = (),
+) -> tuple[GuardTrip, ...]:
+    """The guards that block one router ("empty-desired", "mass-withdrawal", "platform-limit"); none without changes."""
+    if not changes:
+        return ()
+    prefixes = len(owned)
+    hops = sum(len(route.next_hops) for route in owned)
+    prefixes_after = prefixes + sum({"create": 1, "update": 0, "delete": -1}[change.action] for change in changes)
+    hops_after = hops + sum(len(change.after) - len(change.before) for change in changes)
+    trips = []
+    if prefixes and prefixes_after == 0:
+        trips.append(("empty-desired", f"all {prefixes} owned prefixes would go, nothing would remain"))
+    for what, before, after in (("prefixes", prefixes, prefixes_after), ("next hops", hops, hops_after)):
+        lost = before - after
+        if settings.max_withdrawn_fraction < 1 and lost > settings.max_withdrawn_fraction * before:
+            trips.append(
+                (
+                    "mass-withdrawal",
+                    f"{lost} of {before} owned {what} would go ({lost / before:.0%}), more than the "
+                    f"{settings.max_withdrawn_fraction:.0%} of guards.max_withdrawn_fraction",
+                )
+            )
+            break
+    widest = max(changes, key=lambda change: len(change.after))
+    if len(widest.after) > limits.max_paths:
+        trips.append(
+            (
+                "platform-limit",
+                f"{widest.prefix} would have {len(widest.after)} next hops, the platform takes {limits.max_paths}; "
+                "lower max_paths in the inventory",
+            )
+        )
+    if limits.max_routes is not None and prefixes_after > limits.max_routes and prefixes_after > prefixes:
+        trips.append(("platform-limit", f"{prefixes_after} static routes, the platform takes {limits.max_routes}"))
+    return tuple(GuardTrip(guard, router, None, detail) for guard, detail in trips if guard not in overrides)
+
+
+def _real(hops: Sequence[NextHop]) -> bool:
+    return any(not hop.discard for hop in hops)
+
+
+def _withdrawal_of(change: RouteChange, dead: Collection[str]) -> RouteChange | None:
+    """What of the change only takes dead nodes away; None if nothing does."""
+    staying = set(change.next_hops)
+    survivors = tuple(hop for hop in change.before if hop.label in staying or hop.address not in dead)
+    if len(survivors) == len(change.before):
+        return None
+    if not survivors:
+        return change if change.action == "delete" else None
+    if survivors == change.after:
+        return change
+    return RouteChange("update", change.vrf, change.prefix, change.before, survivors, change.reasons)
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

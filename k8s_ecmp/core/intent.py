@@ -1,0 +1,92 @@
+"""All that a plan needs beside the routers: settings, the decision, what holds, and the time that they belong to."""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+
+from k8s_ecmp.core.desired import Desired, decide
+from k8s_ecmp.core.freeze import Freeze, window_in_force
+from k8s_ecmp.core.guards import cluster_holds
+from k8s_ecmp.core.plan import Rules
+from k8s_ecmp.model import ClusterState, Plan, RouterPlan
+from k8s_ecmp.settings import Settings
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What is wanted, decided once for all routers."""
+
+    settings: Settings
+    cluster: ClusterState
+    desired: Desired
+    rules: Rules
+    created: datetime
+
+    @classmethod
+    def build(
+        cls,
+        settings: Settings,
+        cluster: ClusterState,
+        now: datetime,
+        *,
+        overrides: Collection[str] = (),
+        freeze_file_text: str | None = None,
+        not_synced: str | None = None,
+    ) -> "Intent":
+        """Decides.
+
+        Args:
+            settings: what is asked for.
+            cluster: what was observed.
+            now: the time of the observation.
+            overrides: names of guards that are switched off for this plan.
+            freeze_file_text: what the freeze file says, None where there is none; it stops everything.
+            not_synced: why the view of the cluster is not complete, None if it is.
+
+        Raises:
+            ServiceCIDRUnknown: as `decide`.
+        """
+        desired = decide(cluster, settings, now)
+        freeze = (
+            Freeze(f"the freeze file {settings.guards.freeze_file} exists: {freeze_file_text}".rstrip(": \n"), True)
+            if freeze_file_text is not None
+            else window_in_force(settings.guards.freeze_windows, now)
+        )
+        holds = cluster_holds(desired, settings.guards, not_synced=not_synced, freeze=freeze, overrides=overrides)
+        rules = Rules(
+            tag=settings.tag,
+            owner=settings.owner,
+            guards=settings.guards,
+            mode=settings.mode,
+            policy=settings.policy,
+            freeze=freeze,
+            holds=holds,
+            overrides=frozenset(overrides),
+        )
+        return cls(settings, cluster, desired, rules, now)
+
+    @property
+    def digest(self) -> str:
+        """The desired routes as "sha256:..."."""
+        routes = [
+            [str(route.prefix), route.kind, route.nodes, route.next_hops, route.sources]
+            for route in self.desired.routes
+        ]
+        return f"sha256:{hashlib.sha256(msgspec.json.encode(routes)).hexdigest()}"
+
+    def plan(self, routers: Collection[RouterPlan]) -> Plan:
+        """The routers' plans as one. Guards that hold everything are silent where nothing would change."""
+        return Plan(
+            created=self.created,
+            expires=self.created + timedelta(seconds=self.settings.plan.expires_s),
+            owner=self.settings.owner,
+            tag=self.settings.tag,
+            cluster_source=self.cluster.source,
+            cluster_digest=self.digest,
+            routers=tuple(routers),
+            holds=self.rules.holds if any(router.changes for router in routers) else (),
+            skipped=self.desired.skipped + tuple(skip for router in routers for skip in router.skipped),
+        )

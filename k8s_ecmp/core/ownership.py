@@ -1,0 +1,65 @@
+"""Whose a route is. A prefix is ours only when every next hop that it has in the VRF carries our marks."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from k8s_ecmp.model import NextHop, Prefix, RunningRoutes, StaticRoute
+
+
+class Marks(NamedTuple):
+    """What is written on each of our next hops: the tag, and the owner's name where the platform carries one."""
+
+    tag: int
+    owner: str
+    name_mark: bool
+
+    def hop(self, address: str | None, distance: int | None, *, discard: bool = False) -> NextHop:
+        """A next hop of ours, as it shall be written."""
+        name = self.owner if self.name_mark else None
+        return NextHop(address=address, discard=discard, distance=distance, tag=self.tag, name=name)
+
+
+def is_owned(route: StaticRoute, marks: Marks) -> bool:
+    """Whether the route is ours."""
+    if route.disqualified is not None or not route.next_hops:
+        return False
+    tag, owner, name_mark = marks
+    return all(hop.tag == tag and not hop.options and (not name_mark or hop.name == owner) for hop in route.next_hops)
+
+
+def foreign_reason(route: StaticRoute, marks: Marks) -> str:
+    """Why a route that is not ours is not; names the first next hop that says so."""
+    if route.disqualified is not None:
+        return f"a route that is not ours: {route.disqualified}"
+    ours = sum(_mismatch(hop, marks) is None for hop in route.next_hops)
+    for hop in route.next_hops:
+        mismatch = _mismatch(hop, marks)
+        if mismatch is not None:
+            mixed = f"; {ours} of {len(route.next_hops)} next hops carry our marks" if ours else ""
+            return f"a route that is not ours: next hop {hop.label} {mismatch}{mixed}"
+    return "a route without next hops"
+
+
+def _mismatch(hop: NextHop, marks: Marks) -> str | None:
+    if hop.tag != marks.tag:
+        return "has no tag" if hop.tag is None else f"has tag {hop.tag}, ours is {marks.tag}"
+    if marks.name_mark and hop.name != marks.owner:
+        return f"has our tag but {'no name' if hop.name is None else f'the name {hop.name!r}'}, ours is {marks.owner!r}"
+    return f"has the option {' '.join(hop.options)!r}" if hop.options else None
+
+
+def fingerprint(running: RunningRoutes, marks: Marks, vrf: str, touched: Iterable[Prefix]) -> str:
+    """Our routes of the VRF and every route at a touched prefix as "sha256:..."; lines and order do not matter."""
+    at = set(touched)
+    facts = sorted(
+        (str(route.prefix), sorted(msgspec.json.encode(hop) for hop in route.next_hops), route.disqualified or "")
+        for route in running
+        if route.vrf == vrf and (route.prefix in at or is_owned(route, marks))
+    )
+    digest = hashlib.sha256(vrf.encode())
+    for prefix, hops, disqualified in facts:
+        digest.update(b"\0".join((b"", prefix.encode(), *hops, disqualified.encode())))
+    return f"sha256:{digest.hexdigest()}"

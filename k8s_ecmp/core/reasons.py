@@ -1,0 +1,115 @@
+"""Words for every next hop that comes or goes, and for every prefix."""
+
+from collections.abc import Iterable
+
+from k8s_ecmp.core.desired import Desired
+from k8s_ecmp.core.selection import Selected, Selection
+from k8s_ecmp.model import DesiredRoute, NextHop, Prefix, address_family
+
+
+class Reasons:
+    """Explains changes of one router against the decision for the cluster. Remembers what many prefixes share."""
+
+    def __init__(self, desired: Desired, selection: Selection) -> None:
+        self._desired = desired
+        self._selection = selection
+        self._owners: dict[str, str] = {}
+        for name, verdict in desired.nodes.items():
+            for pool in (verdict.internal, verdict.annotated):
+                for addresses in pool.values():
+                    self._owners.update(dict.fromkeys(addresses, name))
+        self._by_sources = {route.prefix: route.sources for route in desired.routes}
+        self._absent: dict[tuple[str, int], str] = {}
+
+    def is_dead(self, address: str) -> bool:
+        """Whether no node has the address, or its node is not Ready."""
+        owner = self._owners.get(address)
+        return owner is None or self._desired.nodes[owner].bad
+
+    def create(self, route: DesiredRoute) -> tuple[str, ...]:
+        """Why a route comes to be."""
+        if route.kind == "discard":
+            return (f"{_all(route.sources)}: {self._desired.unserved[route.prefix].reason}",)
+        basis = self._desired.bases.get(route.prefix, "")
+        nodes = _all(route.nodes)
+        if route.kind == "host" and basis != "eligible":
+            return (f"{_all(route.sources)}: {basis} on {nodes}",)
+        if route.kind == "pod-cidr":
+            return (f"{_all(route.sources)}",)
+        return (f"{_all(route.sources)}: eligible nodes {nodes}",)
+
+    def delete(self, prefix: Prefix) -> tuple[str, ...]:
+        """Why a route goes."""
+        unserved = self._desired.unserved.get(prefix)
+        if unserved is not None:
+            return (f"{_all(unserved.sources)}: {unserved.reason}",)
+        sources = self._by_sources.get(prefix)
+        if sources is not None:
+            return (f"{_all(sources)}: no next hop is left for this router",)
+        return ("no service, range or node asks for it any more",)
+
+    def update(
+        self, route: DesiredRoute, selected: Selected, before: Iterable[NextHop], after: Iterable[NextHop]
+    ) -> tuple[str, ...]:
+        """Why the next hops differ: a reason for each one that comes or goes."""
+        old = {hop.label: hop for hop in before}
+        new = {hop.label: hop for hop in after}
+        out = [self._gained(route, new[label]) for label in new if label not in old]
+        out += [self._lost(route, selected, old[label]) for label in old if label not in new]
+        if not out:
+            was = {hop.distance for hop in old.values()}
+            now = {hop.distance for hop in new.values()}
+            out.append(f"administrative distance {_distances(was)} -> {_distances(now)}")
+        return tuple(dict.fromkeys(out))
+
+    def _gained(self, route: DesiredRoute, hop: NextHop) -> str:
+        if hop.address is None:
+            return self.create(route)[0]
+        name = self._owners.get(hop.address, hop.address)
+        basis = self._desired.bases.get(route.prefix, "")
+        if route.kind == "host" and basis != "eligible":
+            return f"node {name} has a {basis}"
+        if route.kind == "pod-cidr":
+            return f"node {name} has this pod CIDR"
+        return f"node {name} is eligible: {self._desired.nodes[name].reason}"
+
+    def _lost(self, route: DesiredRoute, selected: Selected, hop: NextHop) -> str:
+        if hop.address is None or hop.interface is not None or hop.vrf is not None:
+            return f"next hop {hop.label} is not how this router's next hops are written"
+        name = self._owners.get(hop.address)
+        if name is None:
+            return f"no node has the address {hop.address}"
+        verdict = self._desired.nodes[name]
+        if verdict.standing == "out":
+            return f"node {name} is out: {verdict.reason}"
+        if name in selected.cut:
+            return f"node {name} is over this router's max_paths"
+        if name in route.nodes:
+            family = address_family(hop.address)
+            key = (name, family)
+            if key not in self._absent:
+                refusal = self._selection.refusal(verdict, family)
+                self._absent[key] = refusal or f"{hop.address} is not the address that it gives"
+            return f"node {name}: {self._absent[key]}"
+        if verdict.standing == "draining":
+            return f"node {name} is {verdict.reason}"
+        return f"node {name} has no usable endpoint"
+
+
+def still_wanted(desired: Desired) -> dict[Prefix, str]:
+    """Prefixes without a next hop that service and settings still want, and why they have none."""
+    return {
+        prefix: f"{_all(unserved.sources)} {unserved.reason}"
+        for prefix, unserved in desired.unserved.items()
+        if unserved.wanted
+    }
+
+
+def _all(names: Iterable[str], most: int = 8) -> str:
+    listed = list(names)
+    rest = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _distances(values: Iterable[int | None]) -> str:
+    return ", ".join("default" if value is None else str(value) for value in sorted(values, key=lambda v: v or 0))

@@ -1,0 +1,137 @@
+"""Everything that k8s-ecmp raises on purpose.
+
+    EcmpError
+    ├── SettingsError            the settings file or the inventory is wrong
+    ├── ClusterError             the cluster's state could not be had
+    │   ├── ClusterFileError     a kubectl file is unreadable or has the wrong shape
+    │   ├── ClusterUnreachable   the API server did not answer                    retryable
+    │   └── ServiceCIDRUnknown   no service CIDR is configured or discoverable
+    ├── PlanRefused              a plan file is edited, expired or stale
+    ├── ParseError               a running config cannot be understood
+    ├── RenderError              a template failed or wrote something that the plan does not say
+    └── RouterError              one router; the others go on
+        ├── UnsupportedPlatform  the inventory names a platform nobody drives
+        ├── Unreachable          no connection                                    retryable
+        ├── AuthenticationFailed wrong user, key or password
+        ├── HostKeyRejected      unknown or changed SSH host key
+        ├── LockHeld             somebody else is changing the router             retryable
+        ├── ConfigRejected       the router refused lines; nothing was applied
+        ├── CommitFailed         the commit broke off; the message says what is left
+        ├── VerifyFailed         committed, but the routing table says otherwise
+        ├── ConfirmExpired       the router took the change back before the confirm
+        └── DeadlineExceeded     the router did not finish in its time            retryable
+
+`retryable` says whether the same call may succeed later without anyone changing anything. `remedy`, where known,
+is one sentence that tells the user what to do.
+"""
+
+from typing import ClassVar
+
+
+class EcmpError(Exception):
+    """Base of all errors that are this project's own."""
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.remedy})" if self.remedy else self.message
+
+
+class SettingsError(EcmpError):
+    """The settings file or the inventory is wrong; the message names file, key, value and what is allowed."""
+
+
+class ClusterError(EcmpError):
+    """The cluster's state could not be had."""
+
+
+class ClusterFileError(ClusterError):
+    """A kubectl file is unreadable or has the wrong shape."""
+
+
+class ClusterUnreachable(ClusterError):
+    """The API server did not answer, or refused."""
+
+    retryable: ClassVar[bool] = True
+
+
+class ServiceCIDRUnknown(ClusterError):
+    """No service CIDR is configured or discoverable; it is never inferred from the services."""
+
+
+class PlanRefused(EcmpError):
+    """A plan file is edited, expired or stale; nothing was written."""
+
+
+class ParseError(EcmpError):
+    """A running config cannot be understood. Never to be read as "no routes".
+
+    `line` is 1-based, None when the text as a whole is wrong.
+    """
+
+    def __init__(self, message: str, *, line: int | None = None, remedy: str | None = None) -> None:
+        super().__init__(message if line is None else f"line {line}: {message}", remedy=remedy)
+        self.line = line
+
+
+class RenderError(EcmpError):
+    """A template failed, or wrote something that the plan does not say."""
+
+
+class RouterError(EcmpError):
+    """One router failed; the others go on."""
+
+
+class UnsupportedPlatform(RouterError):
+    """The inventory names a platform that nobody drives."""
+
+
+class Unreachable(RouterError):
+    """No connection to the router, or it was lost."""
+
+    retryable: ClassVar[bool] = True
+
+
+class AuthenticationFailed(RouterError):
+    """The router refused user, key or password."""
+
+
+class HostKeyRejected(RouterError):
+    """The router's SSH host key is unknown or not the expected one."""
+
+
+class LockHeld(RouterError):
+    """Somebody else is changing the router; `holder` says who."""
+
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, holder: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.holder = holder
+
+
+class ConfigRejected(RouterError):
+    """The router refused lines of the candidate; nothing of it was applied."""
+
+
+class CommitFailed(RouterError):
+    """The commit broke off; the message says what is left on the router."""
+
+
+class VerifyFailed(RouterError):
+    """The change was committed, but the router's tables do not show it."""
+
+
+class ConfirmExpired(RouterError):
+    """The router took the change back by itself before it was confirmed."""
+
+
+class DeadlineExceeded(RouterError):
+    """The router did not finish in its time."""
+
+    retryable: ClassVar[bool] = True

@@ -1,0 +1,187 @@
+"""GET requests to an API server; every failure becomes one of this project's errors with one clear line.
+
+The kubernetes client gives configuration, authentication and TLS. Its typed calls and decoding are not used: on large
+clusters they cost twenty times as much.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import urllib3
+from kubernetes.client import ApiClient
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException
+from urllib3 import exceptions as http
+
+from k8s_ecmp.errors import ClusterError, ClusterUnreachable
+from k8s_ecmp.kube.kubeconfig import load_configuration
+from k8s_ecmp.settings import ClusterSettings
+
+_CONNECT_S, _READ_S = 5.0, 75.0
+_BUSY = (429, 503)
+_BUSY_ATTEMPTS = 5
+_LONGEST_PAUSE_S = 10.0
+
+
+class _Status(msgspec.Struct):
+    """What the API server answers instead of objects."""
+
+    message: str | None = None
+    reason: str | None = None
+
+
+class Refused(ClusterError):
+    """The API server answered with an error; `status` is the HTTP status."""
+
+    def __init__(self, message: str, *, status: int, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+
+
+class Api:
+    """One API server. Not for several threads.
+
+    `server` is its URL.
+    """
+
+    def __init__(self, cluster: ClusterSettings) -> None:
+        """Reads the kubeconfig; connects to nothing yet.
+
+        Raises:
+            ClusterError: as `load_configuration`.
+        """
+        self._configuration = load_configuration(cluster)
+        self._client = ApiClient(self._configuration)
+        self.server: str = self._configuration.host
+
+    def get(self, path: str, query: dict[str, str | int] | None = None) -> bytes:
+        """The body of the answer.
+
+        Args:
+            path: from the server's root, such as "/api/v1/nodes".
+            query: parameters of the request.
+
+        Raises:
+            ClusterUnreachable: no connection, no answer in time, or the server cannot serve at the moment.
+            Refused: any other answer than 200.
+            ClusterError: TLS fails, or the credentials cannot be used.
+        """
+        url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
+        for attempt in range(1, _BUSY_ATTEMPTS + 1):
+            status, headers, body = self._request(url)
+            if status == 200:
+                return body
+            pause = _pause_s(headers) if status in _BUSY else None
+            if pause is None or attempt == _BUSY_ATTEMPTS:
+                break
+            time.sleep(pause)
+        raise self._refusal(status, path, body)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+        self._client.rest_client.close()
+
+    def _request(self, url: str) -> tuple[int, Any, bytes]:
+        try:
+            answer = self._client.call_api("GET", url, self._headers(), _request_timeout=(_CONNECT_S, _READ_S))
+            response: urllib3.HTTPResponse = answer.response
+            try:
+                return response.status, response.headers, response.read(decode_content=True)
+            finally:
+                response.release_conn()
+        except (ApiException, ConfigException, http.HTTPError, OSError, ValueError) as error:
+            raise self._translated(error) from error
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json", "User-Agent": "k8s-ecmp"}
+        settings: Mapping[str, Any] = self._configuration.auth_settings()
+        for setting in settings.values():
+            # A token out of a file ends with that file's newline.
+            headers[setting["key"]] = str(setting["value"]).strip()
+        return headers
+
+    def _translated(self, error: Exception) -> ClusterError:
+        """A failure before there was an answer."""
+        proxy = self._configuration.proxy
+        text = " ".join(str(error).split())
+        if isinstance(error, ApiException | http.SSLError) or "CERTIFICATE_VERIFY_FAILED" in text:
+            return ClusterError(
+                f"no TLS connection to the API server {self.server}: {_tls_reason(text)}",
+                remedy="check certificate-authority-data and server of the kubeconfig",
+            )
+        if isinstance(error, http.ProxyError):
+            return ClusterUnreachable(
+                f"the proxy {_without_login(proxy)} does not lead to the API server {self.server}",
+                remedy="check HTTPS_PROXY, or name the server in NO_PROXY",
+            )
+        if isinstance(error, http.NameResolutionError):
+            what = "its name cannot be resolved"
+        elif isinstance(error, http.NewConnectionError):
+            what = "connection refused" if "refused" in text else "no connection"
+        elif isinstance(error, http.ConnectTimeoutError):
+            what = f"no connection within {_CONNECT_S:g} s"
+        elif isinstance(error, http.ReadTimeoutError):
+            what = f"no answer within {_READ_S:g} s"
+        elif isinstance(error, http.ProtocolError | OSError):
+            what = "the connection broke off"
+        else:
+            return ClusterError(
+                f"the API server {self.server} cannot be asked: {type(error).__name__}",
+                remedy="check server and credentials of the kubeconfig",
+            )
+        return ClusterUnreachable(
+            f"the API server {self.server} does not answer: {what}",
+            remedy="check that it runs and can be reached from here, or name another in cluster.context",
+        )
+
+    def _refusal(self, status: int, path: str, body: bytes) -> ClusterError:
+        try:
+            message = msgspec.json.decode(body, type=_Status).message or ""
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            message = ""
+        resource = path.rpartition("/")[2]
+        if status == 401:
+            return Refused(
+                f"the API server {self.server} does not accept the credentials (401)",
+                status=status,
+                remedy="renew the token or client certificate of the kubeconfig",
+            )
+        if status == 403:
+            return Refused(
+                f"the API server {self.server} forbids to list or get {resource} (403): {message or path}",
+                status=status,
+                remedy=f"grant get, list and watch on {resource} with a ClusterRole",
+            )
+        if status == 404:
+            return Refused(
+                f"the API server {self.server} knows no {path} (404)",
+                status=status,
+                remedy="check that server of the kubeconfig is a Kubernetes API server, 1.21 or later",
+            )
+        what = f"the API server {self.server} answered {status} for {path}" + (f": {message}" if message else "")
+        if status == 429 or status >= 500:
+            return ClusterUnreachable(what, remedy="try again when it is less busy or whole again")
+        return Refused(what, status=status)
+
+
+def _pause_s(headers: Any) -> float | None:
+    """Retry-After in seconds; None where the server does not ask to come again."""
+    text = headers.get("Retry-After") or ""
+    return min(float(text), _LONGEST_PAUSE_S) if text.isascii() and text.isdigit() else None
+
+
+def _tls_reason(text: str) -> str:
+    """OpenSSL's words out of a nested message: "certificate verify failed: unable to get local issuer certificate"."""
+    known = text.rpartition("[SSL")[2] or text
+    words = known.partition("] ")[2] or known
+    return words.partition(" (_ssl")[0].strip(" ()'\"")
+
+
+def _without_login(url: str | None) -> str:
+    """A proxy's URL without user and password."""
+    scheme, separator, rest = (url or "").partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else scheme.rpartition("@")[2]

@@ -1,0 +1,128 @@
+"""Where the API server is and who we are to it: kubectl's rules, then the pod's service account.
+
+The kubernetes client loads addresses, certificates and credentials; what it gets wrong silently is checked here.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes.client import Configuration
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.config.kube_config import KubeConfigMerger
+
+from k8s_ecmp.errors import ClusterError
+from k8s_ecmp.settings import ClusterSettings
+
+_DEFAULT = "~/.kube/config"
+_VARIABLE = "KUBECONFIG"
+_REMEDY = "set cluster.kubeconfig, or KUBECONFIG in the environment, or read the cluster from a file of kubectl's"
+
+
+def load_configuration(cluster: ClusterSettings) -> Configuration:
+    """The client's configuration with server, trust and credentials.
+
+    `cluster.kubeconfig`, else the files of KUBECONFIG, else ~/.kube/config, else, in a pod, its service account.
+
+    Raises:
+        ClusterError: there is no kubeconfig, it is broken, it has no such context, or its credentials cannot be had.
+    """
+    named = [cluster.kubeconfig] if cluster.kubeconfig else os.environ.get(_VARIABLE, "").split(os.pathsep)
+    paths = [str(Path(path).expanduser()) for path in named if path] or [str(Path(_DEFAULT).expanduser())]
+    present = [path for path in paths if Path(path).exists()]
+    configuration = Configuration()
+    # One attempt: the client's three, without a pause, only triple the time until the error is seen.
+    configuration.retries = False
+    if present:
+        _load_files(present, cluster.context, configuration)
+    elif cluster.kubeconfig or "KUBERNETES_SERVICE_HOST" not in os.environ:
+        raise ClusterError(f"there is no kubeconfig {', '.join(paths)}", remedy=_REMEDY)
+    else:
+        try:
+            load_incluster_config(configuration)
+        except (ConfigException, OSError) as error:
+            raise ClusterError(f"the pod's service account cannot be used: {error}", remedy=_REMEDY) from error
+    return configuration
+
+
+def _load_files(paths: list[str], context: str | None, configuration: Configuration) -> None:
+    shown = ", ".join(paths)
+    joined = os.pathsep.join(paths)
+    try:
+        merged = KubeConfigMerger(joined).config
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" (line {mark.line + 1})" if mark else ""
+        raise ClusterError(f"kubeconfig {shown} is no YAML{place}", remedy=_REMEDY) from None
+    except (ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ClusterError(f"kubeconfig {shown} cannot be read: {_safe(error)}", remedy=_REMEDY) from None
+    user = _check_names(merged.value, context, shown)
+    with _root_log() as complaints:
+        try:
+            load_kube_config(joined, context, configuration)
+        except (ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+            raise ClusterError(f"kubeconfig {shown} cannot be used: {_safe(error)}", remedy=_REMEDY) from None
+    # The client goes on as nobody when a plugin fails; the server's 401 would hide why.
+    if "exec" in user and not configuration.auth_settings() and not configuration.cert_file:
+        command = user["exec"].get("command") if isinstance(user["exec"], dict) else None
+        why = "; ".join(complaints) or "it gave neither token nor certificate"
+        raise ClusterError(
+            f"kubeconfig {shown}: the credential plugin {command} failed: {why}",
+            remedy="run `kubectl get nodes` with the same kubeconfig to see it work",
+        )
+
+
+def _check_names(merged: dict[str, Any], context: str | None, shown: str) -> dict[str, Any]:
+    """The user of the context; the client's own messages about wrong names print whole entries, with secrets."""
+    entries = {kind: _by_name(merged.get(kind)) for kind in ("contexts", "clusters", "users")}
+    known = ", ".join(sorted(entries["contexts"])) or "none"
+    wanted = context or merged.get("current-context")
+    if not wanted:
+        remedy = f"set cluster.context to one of: {known}"
+        raise ClusterError(f"kubeconfig {shown} has no current context", remedy=remedy)
+    if wanted not in entries["contexts"]:
+        raise ClusterError(f"kubeconfig {shown} has no context {wanted}", remedy=f"it has: {known}")
+    chosen = entries["contexts"][wanted].get("context") or {}
+    for kind, field in (("clusters", "cluster"), ("users", "user")):
+        name = chosen.get(field)
+        if name not in entries[kind] and (name or field == "cluster"):
+            raise ClusterError(
+                f"kubeconfig {shown}: context {wanted} names the {field} {name}, which is not there",
+                remedy=f"its {kind} are: {', '.join(sorted(entries[kind])) or 'none'}",
+            )
+    found: dict[str, Any] = entries["users"].get(chosen.get("user"), {}).get("user") or {}
+    return found
+
+
+def _by_name(entries: Any) -> dict[Any, dict[str, Any]]:
+    plain = (getattr(entry, "value", entry) for entry in entries or ())
+    return {entry.get("name"): entry for entry in plain if isinstance(entry, dict)}
+
+
+def _safe(error: Exception) -> str:
+    """The error's text up to where it might quote an entry of the file."""
+    if isinstance(error, ConfigException | OSError):
+        return re.split(r"[{\[]", str(error), maxsplit=1)[0].strip()
+    return "it does not have the form of a kubeconfig"
+
+
+@contextmanager
+def _root_log() -> Iterator[list[str]]:
+    """Collects what the client writes to the root logger, and keeps it off stderr."""
+    complaints: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            complaints.append(" ".join(record.getMessage().split()))
+
+    handler, root = Collect(logging.ERROR), logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield complaints
+    finally:
+        root.removeHandler(handler)

@@ -1,0 +1,152 @@
+"""The cluster's state out of an API server, once: paged lists, nothing is watched."""
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from k8s_ecmp.errors import ClusterError, ClusterUnreachable
+from k8s_ecmp.kube import service_cidrs
+from k8s_ecmp.kube.api import Api, Refused
+from k8s_ecmp.kube.collect import Collector, plain
+from k8s_ecmp.kube.wire import KINDS, WireConfigMap, WireObject
+from k8s_ecmp.model import ClusterState
+from k8s_ecmp.settings import ClusterSettings
+
+PAGE = 500
+_LISTS = {
+    "Node": "/api/v1/nodes",
+    "Service": "/api/v1/services",
+    "EndpointSlice": "/apis/discovery.k8s.io/v1/endpointslices",
+}
+_CIDR_LISTS = ("/apis/networking.k8s.io/v1/servicecidrs", "/apis/networking.k8s.io/v1beta1/servicecidrs")
+_CONFIG = f"/api/v1/namespaces/{service_cidrs.KUBEADM_NAMESPACE}/configmaps/{service_cidrs.KUBEADM_NAME}"
+_PODS = "/api/v1/namespaces/kube-system/pods"
+_EXPIRED_ATTEMPTS = 5
+
+Item = TypeVar("Item")
+
+
+class _ListMeta(msgspec.Struct):
+    # Where the next page starts; absent or empty on the last.
+    token: str | None = msgspec.field(default=None, name="continue")
+
+
+class _Page(msgspec.Struct, Generic[Item]):
+    metadata: _ListMeta | None = None
+    items: list[Item] | None = None
+
+
+def _page_decoder(kind: str) -> msgspec.json.Decoder[_Page[WireObject]]:
+    page: Any = _Page
+    return msgspec.json.Decoder(page[KINDS[kind]])
+
+
+_PAGES = {kind: _page_decoder(kind) for kind in KINDS}
+_RAW_PAGE = msgspec.json.Decoder(_Page[msgspec.Raw])
+
+
+def load_live(cluster: ClusterSettings, *, limit: int = PAGE) -> ClusterState:
+    """Lists what is needed and no more: service CIDRs are asked for only when the settings have none.
+
+    Args:
+        cluster: kubeconfig, context and configured service CIDRs.
+        limit: objects of one page.
+
+    Raises:
+        ClusterUnreachable: the API server does not answer.
+        ClusterError: it refuses nodes, services or endpoint slices, TLS fails, or the kubeconfig is wrong.
+    """
+    api = Api(cluster)
+    try:
+        collector = Collector()
+        for kind, path in _LISTS.items():
+            collector.take(_list(api, path, kind, limit))
+        warnings = [] if cluster.service_cidrs else _ask_for_service_cidrs(api, collector, limit)
+    finally:
+        api.close()
+    hint = "check the kubeconfig and its context"
+    return collector.state(cluster.service_cidrs, api.server, hint=hint, warnings=warnings)
+
+
+def _list(api: Api, path: str, kind: str, limit: int, **query: str) -> Collector:
+    """All objects of one list. When it expires between two pages it starts again, so that no page is of another time.
+
+    Raises:
+        ClusterUnreachable: as `Api.get`; also a list that keeps expiring.
+        ClusterError: as `Api.get`; also an answer that is no list.
+    """
+    for _ in range(_EXPIRED_ATTEMPTS):
+        collector = Collector()
+        token: str | None = ""
+        try:
+            while token is not None:
+                more = {"continue": token} if token else {}
+                body = api.get(path, {"limit": limit, **query, **more})
+                token = _add_page(api, path, kind, body, collector) or None
+        except Refused as error:
+            if error.status != 410:
+                raise
+        else:
+            return collector
+    raise ClusterUnreachable(
+        f"the API server {api.server} drops the list of {path.rpartition('/')[2]} before its last page",
+        remedy="try again when it is less busy",
+    )
+
+
+def _add_page(api: Api, path: str, kind: str, body: bytes, collector: Collector) -> str | None:
+    """Adds one page's objects; the token of the next page."""
+    try:
+        page = _PAGES[kind].decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _add_item_by_item(api, path, kind, body, collector)
+    for wire in page.items or ():
+        collector.add(wire)
+    return page.metadata.token if page.metadata else None
+
+
+def _add_item_by_item(api: Api, path: str, kind: str, body: bytes, collector: Collector) -> str | None:
+    """A page with an object that cannot be decoded: the others count."""
+    try:
+        page = _RAW_PAGE.decode(body)
+    except msgspec.DecodeError as error:
+        raise ClusterError(
+            f"the API server {api.server} answered with something that is no list for {path}",
+            remedy="check that server of the kubeconfig is a Kubernetes API server and no web proxy stands between",
+        ) from error
+    for item in page.items or ():
+        try:
+            wire = msgspec.json.decode(item, type=KINDS[kind])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            collector.add_broken(kind, plain(item), error)
+        else:
+            collector.add(wire)
+    return page.metadata.token if page.metadata else None
+
+
+def _ask_for_service_cidrs(api: Api, collector: Collector, limit: int) -> list[str]:
+    """Asks one source after the other until one knows a service CIDR; what is forbidden or not there costs nothing.
+
+    Returns:
+        Warnings about what is forbidden.
+    """
+    warnings: list[str] = []
+    sources = (
+        *((path, "ServiceCIDR", {}) for path in _CIDR_LISTS),
+        (_CONFIG, "ConfigMap", {}),
+        (_PODS, "Pod", {"labelSelector": f"{service_cidrs.API_SERVER_LABEL}={service_cidrs.API_SERVER}"}),
+    )
+    for path, kind, query in sources:
+        try:
+            if kind == "ConfigMap":
+                collector.add(msgspec.json.decode(api.get(path), type=WireConfigMap))
+            else:
+                collector.take(_list(api, path, kind, limit, **query))
+        except Refused as error:
+            if error.status != 404:
+                warnings.append(f"service CIDRs: {error.message}")
+        except msgspec.DecodeError as error:
+            warnings.append(f"service CIDRs: {path} cannot be read: {error}")
+        if collector.knows_service_cidrs():
+            break
+    return warnings

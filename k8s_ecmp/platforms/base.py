@@ -1,0 +1,101 @@
+"""What a platform is: text in, routes out, and back. Pure; nothing here speaks to a router."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.platforms.edits import Edit
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a platform can promise; the transaction asks here instead of guessing.
+
+    `max_paths` is the highest number of next hops that was seen to work for one prefix, `max_routes` the highest
+    number of static routes (None: no limit known). `name_mark` says whether a hop carries the owner's name beside the
+    tag. `default_distance` is the administrative distance of a static route on which none is written.
+    """
+
+    atomic: bool
+    device_diff: bool
+    confirm: bool
+    message: bool
+    lock: bool
+    name_mark: bool
+    max_paths: int
+    max_routes: int | None = None
+    default_distance: int = 1
+
+
+class Installed(NamedTuple):
+    """What the router's tables hold for a prefix: labels of the hops in the RIB's best route and in the FIB."""
+
+    rib: frozenset[str]
+    fib: frozenset[str]
+
+
+class Verification(Protocol):
+    """How to ask a router what it really routes. All methods are pure: commands out, answers in."""
+
+    def table_commands(self, vrfs: Sequence[str]) -> tuple[str, ...]:
+        """Show commands whose answers `read_tables` understands."""
+        ...
+
+    def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
+        """Static routes by (VRF, prefix).
+
+        Raises:
+            ParseError: an answer has not the expected form.
+        """
+        ...
+
+    def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
+        """Show commands that tell whether the router can resolve next hops."""
+        ...
+
+    def read_unresolved(self, vrf: str, addresses: Sequence[str], answers: Mapping[str, str]) -> frozenset[str]:
+        """Those of `addresses` to which the router has no route that a next hop may use."""
+        ...
+
+
+class Platform(Protocol):
+    """One router syntax."""
+
+    name: str
+    capabilities: Capabilities
+    verification: Verification | None
+
+    def parse(self, text: str) -> RunningRoutes:
+        """All static routes of a whole running configuration, every VRF, in order of first appearance.
+
+        Raises:
+            ParseError: a static line's prefix or structure cannot be read. Never a shorter list.
+        """
+        ...
+
+    def render(self, changes: Sequence[RouteChange], running: RunningRoutes, template: str | None = None) -> str:
+        """The configuration commands, one a line, that turn `running` into `running` with `changes`.
+
+        Args:
+            changes: in the order in which they shall be sent.
+            running: what was read; lines to remove are taken from its source text.
+            template: Jinja2 text to use instead of the shipped one.
+
+        Raises:
+            RenderError: the template failed or wrote something else than the changes.
+        """
+        ...
+
+    def edits(self, running: RunningRoutes, commands: str) -> tuple[Edit, ...]:
+        """What `commands` would do to the text of `running`, as edits of its lines. Understands what `render` writes.
+
+        Raises:
+            ParseError: a command that is no static route command of this platform.
+        """
+        ...
+
+
+def is_discard(hops: Sequence[NextHop]) -> bool:
+    """Whether the set is a discard route."""
+    return any(hop.discard for hop in hops)

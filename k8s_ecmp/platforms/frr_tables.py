@@ -1,0 +1,163 @@
+"""What FRR really routes: its routing table as JSON, and whether it can reach a next hop. Seen on zebra 8.4.4."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from k8s_ecmp.errors import ParseError
+from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Prefix, address_family
+from k8s_ecmp.platforms.base import Installed
+
+_NOTHING = Installed(frozenset(), frozenset())
+# Tells `ip nht resolve-via-default` and the profile that sets its default; no show command prints the value in force.
+_ZEBRA_SETTINGS = "show running-config zebra"
+_KEYWORDS = {4: "ip", 6: "ipv6"}
+
+
+class FrrVerification:
+    """The questions to zebra, asked with vtysh, and how to read its answers."""
+
+    def table_commands(self, vrfs: Sequence[str]) -> tuple[str, ...]:
+        """One for each VRF and family; `vrf all` would print one JSON document after another."""
+        return tuple(f"show {keyword} route vrf {vrf} static json" for vrf in vrfs for keyword in _KEYWORDS.values())
+
+    def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
+        """Static routes by (VRF, prefix); both sets are empty where another protocol's route is the best.
+
+        Raises:
+            ParseError: an answer has not the expected form.
+        """
+        tables: dict[tuple[str, Prefix], Installed] = {}
+        for command, answer in answers.items():
+            for table in _documents(command, answer):
+                for text, entries in table.items():
+                    tables |= {(vrf, Prefix.parse(text)): found for vrf, found in _routes(command, entries)}
+        return tables
+
+    def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
+        """One for each address, and one for the settings that say whether a default route will do."""
+        if not addresses:
+            return ()
+        return (_ZEBRA_SETTINGS, *(_resolve_command(vrf, address) for address in addresses))
+
+    def read_unresolved(self, vrf: str, addresses: Sequence[str], answers: Mapping[str, str]) -> frozenset[str]:
+        """Those without a selected route; a default route counts only with `nht resolve-via-default`.
+
+        Raises:
+            ParseError: an answer is missing or has not the expected form.
+        """
+        unresolved = set()
+        for address in addresses:
+            command = _resolve_command(vrf, address)
+            family = address_family(address)
+            via_default = _resolves_via_default(_answer(answers, _ZEBRA_SETTINGS), vrf, family)
+            found = [
+                entry
+                for table in _documents(command, _answer(answers, command))
+                for text, entries in table.items()
+                if via_default or Prefix.parse(text).length > 0
+                for entry in entries
+            ]
+            if not any(_leads_somewhere(entry) for entry in found):
+                unresolved.add(address)
+        return frozenset(unresolved)
+
+
+def _resolve_command(vrf: str, address: str) -> str:
+    return f"show {_KEYWORDS[address_family(address)]} route vrf {vrf} {address} json"
+
+
+def _answer(answers: Mapping[str, str], command: str) -> str:
+    if command not in answers:
+        raise ParseError(f"the router gave no answer to {command!r}")
+    return answers[command]
+
+
+def _documents(command: str, answer: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects of an answer. A VRF without a device has no table ("% VRF red not active")."""
+    text = answer.strip()
+    if text.startswith("% VRF"):
+        return
+    if not text:
+        raise ParseError(f"the router's answer to {command!r} is empty")
+    decoder = json.JSONDecoder()
+    position = 0
+    while position < len(text):
+        try:
+            document, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            raise ParseError(f"the router's answer to {command!r} is no JSON: {text[position:][:80]!r}") from None
+        if not isinstance(document, dict) or not all(isinstance(routes, list) for routes in document.values()):
+            raise ParseError(f"the router's answer to {command!r} is no table of routes")
+        position += len(text[position:]) - len(text[position:].lstrip())
+        try:
+            all(Prefix.parse(prefix) for prefix in document)
+        except ValueError as error:
+            raise ParseError(f"the router's answer to {command!r}: {error}") from None
+        yield document
+
+
+def _routes(command: str, entries: Sequence[Any]) -> Iterator[tuple[str, Installed]]:
+    """What is installed of a prefix's static routes, one pair for each VRF; the selected one where there are more."""
+    best: dict[str, Installed] = {}
+    for entry in entries:
+        try:
+            vrf = entry["vrfName"]
+            best.setdefault(vrf, _NOTHING)
+            if entry.get("selected") and entry["protocol"] == "static":
+                best[vrf] = _installed(entry["nexthops"], installed=bool(entry.get("installed")))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ParseError(f"the router's answer to {command!r} has an unexpected form: {error!r}") from None
+    yield from best.items()
+
+
+def _installed(hops: Sequence[Mapping[str, Any]], *, installed: bool) -> Installed:
+    """Labels of the configured next hops. Behind a recursive one stand the hops by which it resolves ("resolver")."""
+    rib: set[str] = set()
+    fib: set[str] = set()
+    label = ""
+    for hop in hops:
+        if not hop.get("resolver"):
+            label = _label(hop)
+            if hop.get("active"):
+                rib.add(label)
+        # Two hops that resolve to the same neighbour are one in the kernel; the second is marked as a duplicate.
+        if installed and label in rib and (hop.get("fib") or hop.get("duplicate")):
+            fib.add(label)
+    return Installed(frozenset(rib), frozenset(fib))
+
+
+def _label(hop: Mapping[str, Any]) -> str:
+    """As `NextHop.label`; an interface beside an address is what zebra found, written or not, and is left out."""
+    if hop.get("unreachable"):
+        return DISCARD
+    label = str(hop["ip"] if "ip" in hop else hop["interfaceName"])
+    return f"{label} vrf {hop['vrf']}" if "vrf" in hop else label
+
+
+def _leads_somewhere(entry: Any) -> bool:
+    """Whether a route is selected and does not only discard."""
+    if not isinstance(entry, dict) or not entry.get("selected"):
+        return False
+    hops = entry.get("nexthops")
+    return isinstance(hops, list) and any(
+        isinstance(hop, dict) and hop.get("active") and hop.get("fib") and not hop.get("unreachable") for hop in hops
+    )
+
+
+def _resolves_via_default(settings: str, vrf: str, family: int) -> bool:
+    """Whether next hops may use a default route: set for each VRF and family; `frr defaults datacenter` has it on."""
+    setting = f"{_KEYWORDS[family]} nht resolve-via-default"
+    resolves = False
+    inside = DEFAULT_VRF
+    for line in settings.splitlines():
+        words = line.strip()
+        if words == "frr defaults datacenter":
+            resolves = True
+        elif words.startswith("vrf "):
+            inside = words[4:].strip()
+        elif words in ("exit-vrf", "exit"):
+            inside = DEFAULT_VRF
+        elif inside == vrf and words in (setting, f"no {setting}"):
+            resolves = not words.startswith("no ")
+    return resolves

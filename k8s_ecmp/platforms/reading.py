@@ -1,0 +1,161 @@
+"""Reads configurations and commands of flat platforms, fast: each distinct prefix and each distinct hop once."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from k8s_ecmp.errors import ParseError
+from k8s_ecmp.model import DEFAULT_VRF, NextHop, ParseNote, Prefix, RunningRoutes, StaticRoute, text_lines
+from k8s_ecmp.platforms.flat import FlatPlatform, Tail
+from k8s_ecmp.platforms.words import read_prefix
+
+_FAMILIES = {"ip": 4, "ipv6": 6}
+_HEADER_WITHIN = 20  # lines
+
+
+class Statement(NamedTuple):
+    """A static route command. `hop` None: `no` for the whole prefix."""
+
+    line: int
+    negated: bool
+    vrf: str
+    prefix: Prefix
+    hop: NextHop | None
+
+
+def read_routes(platform: FlatPlatform, text: str) -> RunningRoutes:
+    """All static routes of a whole running configuration, in order of first appearance.
+
+    Raises:
+        ParseError: the text is no whole configuration, or a static line cannot be read.
+    """
+    lines = text_lines(text)
+    _expect_whole(platform, lines)
+    reader = _Reader(platform)
+    groups: dict[tuple[str, Prefix], tuple[list[NextHop], list[int]]] = {}
+    for number, _, vrf, prefix, hop in reader.statements(lines):
+        group = groups.get((vrf, prefix))
+        if group is None:
+            group = groups[vrf, prefix] = ([], [])
+        if hop is not None:
+            group[0].append(hop)
+            group[1].append(number)
+    routes = tuple(
+        StaticRoute(prefix, vrf, tuple(hops), tuple(numbers)) for (vrf, prefix), (hops, numbers) in groups.items()
+    )
+    return RunningRoutes(routes, text, tuple(reader.notes))
+
+
+def read_commands(platform: FlatPlatform, commands: str) -> list[Statement]:
+    """The static route commands of a text that holds nothing else but blanks, comments and what frames commands.
+
+    Raises:
+        ParseError: a line is something else.
+    """
+    return list(_Reader(platform).statements(text_lines(commands), commands=True))
+
+
+def _expect_whole(platform: FlatPlatform, lines: Sequence[str]) -> None:
+    """Raises ParseError where it can be told that the text is not all of a configuration of this platform."""
+    filled = [line for line in lines[:_HEADER_WITHIN] if line and not line.isspace()]
+    if not filled and all(not line or line.isspace() for line in lines):
+        raise ParseError("the configuration is empty", remedy="was the router's answer lost?")
+    if any(line.startswith(platform.headers) for line in filled if platform.headers):
+        last = next(line for line in reversed(lines) if line and not line.isspace())
+        if last.strip() != "end":
+            raise ParseError(
+                f'the configuration is cut short: it closes with {last.strip()[:60]!r} instead of "end"',
+                line=len(lines),
+                remedy="read it again",
+            )
+    if not any(line[:1] in "!#" or line.split(None, 1)[0] in platform.signs for line in lines if line.strip()):
+        raise ParseError(f"the text is no {platform.name} configuration: it begins with {filled[:1]}")
+
+
+class _Reader:
+    """Keeps what was read of prefixes and hops for the next line that has the same words."""
+
+    def __init__(self, platform: FlatPlatform) -> None:
+        self.notes: list[ParseNote] = []
+        self._platform = platform
+        self._prefixes: dict[int, dict[str, Prefix]] = {4: {}, 6: {}}
+        self._tails: dict[int, dict[str, Tail]] = {4: {}, 6: {}}
+
+    def statements(self, lines: Sequence[str], *, commands: bool = False) -> Iterator[Statement]:
+        """The static lines; where `commands`, also their negations, and nothing unknown beside them."""
+        platform = self._platform
+        indented = platform.indented
+        vrf: str | None = DEFAULT_VRF
+        closes: Callable[[str], bool] | None = None
+        opened = 0
+        for number, line in enumerate(lines, 1):
+            if closes is not None:
+                if closes(line):
+                    closes = None
+                continue
+            if "route" in line:
+                words = line.split(None, 3)
+                negated = words[0] == "no"
+                if negated:
+                    words = line.split(None, 4)[1:]
+                family = _FAMILIES.get(words[0]) if len(words) > 1 and words[1] == "route" else None
+                if family is not None and (commands or not negated):
+                    if len(words) > 2 and words[2] in platform.not_routes and not commands:
+                        continue
+                    if indented and vrf != DEFAULT_VRF and not line[0].isspace():
+                        vrf = DEFAULT_VRF
+                    if vrf is None:
+                        raise ParseError(f"{line.strip()!r} cannot stand in this block", line=number)
+                    try:
+                        yield self._statement(number, negated, vrf, family, words)
+                    except ValueError as error:
+                        raise ParseError(f"{line.strip()!r}: {error}", line=number) from None
+                    continue
+            if not line or line.isspace():
+                continue
+            if line[0] == "%":
+                raise ParseError(f"an error message of the router: {line[:200]!r}", line=number)
+            if commands and not self._frames(line):
+                raise ParseError(f"{line.strip()!r} is no static route command of {platform.name}", line=number)
+            vrf = platform.section(line, vrf)
+            closes = platform.text_block(line)
+            opened = number
+        if closes is not None:
+            raise ParseError(f"the text that {lines[opened - 1].strip()!r} opens is never closed", line=opened)
+
+    def _frames(self, line: str) -> bool:
+        first = line.split(None, 1)[0]
+        return first[0] in "!#" or first in self._platform.frame
+
+    def _statement(self, number: int, negated: bool, vrf: str, family: int, words: list[str]) -> Statement:
+        if len(words) > 2 and words[2] == "vrf":
+            words = [*words[:2], *(words[3].split(None, 2) if len(words) > 3 else ())]
+            if len(words) < 4:
+                raise ValueError("the VRF or the prefix is missing")
+            vrf = words.pop(2)
+        if len(words) < 3:
+            raise ValueError("the prefix is missing")
+        text, tail = words[2], words[3] if len(words) > 3 else ""
+        if "/" not in text:
+            mask, *behind = tail.split(None, 1) or [""]
+            text, tail = f"{text} {mask}", behind[0] if behind else ""
+        prefix = self._prefixes[family].get(text)
+        if prefix is None:
+            prefix = self._read_prefix(text, family, number)
+        known = self._tails[family].get(tail)
+        if known is None:
+            split = tail.split()
+            if not split:
+                if negated and self._platform.silent_removal:
+                    return Statement(number, negated, vrf, prefix, None)
+                raise ValueError("the next hop is missing")
+            known = self._tails[family][tail] = self._platform.read_tail(split, family)
+        hop, own_vrf = known
+        return Statement(number, negated, own_vrf or vrf, prefix, hop)
+
+    def _read_prefix(self, text: str, family: int, number: int) -> Prefix:
+        prefix, host_bits = read_prefix(text, family)
+        if host_bits:  # not remembered, so that every such line is noted
+            self.notes.append(ParseNote(number, text, f"host bits are set; the router takes it as {prefix}"))
+        else:
+            self._prefixes[family][text] = prefix
+        return prefix

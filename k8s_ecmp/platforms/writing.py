@@ -1,0 +1,174 @@
+"""Writes the commands for changes with a platform's Jinja2 template, and reads them back before anyone sees them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from k8s_ecmp.errors import ParseError, RenderError
+from k8s_ecmp.model import Action, NextHop, Prefix, RouteChange
+from k8s_ecmp.platforms.flat import FlatPlatform
+from k8s_ecmp.platforms.reading import Statement, read_commands
+from k8s_ecmp.platforms.settling import settle
+from k8s_ecmp.resources import resource_dir
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One command, as a template sees it: write `hop`, or remove it.
+
+    `early` and `late` are further words of somebody else's hop, for the two places in a line where a platform has such.
+    """
+
+    remove: bool
+    hop: NextHop
+    early: str = ""
+    late: str = ""
+
+
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """One changed prefix, as a template sees it. `ip` is the keyword of its family, "ip" or "ipv6"."""
+
+    action: Action
+    vrf: str
+    ip: Literal["ip", "ipv6"]
+    prefix: str
+    network: str
+    netmask: str
+    lines: tuple[Line, ...]
+
+
+def write_commands(platform: FlatPlatform, changes: Sequence[RouteChange], template: str | None) -> str:
+    """The commands for the changes, one a line; "" when there are none.
+
+    Args:
+        platform: whose commands.
+        changes: in the order in which they shall be sent.
+        template: Jinja2 text instead of the shipped one.
+
+    Raises:
+        RenderError: the template failed, or what it wrote would not do exactly the changes.
+    """
+    if not changes:
+        return ""
+    import jinja2
+
+    origin = f"templates/{platform.name}.j2" if template is None else "the given template"
+    try:
+        compiled = _shipped(platform.name) if template is None else _compile(template)
+        text = compiled.render(routes=[_route(platform, change) for change in changes])
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        where = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise RenderError(f"{origin}{where}: {error}") from error
+    try:
+        _expect_exactly(platform, changes, read_commands(platform, text))
+    except ParseError as error:
+        raise RenderError(
+            f"{origin} wrote commands that are not the planned change: {error}", remedy="correct the template"
+        ) from error
+    return text
+
+
+def _route(platform: FlatPlatform, change: RouteChange) -> Route:
+    prefix = change.prefix
+    return Route(
+        change.action,
+        change.vrf,
+        "ip" if prefix.family == 4 else "ipv6",
+        str(prefix),
+        prefix.address,
+        _netmask(prefix),
+        tuple(_lines(platform, change)),
+    )
+
+
+def _lines(platform: FlatPlatform, change: RouteChange) -> Iterator[Line]:
+    """The smallest set of commands. Hops come before others go, save where a discard route is on either side."""
+    normal = platform.normal
+    before = {_key(platform, hop): normal(hop) for hop in change.before}
+    after = {_key(platform, hop): normal(hop) for hop in change.after}
+    adds = [_line(platform, False, hop) for key, hop in after.items() if before.get(key) != hop]
+    spelt = (
+        {platform.slot(hop) for hop in (*before.values(), *after.values()) if hop.distance is not None}
+        if platform.each_distance
+        else ()
+    )
+    removes = [_line(platform, True, _removal(platform, hop, spelt)) for key, hop in before.items() if key not in after]
+    discard = any(hop.discard for hop in change.before) != any(hop.discard for hop in change.after)
+    yield from removes + adds if discard else adds + removes
+
+
+def _line(platform: FlatPlatform, remove: bool, hop: NextHop) -> Line:
+    return Line(remove, hop, *platform.options(hop)) if hop.options else Line(remove, hop)
+
+
+def _key(platform: FlatPlatform, hop: NextHop) -> Hashable:
+    return (platform.slot(hop), platform.distance(hop)) if platform.each_distance else platform.slot(hop)
+
+
+def _removal(platform: FlatPlatform, hop: NextHop, spelt: Collection[Hashable]) -> NextHop:
+    """The hop as written behind `no`: with its distance where the same hop stands at another one, too."""
+    written = platform.removal(hop)
+    if hop.distance is None and spelt and platform.slot(hop) in spelt:
+        return msgspec.structs.replace(written, distance=platform.capabilities.default_distance)
+    return written
+
+
+def _expect_exactly(platform: FlatPlatform, changes: Sequence[RouteChange], statements: Sequence[Statement]) -> None:
+    """Raises ParseError unless the statements turn each change's hops before into those after and do nothing else."""
+    written: dict[tuple[str, Prefix], list[Statement]] = defaultdict(list)
+    for statement in statements:
+        written[statement.vrf, statement.prefix].append(statement)
+    for change in changes:
+        own = written.pop((change.vrf, change.prefix), [])
+        settled = [hop for hop, _ in settle(platform, change.before, own)] if own else change.before
+        result, wanted = set(map(platform.normal, settled)), set(map(platform.normal, change.after))
+        if result != wanted:
+            raise ParseError(
+                f"{change.prefix} in VRF {change.vrf} would have {_names(result)} instead of {_names(wanted)}"
+            )
+    for (vrf, prefix), others in written.items():
+        raise ParseError(f"{prefix} in VRF {vrf} is not part of the change", line=others[0].line)
+
+
+def _names(hops: Iterable[NextHop]) -> str:
+    names = sorted(
+        " ".join(
+            [hop.label]
+            + [f"{word} {value}" for word in ("distance", "tag", "name") if (value := getattr(hop, word)) is not None]
+            + list(hop.options)
+        )
+        for hop in hops
+    )
+    return ", ".join(names) or "no next hop"
+
+
+def _netmask(prefix: Prefix) -> str:
+    """The mask of an IPv4 prefix as dotted quad, "" for IPv6."""
+    if prefix.family == 6:
+        return ""
+    mask = (0xFFFFFFFF << (32 - prefix.length)) & 0xFFFFFFFF
+    return ".".join(str(mask >> shift & 0xFF) for shift in (24, 16, 8, 0))
+
+
+@lru_cache(maxsize=16)
+def _shipped(name: str) -> "jinja2.Template":
+    return _compile((resource_dir("templates") / f"{name}.j2").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=16)
+def _compile(text: str) -> "jinja2.Template":
+    import jinja2
+
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701  router commands, no HTML
+    )
+    return environment.from_string(text)

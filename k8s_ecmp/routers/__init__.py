@@ -1,0 +1,1 @@
+"""Routers out: the Nornir inventory, connections, and the transaction on each router."""

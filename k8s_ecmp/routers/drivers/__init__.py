@@ -1,0 +1,1 @@
+"""The project's own drivers, with NAPALM's method names: `frr` (FRR over SSH) and `file` (the embedded router)."""

@@ -1,0 +1,202 @@
+"""The driver's half of the conversation with the shell on the router; the other half is agent.sh."""
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, NamedTuple
+
+from k8s_ecmp.errors import RouterError, Unreachable
+from k8s_ecmp.routers.drivers.frr.session import Session, channel_errors
+
+if TYPE_CHECKING:
+    import paramiko
+
+_CHUNK = 1 << 20
+_INLINE = 100_000  # characters of batches that travel inside a command instead of through channels of their own
+_SHOWN = 1500  # characters that the shell reads back itself, byte by byte, faster than it starts `cat`
+
+
+class Answer(NamedTuple):
+    """What a command printed, and its exit status."""
+
+    text: str
+    status: int
+
+
+class Stream:
+    """Lines to and from one channel, with a deadline for every answer."""
+
+    def __init__(self, name: str, channel: "paramiko.Channel") -> None:
+        self._name = name
+        self._channel = channel
+        self._buffer = bytearray()
+
+    def send(self, text: str, timeout: float) -> None:
+        with channel_errors(self._name, timeout):
+            self._channel.settimeout(timeout)
+            self._channel.sendall(text.encode())
+
+    def until(self, mark: bytes, timeout: float) -> bytes:
+        """Everything up to the line that begins with `mark`; that line follows with `line`."""
+        return self._until(lambda start: self._find(mark, start), timeout)
+
+    def line(self, timeout: float) -> str:
+        """The next line, without its end."""
+        text = self._until(lambda start: self._buffer.find(b"\n", start) + 1 or -1, timeout)
+        return text.decode("utf-8", "replace").rstrip("\n")
+
+    def close(self) -> None:
+        self._channel.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._channel.closed or self._channel.exit_status_ready()
+
+    def _find(self, mark: bytes, start: int) -> int:
+        if self._buffer.startswith(mark):
+            return 0
+        found = self._buffer.find(b"\n" + mark, max(0, start - len(mark)))
+        return found + 1 if found >= 0 else -1
+
+    def _until(self, end: "Callable[[int], int]", timeout: float) -> bytes:
+        deadline = time.monotonic() + timeout
+        searched = 0
+        while True:
+            position = end(searched)
+            if position >= 0:
+                text = bytes(self._buffer[:position])
+                del self._buffer[:position]
+                return text
+            searched = len(self._buffer)
+            left = deadline - time.monotonic()
+            with channel_errors(self._name, timeout):
+                self._channel.settimeout(max(left, 0.001))
+                chunk = self._channel.recv(_CHUNK)
+            if not chunk:
+                raise Unreachable(f"router {self._name}: the SSH session was lost")
+            self._buffer += chunk
+
+
+class Agent:
+    """The long-lived shell on the router: commands in, answers out. Its end frees the lock."""
+
+    def __init__(self, name: str, session: Session, workdir: str, timeout: float) -> None:
+        self._name = name
+        self._session = session
+        self._workdir = workdir
+        self._timeout = timeout
+        self._serial = itertools.count(1)
+        self._verdicts: dict[str, str] = {}
+        program = resources.files(__package__).joinpath("agent.sh").read_text()
+        self._stream = Stream(name, session.start("exec sh"))
+        self._stream.send(_boot(program, workdir), timeout)
+        greeting = self._stream.line(timeout)
+        if not greeting.startswith("READY "):
+            self.close()
+            raise RouterError(
+                f"router {name}: the login gives no usable shell: {greeting}",
+                remedy=f"the login needs vtysh, sh, cat and mv, the group frrvty, and {workdir} to write in",
+            )
+        self._checker = " ".join(greeting.split()[1:3])
+        self.ask(f"eval \"$KE_PROGRAM\"\nCHECKER='{self._checker}'")
+
+    @property
+    def alive(self) -> bool:
+        return not self._stream.closed
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def ask(self, script: str, timeout: float | None = None) -> Answer:
+        """Runs shell text; nothing of it runs when it arrives incomplete.
+
+        Raises:
+            Unreachable, DeadlineExceeded: the session is lost, or slow.
+        """
+        timeout = self._timeout if timeout is None else timeout
+        mark = f"k8s-ecmp-answer-{next(self._serial)}"
+        self._stream.send(f"{{ {script}\n}} </dev/null; printf '\\n{mark} %s\\n' \"$?\"\n", timeout)
+        text = self._stream.until(mark.encode() + b" ", timeout)
+        status = int(self._stream.line(timeout).rsplit(" ", 1)[1])
+        return Answer(self._without_verdicts(text.decode("utf-8", "replace").removesuffix("\n")), status)
+
+    def result(self, transaction: str, timeout: float) -> tuple[str, str]:
+        """Waits for the router's verdict on a transaction: a word ("ok", "undone", ...) and its reason."""
+        verdict = self._verdicts.pop(transaction, None)
+        if verdict is None:
+            self._stream.until(f"RESULT {transaction} ".encode(), timeout)
+            verdict = self._stream.line(timeout)
+        words = verdict.split(" ", 3)
+        return words[2], words[3].strip().rstrip(";") if len(words) > 3 else ""
+
+    def _without_verdicts(self, text: str) -> str:
+        """The checker speaks when it is done, also into an answer of the agent's; what it said is kept."""
+        if "RESULT " not in text:
+            return text
+        lines = text.split("\n")
+        self._verdicts |= {line.split(" ", 2)[1]: line for line in lines if line.startswith("RESULT ")}
+        return "\n".join(line for line in lines if not line.startswith("RESULT "))
+
+    def upload(self, files: Sequence[tuple[str, str]]) -> None:
+        """Writes files into the work directory and compares what arrived.
+
+        Raises:
+            RouterError: a file is not there as it was sent.
+        """
+        if not files:
+            return
+        whole = "".join(text for _, text in files)
+        names = " ".join(name for name, _ in files)
+        if len(whole) <= _INLINE:
+            writes = " &&\n".join(f"printf '%s' {quoted(text)} >|{name}" for name, text in files)
+            reader = "show" if len(whole) <= _SHOWN else "cat"
+            arrived = self.ask(f"{writes} &&\n{reader} {names}").text
+        else:
+            for name, text in files:
+                self._stream_up(name, text)
+            arrived = self.fetch(f"cat {names}")
+        if arrived != whole:
+            detail = arrived.strip().splitlines()[-1:] if len(arrived) < 500 else ["contents differ"]
+            raise RouterError(
+                f"router {self._name}: the candidate did not arrive whole: {' '.join(detail) or 'it is empty'}",
+                remedy="check space and rights of the work directory on the router",
+            )
+
+    def fetch(self, command: str) -> str:
+        """All output of a command on a channel of its own, in the work directory."""
+        channel = self._session.start(f"cd {quoted(self._workdir)} && {command}")
+        parts: list[bytes] = []
+        with contextlib.closing(channel), channel_errors(self._name, self._timeout):
+            channel.settimeout(self._timeout)
+            channel.shutdown_write()
+            while chunk := channel.recv(_CHUNK):
+                parts.append(chunk)
+        return b"".join(parts).decode("utf-8", "replace")
+
+    def _stream_up(self, name: str, text: str) -> None:
+        channel = self._session.start(f"cd {quoted(self._workdir)} && cat >{name}")
+        with contextlib.closing(channel), channel_errors(self._name, self._timeout):
+            channel.settimeout(self._timeout)
+            channel.sendall(text.encode())
+            channel.shutdown_write()
+            while channel.recv(_CHUNK):
+                pass
+
+
+def quoted(text: str) -> str:
+    """As one word for sh."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _boot(program: str, workdir: str) -> str:
+    """Starts the pipeline of agent.sh. The shell that stays on the channel is the agent."""
+    return (
+        f"KE_DIR={quoted(workdir)}; KE_PROGRAM={quoted(program)}; export KE_DIR KE_PROGRAM\n"
+        "trap '' HUP PIPE; exec 4>&1\n"
+        '[ -d "$KE_DIR" ] || mkdir -m 700 "$KE_DIR"\n'
+        '[ -w "$KE_DIR" ] || { echo "$KE_DIR cannot be written"; exit 9; }\n'
+        "sh 5>&1 1>&4 4>&- | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp feeder | vtysh 2>&1 4>&-"
+        " | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp checker; exit\n"
+    )

@@ -1,0 +1,339 @@
+# The part of the driver that runs on the router. POSIX sh; needs vtysh, cat and mv, and sleep for the revert timer.
+#
+# One session is a pipeline:   agent | feeder | vtysh | checker
+#   agent    reads the tool's commands from the SSH channel; ends with it. It owns the lock.
+#   feeder   waits for "go", then applies the batches: a few lines through the waiting vtysh, many with `vtysh -f`.
+#   checker  reads what vtysh answers, settles the transaction, and says so on the channel (descriptor 4).
+# Feeder and checker ignore the loss of the session: once "go" was said, the router ends in the new state or the old.
+#
+# Files in the work directory ($KE_DIR). ID is LOCK-SERIAL of the session that made it:
+#   lock.N             the highest N counts: "PID START OWNER", or "free". Never removed before a higher one exists,
+#                      so that creating N+1 exclusively is an atomic take-over.
+#   new.SLOT.K         batches to apply, and undo.SLOT.K those to take them back. The tool says "commit" only after it
+#                      has read them back; the slots a and b take turns, so that the last commit keeps its undo.
+#   tx.STATE.ID        a transaction: "PID START BATCHES UNDOS SLOT"; STATE: applying, applied, undoing, stuck
+#   pending.ID         a commit that waits for its confirm; the rename of this file decides between
+#                      confirmed and reverted
+# Without `rm` old files are renamed to one name or emptied. Starting a process is what costs time here, so the way of
+# a small change has one only: the rename to "applied".
+cd "$KE_DIR" || exit 9
+trap '' HUP PIPE
+LC_ALL=C
+export LC_ALL
+
+started() { # PID: sets START to its start time in ticks; fails when there is none or it is a zombie
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  set -- ${stat##*) }
+  START=${20}
+  [ "$1" != Z ]
+}
+
+alive() { # PID START
+  case $1 in '' | *[!0-9]*) return 1 ;; esac
+  if [ -r "/proc/$1/stat" ]; then
+    started "$1" && [ "$START" = "$2" ]
+    return
+  fi
+  case $(kill -0 "$1" 2>&1) in *"No such process"*) return 1 ;; esac
+}
+
+newest_lock() { # sets N, 0 when there is none
+  N=0
+  for f in lock.*; do
+    i=${f#lock.}
+    case $i in *[!0-9]*) continue ;; esac
+    [ "$i" -gt "$N" ] && N=$i
+  done
+}
+
+state() { # ID: sets STATE and TX; fails when the transaction is settled
+  for STATE in applying undoing applied stuck; do
+    TX=tx.$STATE.$1
+    [ -e "$TX" ] && return
+  done
+  return 1
+}
+
+unfinished() { # sets ID of the transaction that is being applied or taken back; fails when there is none
+  for TX in tx.applying.* tx.undoing.*; do
+    [ -e "$TX" ] && ID=${TX##*.} && return
+  done
+  return 1
+}
+
+complaint() { # FILE: sets BAD to what vtysh said of failures; a line that is gone already is no failure
+  BAD=
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in
+      *"Refusing to remove a non-existent route"*) ;;
+      "% "* | "line "*" % "* | "Error "* | "Warning: "*) BAD="$BAD$line; " ;;
+    esac
+  done <"$1"
+}
+
+from_file() { # BATCH: one transaction
+  vtysh -f "$1" >|answer 2>&1 </dev/null
+  code=$?
+  complaint answer
+  if [ "$code" != 0 ] && [ -z "$BAD" ]; then BAD="vtysh ended with status $code; "; fi
+  [ -z "$BAD" ]
+}
+
+claim() { # STATE ID: takes the undo of a transaction for this process ($SELF); the rename lets one win
+  read -r pid since news undos slot <"tx.$1.$2" || return 1
+  [ "$1" = undoing ] || mv "tx.$1.$2" "tx.undoing.$2" 2>/dev/null || return 1
+  started "$SELF"
+  printf '%s %s %s %s %s\n' "$SELF" "$START" "$news" "$undos" "$slot" >|"tx.undoing.$2"
+}
+
+undo() { # ID: applies the undo batches of the transaction that was claimed
+  failed=
+  k=0
+  while [ "$k" -lt "${undos:-0}" ]; do
+    k=$((k + 1))
+    from_file "undo.$slot.$k" || failed="$failed$BAD"
+  done
+  if [ -z "$failed" ]; then
+    mv "tx.undoing.$1" tx.last
+  else
+    printf '%s' "$failed" >|failure
+    mv "tx.undoing.$1" "tx.stuck.$1"
+    return 1
+  fi
+}
+
+revert() { # ID: takes back what was applied; leaves it to the checker while that is alive and still applying
+  if claim applied "$1"; then
+    undo "$1"
+  elif read -r pid since rest <"tx.applying.$1" && ! alive "$pid" "$since" && claim applying "$1"; then
+    undo "$1"
+  fi
+} 2>/dev/null
+
+# --- agent ---
+
+lock() { # OWNER STALE: says "LOCKED N BEFORE", "HELD owner", "WORKING owner" or "BUSY"; STALE=1: an empty lock is dead
+  newest_lock
+  LOCK= before=$N pid=free since= who=
+  if [ "$N" -gt 0 ]; then
+    { read -r pid since who <"lock.$N"; } 2>/dev/null
+    if [ "$pid" = "$$" ] && [ "$since" = "$MINE" ]; then LOCK=$N; echo "LOCKED $N $N"; return; fi
+    if [ -z "$pid" ] && [ "$2" != 1 ]; then echo BUSY; return; fi
+    if [ "$pid" != free ] && alive "$pid" "$since"; then echo "HELD $who"; return; fi
+  fi
+  if unfinished && { read -r pid since rest <"$TX"; } 2>/dev/null && alive "$pid" "$since"; then
+    echo "WORKING $who"
+    return
+  fi
+  k=$((before + 1))
+  set -C
+  { printf '%s %s %s\n' "$$" "$MINE" "$1" >"lock.$k"; } 2>/dev/null || k=
+  set +C
+  newest_lock
+  if [ "$k" != "$N" ]; then echo BUSY; return; fi
+  LOCK=$N
+  echo "LOCKED $LOCK $before"
+}
+
+locked() { # whether this agent still holds the lock
+  newest_lock
+  [ -n "$LOCK" ] && [ "$N" = "$LOCK" ] && { read -r pid rest <"lock.$N"; } 2>/dev/null && [ "$pid" = "$$" ]
+}
+
+unlock() { # KEEP: frees the lock; tidies up in the background, all but transaction KEEP
+  if locked; then echo free >|"lock.$LOCK"; fi
+  LOCK=
+  stop_timer
+  (tidy "$1") </dev/null >/dev/null 2>&1 4>&- 5>&- &
+}
+
+tidy() { # KEEP
+  newest_lock
+  for f in lock.*; do [ "${f#lock.}" -lt "$N" ] && mv "$f" lock-before; done
+  for f in tx.applied.* tx.stuck.*; do
+    [ -e "$f" ] && [ "${f##*.}" != "$1" ] && [ ! -e "pending.${f##*.}" ] && mv "$f" tx.last
+  done
+}
+
+lock_state() { # says the newest lock's number and whose it is: "N free", "N mine", "N held"
+  newest_lock
+  pid=free
+  [ "$N" = 0 ] || { read -r pid rest <"lock.$N"; } 2>/dev/null
+  case $pid in free) echo "$N free" ;; $$) echo "$N mine" ;; *) echo "$N held" ;; esac
+}
+
+show() { # FILE...: like cat, without a process
+  for f; do while IFS= read -r line; do printf '%s\n' "$line"; done <"$f"; done
+}
+
+drop() { # FILE...
+  rm -f "$@" 2>/dev/null || for f; do : >|"$f"; done
+}
+
+commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 0: no timer; HOW: show or cat feed
+  # the waiting vtysh, file has each batch read by its own
+  locked || { echo LOST; return; }
+  printf '%s %s %s %s\n' "$CHECKER" "$2" "$3" "$4" >|"tx.applying.$1" || { echo UNWRITABLE; return; }
+  if [ "$5" != 0 ]; then
+    : >|"pending.$1"
+    (timer "$1" "$5") </dev/null >/dev/null 2>&1 4>&- 5>&- &
+    TIMER=$!
+  fi
+  echo "go $1 $2 $4 $5 $6" >&5
+  echo STARTED
+}
+
+timer() { # ID SECONDS: outlives the session
+  sleep "$2" &
+  s=$!
+  trap 'kill $s; exit' TERM
+  wait $s
+  trap '' TERM
+  mv "pending.$1" reverted || return
+  read -r SELF rest </proc/self/stat
+  revert "$1"
+  newest_lock
+  case ${1%%-*} in "$N") echo free >|"lock.$N" ;; esac
+}
+
+stop_timer() {
+  [ -z "$TIMER" ] || kill "$TIMER" 2>/dev/null
+  TIMER=
+}
+
+confirm() { # ID: says CONFIRMED, EXPIRED, or "WORKING" while it is still being applied
+  if [ -e "tx.applying.$1" ]; then
+    echo WORKING
+  elif mv "pending.$1" confirmed 2>/dev/null; then
+    stop_timer
+    echo CONFIRMED
+  else
+    echo EXPIRED
+  fi
+}
+
+waiting() { # says "pending" when a commit waits for its confirm
+  for f in pending.*; do [ -e "$f" ] && echo pending && return; done
+}
+
+settled() { # ID: says "SETTLED", "WORKING", or "STUCK reason" of a transaction that is being taken back
+  if ! state "$1"; then
+    echo SETTLED
+  elif [ "$STATE" = stuck ]; then
+    printf 'STUCK '
+    cat failure
+    echo
+  else
+    echo WORKING
+  fi
+}
+
+rollback() { # ID: takes back that transaction, pending or not; says GONE, LOST, or as "settled"
+  locked || { echo LOST; return; }
+  SELF=$$
+  stop_timer
+  mv "pending.$1" reverted 2>/dev/null
+  state "$1" || { echo GONE; return; }
+  case $STATE in
+    applied | stuck) claim "$STATE" "$1" && undo "$1" ;;
+    *) { read -r pid since rest <"$TX"; } 2>/dev/null && ! alive "$pid" "$since" && claim "$STATE" "$1" && undo "$1" ;;
+  esac
+  settled "$1"
+}
+
+recover() { # after taking the lock: takes back what a dead session left pending or half done; says "CLEAN" when nothing
+  if unfinished; then
+    rollback "$ID"
+    return
+  fi
+  for p in pending.*; do
+    [ -e "$p" ] || continue
+    rollback "${p#pending.}"
+    return
+  done
+  echo CLEAN
+}
+
+# --- feeder, checker ---
+
+feeder() {
+  echo "k8s-ecmp-end 0 0 ok"
+  while read -r go id news slot timed how; do
+    [ "$go" = go ] || continue
+    : >|failure
+    verdict=ok
+    k=0
+    if [ "$how" != file ]; then
+      # The first two lines let vtysh find out, and mend, that a daemon was restarted.
+      printf 'configure terminal\nend\nconfigure terminal\n'
+      while [ "$k" -lt "$news" ]; do
+        k=$((k + 1))
+        echo XFRR_start_configuration
+        "$how" "new.$slot.$k"
+        echo XFRR_end_configuration
+      done
+      echo end
+    else
+      while [ "$k" -lt "$news" ]; do
+        k=$((k + 1))
+        BAD="the transaction was taken over; "
+        { read -r pid since rest <"tx.applying.$id"; } 2>/dev/null && alive "$pid" "$since" &&
+          from_file "new.$slot.$k" && continue
+        printf '%s' "$BAD" >|failure
+        verdict=bad
+        break
+      done
+    fi
+    echo "k8s-ecmp-end $id $timed $verdict"
+  done
+}
+
+checker() {
+  SELF=$$
+  BAD=
+  while IFS= read -r line; do
+    case $line in
+      *"Unknown command: k8s-ecmp-end "*)
+        set -- ${line##*k8s-ecmp-end }
+        if [ "$1" = 0 ]; then started $$; echo "READY $$ $START" >&4; else settle "$1" "$2" "$3"; fi
+        BAD= ;;
+      *"Refusing to remove a non-existent route"*) ;;
+      "Warning: closing connection to"* | "Warning: connecting to"*"success!"*) ;;
+      "% "* | "Error "* | "Warning: "*) BAD="$BAD$line; " ;;
+    esac
+  done
+  # vtysh or the feeder ended: what was under way cannot be trusted
+  if unfinished && { read -r pid rest <"$TX"; } 2>/dev/null && [ "$pid" = "$$" ]; then
+    BAD="vtysh ended in the middle; "
+    settle "$ID" 0 bad
+  fi
+}
+
+settle() { # ID TIMED VERDICT
+  if [ "$3" = ok ] && [ -z "$BAD" ]; then
+    if [ "$2" = 0 ] || [ -e "pending.$1" ]; then
+      mv "tx.applying.$1" "tx.applied.$1"
+      if [ "$2" = 0 ] || [ -e "pending.$1" ]; then
+        echo "RESULT $1 ok" >&4
+        return
+      fi
+      revert "$1" # the timer came in between, and one of us two takes it back
+    else
+      claim applying "$1" && undo "$1"
+    fi
+    echo "RESULT $1 expired" >&4
+    return
+  fi
+  reason="$BAD$(cat failure)"
+  mv "pending.$1" reverted 2>/dev/null
+  if claim applying "$1" && undo "$1"; then
+    echo "RESULT $1 undone $reason" >&4
+  else
+    echo "RESULT $1 stuck $reason undo: $(cat failure)" >&4
+  fi
+}
+
+case ${1-} in
+  feeder | checker) "$1" ;;
+  *) started $$; MINE=$START LOCK= TIMER= ;;
+esac

@@ -1,0 +1,139 @@
+"""The Nornir inventory: from a SimpleInventory folder or a Nornir config file to checked routers."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nornir.core import Nornir
+from nornir.core.inventory import Host
+from nornir.init_nornir import InitNornir
+
+from k8s_ecmp.core.selection import RouterView
+from k8s_ecmp.errors import SettingsError
+from k8s_ecmp.routers.connection import BASE_FOLDER
+from k8s_ecmp.routers.runner import DeadlineRunner
+from k8s_ecmp.settings import RouterSettings, Settings, load_router_settings
+
+DATA_KEY = "k8s_ecmp"
+
+
+class _NeverSticky(set[str]):
+    """Nornir skips hosts that failed once; here every run asks every router again."""
+
+    def update(self, *_: Any) -> None:
+        """Forgets at once."""
+
+
+def init_nornir(settings: Settings, base_folder: str | Path | None = None, *, deadline_s: float = 300.0) -> Nornir:
+    """A Nornir of the settings' inventory, with this project's runner, nothing logged, nothing sticky.
+
+    Args:
+        settings: `inventory` is a folder with hosts.yaml (groups.yaml, defaults.yaml) or a Nornir config file.
+        base_folder: the settings file's folder, for relative paths in the inventory's options.
+        deadline_s: seconds that a router may take for one task.
+
+    Raises:
+        SettingsError: the inventory cannot be read, or a router's `data.k8s_ecmp` is wrong.
+    """
+    path = Path(settings.inventory)
+    try:
+        if path.is_dir():
+            if not (path / "hosts.yaml").is_file():
+                raise SettingsError(f"the inventory folder {path} has no hosts.yaml")
+            nornir = InitNornir(
+                inventory={
+                    "plugin": "SimpleInventory",
+                    "options": {
+                        "host_file": str(path / "hosts.yaml"),
+                        "group_file": str(path / "groups.yaml"),
+                        "defaults_file": str(path / "defaults.yaml"),
+                    },
+                },
+                logging={"enabled": False},
+            )
+        elif path.is_file():
+            nornir = InitNornir(config_file=str(path), logging={"enabled": False})
+        else:
+            raise SettingsError(
+                f"there is no inventory at {path}",
+                remedy="`inventory` in the settings names a SimpleInventory folder or a Nornir config file",
+            )
+    except SettingsError:
+        raise
+    except Exception as error:
+        raise SettingsError(f"the inventory {path} cannot be read: {_one_line(error)}") from error
+    if not nornir.inventory.hosts:
+        raise SettingsError(f"the inventory {path} has no hosts")
+    nornir.data.failed_hosts = _NeverSticky()
+    nornir.config.user_defined[BASE_FOLDER] = None if base_folder is None else str(base_folder)
+    for host in nornir.inventory.hosts.values():
+        router_settings(host)
+    return nornir.with_runner(DeadlineRunner(settings.rollout.parallel, deadline_s))
+
+
+def router_settings(host: Host) -> RouterSettings:
+    """`data.k8s_ecmp` of a host, its groups' and the defaults' values beneath its own, key by key.
+
+    Raises:
+        SettingsError: a key or value is wrong.
+    """
+    merged: dict[str, Any] = {}
+    layers = [host.defaults.data, *(group.data for group in reversed(host.extended_groups())), host.data]
+    for layer in layers:
+        data = layer.get(DATA_KEY)
+        if data is not None and not isinstance(data, Mapping):
+            raise SettingsError(f"data.{DATA_KEY} of host {host.name} must be a mapping, not {data!r}")
+        _merge(merged, data or {})
+    return load_router_settings(merged, f"host {host.name} in the inventory, data.{DATA_KEY}")
+
+
+def router_view(host: Host) -> RouterView:
+    """The host as the decisions see it."""
+    return RouterView.of(host.name, router_settings(host))
+
+
+def select(nornir: Nornir, routers: list[str], filters: list[str]) -> Nornir:
+    """The routers that the command line asks for.
+
+    Args:
+        nornir: all of them.
+        routers: names.
+        filters: "field=value" on host attributes or data, all must hold.
+
+    Raises:
+        SettingsError: an unknown name, a filter without "=", or nothing is left.
+    """
+    unknown = sorted(set(routers) - set(nornir.inventory.hosts))
+    if unknown:
+        names = ", ".join(sorted(nornir.inventory.hosts))
+        raise SettingsError(f"no router {', '.join(unknown)} in the inventory", remedy=f"there are {names}")
+    if routers:
+        nornir = nornir.filter(filter_func=lambda host: host.name in routers)
+    for text in filters:
+        field, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsError(f"the filter {text!r} has not the form field=value")
+        nornir = nornir.filter(filter_func=lambda host, f=field, v=value: _has(host, f, v))
+    if not nornir.inventory.hosts:
+        raise SettingsError(f"no router matches {' and '.join(filters)}")
+    return nornir
+
+
+def _has(host: Host, field: str, value: str) -> bool:
+    if field == "group":
+        return value in (group.name for group in host.extended_groups())
+    found = getattr(host, field, None) if field in ("name", "hostname", "platform", "username") else host.get(field)
+    return str(found) == value
+
+
+def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = copy.deepcopy(value)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

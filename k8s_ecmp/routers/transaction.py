@@ -1,0 +1,278 @@
+"""The port to one router: read, stage, commit, verify, confirm, rollback, discard.
+
+One sequence for every driver; what differs is asked of the platform's capabilities. The driver keeps the router's lock
+from `begin` to `discard`.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nornir.core.inventory import Host
+
+from k8s_ecmp.core.guards import Limits
+from k8s_ecmp.core.plan import PlatformTraits
+from k8s_ecmp.errors import CommitFailed, ConfigRejected, ParseError, RouterError, UnsupportedPlatform
+from k8s_ecmp.model import Prefix, RouteChange, RunningRoutes, address_key
+from k8s_ecmp.platforms import get_platform
+from k8s_ecmp.platforms.base import Capabilities, Installed, Platform
+from k8s_ecmp.platforms.edits import unified
+from k8s_ecmp.routers.connection import OPTIONS, OWN_PLATFORMS, describe
+from k8s_ecmp.routers.driver import Driver
+
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Port:
+    """What is known of a router before it is spoken to: its syntax, and what its driver can promise."""
+
+    platform: str
+    syntax: Platform
+    capabilities: Capabilities
+    own: bool
+
+    @classmethod
+    def of(cls, host: Host) -> "Port":
+        """Reads the inventory.
+
+        Raises:
+            UnsupportedPlatform: nobody drives the platform, or nobody parses its syntax yet.
+        """
+        platform = host.platform or ""
+        syntax_name = platform
+        if platform == "file":
+            extras = host.get_connection_parameters(OPTIONS).extras or {}
+            syntax_name = str((extras.get("optional_args") or {}).get("syntax", ""))
+            if not syntax_name:
+                raise UnsupportedPlatform(
+                    "a file router needs optional_args.syntax",
+                    remedy="syntax: eos or frr, in connection_options.napalm",
+                )
+        syntax = get_platform(syntax_name)
+        capabilities = syntax.capabilities
+        if platform == "file":
+            from k8s_ecmp.routers.drivers.file import capabilities_of
+
+            capabilities = capabilities_of(capabilities)
+        return cls(platform, syntax, capabilities, platform in OWN_PLATFORMS)
+
+    @property
+    def traits(self) -> PlatformTraits:
+        """What the decisions need to know."""
+        limits = Limits(self.capabilities.max_paths, self.capabilities.max_routes)
+        return PlatformTraits(self.platform, self.capabilities.name_mark, limits, self.capabilities.default_distance)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A candidate: what is sent, and how the configuration will differ.
+
+    `diff_source` "device": the router computed it; "predicted": we did.
+    """
+
+    commands: tuple[str, ...]
+    diff: str
+    diff_source: Literal["predicted", "device"]
+
+
+def predict(port: Port, changes: Sequence[RouteChange], running: RunningRoutes, template: str | None) -> Staged:
+    """What staging the changes would send and show, without the router.
+
+    Raises:
+        RenderError: the template failed or wrote something else.
+    """
+    if not changes:
+        return Staged((), "", "predicted")
+    commands = port.syntax.render(changes, running, template)
+    diff = unified(running.source, port.syntax.edits(running, commands))
+    return Staged(tuple(commands.splitlines()), diff, "predicted")
+
+
+class Transaction:
+    """The verbs on one open driver. Every error that leaves it is a `RouterError` or a `ParseError`."""
+
+    def __init__(self, driver: Driver, port: Port, template: str | None = None) -> None:
+        self._driver = driver
+        self._port = port
+        self._template = template
+        self._pending = False
+
+    def begin(self) -> None:
+        """Takes the router's lock, and takes back what a run that died left unconfirmed.
+
+        Raises:
+            LockHeld: somebody else has it.
+            UnsupportedPlatform: this version does not write to the platform.
+        """
+        if not self._port.own:
+            raise UnsupportedPlatform(
+                f"this version reads and plans platform {self._port.platform} but does not write to it",
+                remedy="apply the plan's commands by hand",
+            )
+        self._call("lock", self._driver.load_merge_candidate, config="")
+
+    def read(self) -> RunningRoutes:
+        """All static routes of the running configuration.
+
+        Raises:
+            ParseError: the text cannot be understood; never an empty answer instead.
+        """
+        answer = self._call("read the running configuration", self._driver.get_config, retrieve="running")
+        text = answer.get("running") or ""
+        if not text.strip():
+            raise ParseError("the router gave an empty running configuration")
+        return self._port.syntax.parse(text)
+
+    def unresolved(self, vrf: str, addresses: Sequence[str]) -> frozenset[str]:
+        """Those of `addresses` that the router has no route to; nothing where the platform cannot tell."""
+        verification = self._port.syntax.verification if self._port.platform != "file" else None
+        if verification is None or not addresses:
+            return frozenset()
+        commands = list(verification.resolve_commands(vrf, addresses))
+        answers = self._call("ask for next hops", self._driver.cli, commands)
+        return verification.read_unresolved(vrf, addresses, answers)
+
+    def stage(self, changes: Sequence[RouteChange], running: RunningRoutes) -> Staged:
+        """Loads the changes as a candidate; nothing is in force yet.
+
+        Raises:
+            ConfigRejected: the router refused a line.
+        """
+        predicted = predict(self._port, changes, running, self._template)
+        self._call("stage", self._driver.load_merge_candidate, config="\n".join(predicted.commands) + "\n")
+        if not self._port.capabilities.device_diff:
+            return predicted
+        diff = self._call("compare", self._driver.compare_config)
+        if foreign := foreign_lines(diff, predicted.diff):
+            raise ConfigRejected(
+                f"guard foreign-lines: the router's own diff shows what the plan does not: {foreign[0]!r}"
+                + (f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""),
+                remedy="somebody else has a candidate open or the router rewrites lines; nothing was committed",
+            )
+        return Staged(predicted.commands, diff, "device")
+
+    def commit(self, confirm_within_s: int) -> None:
+        """Puts the candidate in force; with a timer the router takes it back by itself unless `confirm` comes.
+
+        Raises:
+            CommitFailed: it broke off; the message says what is left.
+        """
+        timer = confirm_within_s if self._port.capabilities.confirm and confirm_within_s else None
+        self._call("commit", self._driver.commit_config, revert_in=timer)
+        self._pending = timer is not None
+
+    def installed(self, vrf: str) -> dict[Prefix, Installed] | None:
+        """What the routing and forwarding tables hold in the VRF; None where the platform does not show it."""
+        verification = self._port.syntax.verification if self._port.platform != "file" else None
+        if verification is None:
+            return None
+        commands = list(verification.table_commands([vrf]))
+        tables = verification.read_tables(self._call("read the routing table", self._driver.cli, commands))
+        return {prefix: found for (in_vrf, prefix), found in tables.items() if in_vrf == vrf}
+
+    def verify(
+        self, vrf: str, expected: Mapping[Prefix, frozenset[str]], timeout_s: float
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Waits until the tables hold exactly the expected next hops at the expected prefixes.
+
+        Args:
+            vrf: the VRF.
+            expected: labels of next hops by prefix, empty for prefixes that must not be there.
+            timeout_s: seconds to wait.
+
+        Returns:
+            What still differs, a sentence each (nothing where the platform shows no tables); and warnings for next
+            hops that are missing because the router has no way to them, which no change of ours can mend.
+        """
+        deadline = time.monotonic() + timeout_s
+        unresolved: frozenset[str] | None = None
+        while True:
+            tables = self.installed(vrf)
+            if tables is None:
+                return (), ()
+            problems = table_problems(tables, expected)
+            if problems and unresolved is None:
+                missing = {
+                    label
+                    for prefix, labels in expected.items()
+                    for label in labels - (tables[prefix].fib if prefix in tables else frozenset())
+                    if is_address(label)
+                }
+                unresolved = self.unresolved(vrf, sorted(missing))
+            if problems and unresolved:
+                problems = table_problems(tables, {p: labels - unresolved for p, labels in expected.items()})
+            if not problems or time.monotonic() >= deadline:
+                return problems, tuple(
+                    f"next hop {address} is configured but cannot be resolved" for address in sorted(unresolved or ())
+                )
+            time.sleep(_POLL_S)
+
+    def confirm(self) -> None:
+        """Makes a commit with a timer final.
+
+        Raises:
+            ConfirmExpired: the router has already taken it back.
+        """
+        if self._pending:
+            self._call("confirm", self._driver.confirm_commit)
+            self._pending = False
+
+    def rollback(self) -> None:
+        """Takes the last commit of this transaction back."""
+        self._call("roll back", self._driver.rollback)
+        self._pending = False
+
+    def discard(self) -> None:
+        """Throws the candidate away and gives the lock back."""
+        self._call("discard", self._driver.discard_config)
+
+    def _call(self, what: str, method: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except (RouterError, ParseError):
+            raise
+        except Exception as error:
+            kind = CommitFailed if what == "commit" else RouterError
+            raise kind(f"could not {what}: {describe(error)}") from error
+
+
+def is_address(label: str) -> bool:
+    """Whether a next hop's label is an address alone."""
+    try:
+        address_key(label)
+    except ValueError:
+        return False
+    return True
+
+
+def foreign_lines(device_diff: str, predicted_diff: str) -> list[str]:
+    """The added and removed lines of the device's diff that the predicted one has not."""
+    planned = {line.split() and tuple(line.split()) for line in predicted_diff.splitlines()}
+    return [
+        line
+        for line in device_diff.splitlines()
+        if line[:1] in "+-" and line[:3] not in ("+++", "---") and line.split() and tuple(line.split()) not in planned
+    ]
+
+
+def table_problems(tables: Mapping[Prefix, Installed], expected: Mapping[Prefix, Collection[str]]) -> tuple[str, ...]:
+    """How the tables differ from what is expected at the expected prefixes, sorted by prefix."""
+    problems = []
+    for prefix in sorted(expected):
+        wanted = frozenset(expected[prefix])
+        found = tables.get(prefix)
+        if found is None:
+            if wanted:
+                problems.append(f"{prefix} is not in the routing table")
+        elif not wanted:
+            problems.append(f"{prefix} is still in the routing table")
+        elif found.fib != wanted:
+            where = "routing" if found.rib != wanted else "forwarding"
+            shown = found.rib if found.rib != wanted else found.fib
+            missing, extra = sorted(wanted - shown), sorted(shown - wanted)
+            words = [f"lacks {', '.join(missing)}"] if missing else []
+            words += [f"has {', '.join(extra)} too many"] if extra else []
+            problems.append(f"{prefix} in the {where} table {' and '.join(words)}")
+    return tuple(problems)

@@ -1,0 +1,311 @@
+"""Plans and desired routes as JSON, version 1; a plan file holds the same document as `plan --format json`.
+
+Canonical JSON is UTF-8 with sorted keys and no blanks. `id` is the SHA-256 of the document without `id`. `digest`
+covers what would be done alone: for every router that has changes its name and its changes without their reasons, so
+that two plans made at different times compare equal when they do the same; reasons speak of ages and causes.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from k8s_ecmp.errors import EcmpError, PlanRefused
+from k8s_ecmp.model import (
+    DISCARD,
+    Conflict,
+    DesiredRoute,
+    GuardTrip,
+    NextHop,
+    Plan,
+    Prefix,
+    RouteChange,
+    RouterPlan,
+    Skipped,
+    address_family,
+    canonical_address,
+)
+from k8s_ecmp.views.schema import (
+    VERSION,
+    ChangeDocument,
+    ClusterDocument,
+    ConflictDocument,
+    GuardDocument,
+    PlanBody,
+    PlanDocument,
+    RouterDocument,
+    SkippedDocument,
+    Summary,
+    read_time,
+    write_time,
+)
+
+# --- encoding ----------------------------------------------------------------------------------------------------
+
+_CANONICAL = msgspec.json.Encoder(order="sorted")
+
+
+def canonical_json(document: Any) -> bytes:
+    """UTF-8, sorted keys, no blanks."""
+    return _CANONICAL.encode(document)
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """The plan as the contract's dict of lists, dicts and scalars."""
+    document: dict[str, Any] = msgspec.json.decode(encode_plan(plan))
+    return document
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """The plan as canonical JSON."""
+    routers = tuple(_router_document(router) for router in plan.routers)
+    body = PlanBody(
+        version=VERSION,
+        created=write_time(plan.created),
+        expires=write_time(plan.expires),
+        digest=_digest(routers),
+        owner=plan.owner,
+        tag=plan.tag,
+        cluster=ClusterDocument(plan.cluster_source, plan.cluster_digest),
+        routers=routers,
+        guards=tuple(
+            GuardDocument(trip.guard, trip.router, None if trip.prefix is None else str(trip.prefix), trip.detail)
+            for trip in plan.guards
+        ),
+        skipped=tuple(SkippedDocument(skip.object, skip.reason) for skip in plan.skipped),
+        summary=Summary.of(plan.routers),
+    )
+    text = canonical_json(body)
+    return canonical_json(
+        PlanDocument(id=_sha256(text), **{name: getattr(body, name) for name in body.__struct_fields__})
+    )
+
+
+def write_plan(path: str | Path, plan: Plan) -> None:
+    """Writes a plan file in one step, readable by its owner alone (mode 0600): diffs show parts of configurations.
+
+    Raises:
+        EcmpError: the file cannot be written; an older one is left as it was.
+    """
+    target = Path(path)
+    temporary: str | None = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(encode_plan(plan) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(target)
+    except OSError as error:
+        if temporary is not None:
+            with suppress(OSError):
+                Path(temporary).unlink()
+        raise EcmpError(f"the plan file {target} cannot be written: {error.strerror}") from error
+
+
+def desired_document(routes: Sequence[DesiredRoute], skipped: Sequence[Skipped]) -> dict[str, Any]:
+    """`desired --format json`."""
+    return {
+        "version": VERSION,
+        "routes": [
+            {
+                "prefix": str(route.prefix),
+                "kind": route.kind,
+                "nodes": list(route.nodes),
+                "next_hops": list(route.next_hops),
+                "sources": list(route.sources),
+            }
+            for route in routes
+        ],
+        "skipped": [{"object": skip.object, "reason": skip.reason} for skip in skipped],
+    }
+
+
+def _router_document(router: RouterPlan) -> RouterDocument:
+    return RouterDocument(
+        name=router.name,
+        platform=router.platform,
+        status=router.status,
+        fingerprint=router.fingerprint,
+        changes=tuple(_change_document(change) for change in router.changes),
+        conflicts=tuple(ConflictDocument(c.vrf, str(c.prefix), c.reason) for c in router.conflicts),
+        commands=router.commands,
+        diff=router.diff,
+        diff_source=router.diff_source,
+        error=router.error,
+    )
+
+
+def _change_document(change: RouteChange) -> ChangeDocument:
+    # Labels once for each hop: a plan may hold some hundred thousand.
+    before = [hop.label for hop in change.before]
+    after = tuple([hop.label for hop in change.after])
+    left, kept = set(before), set(after)
+    return ChangeDocument(
+        action=change.action,
+        vrf=change.vrf,
+        prefix=str(change.prefix),
+        add=tuple([label for label in after if label not in left]),
+        remove=tuple([label for label in before if label not in kept]),
+        next_hops=after,
+        distance=change.after[0].distance if change.after else None,
+        reasons=change.reasons,
+    )
+
+
+def _digest(routers: Iterable[RouterDocument]) -> str:
+    done = [
+        {
+            "name": router.name,
+            "changes": [[c.action, c.vrf, c.prefix, c.add, c.remove, c.next_hops, c.distance] for c in router.changes],
+        }
+        for router in sorted(routers, key=lambda router: router.name)
+        if router.changes
+    ]
+    return _sha256(canonical_json(done))
+
+
+def _sha256(text: bytes) -> str:
+    return f"sha256:{hashlib.sha256(text).hexdigest()}"
+
+
+# --- decoding ----------------------------------------------------------------------------------------------------
+
+
+def decode_plan(content: bytes, where: str = "the plan file") -> Plan:
+    """The plan of a plan file, verified; whether it is still fresh is for the caller to ask.
+
+    Raises:
+        PlanRefused: as `decode_document`.
+    """
+    return plan_of(decode_document(content, where))
+
+
+def decode_document(content: bytes, where: str = "the plan file") -> PlanDocument:
+    """The document of a plan file. Blanks between its tokens do not matter, every value does.
+
+    Args:
+        content: what the file holds.
+        where: its name, for messages.
+
+    Raises:
+        PlanRefused: not a plan, of an unknown version, or not what was written (its hash is wrong).
+    """
+    try:
+        found = msgspec.json.decode(content)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise PlanRefused(f"{where} is not a plan: {error}") from error
+    if not isinstance(found, dict) or not {"version", "id", "routers"} <= found.keys():
+        raise PlanRefused(f"{where} is not a plan", remedy="`k8s-ecmp plan --out FILE.plan` writes one")
+    if type(found["version"]) is not int or found["version"] != VERSION:
+        raise PlanRefused(f"{where} has version {found['version']!r}, this program reads {VERSION}")
+    told = found.pop("id")
+    if told != _sha256(canonical_json(found)):
+        raise PlanRefused(
+            f"{where} is not what was written: its hash is wrong, it was edited or damaged", remedy="make a new plan"
+        )
+    try:
+        document = msgspec.convert({**found, "id": told}, PlanDocument)
+        _check(document)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise PlanRefused(f"{where} is not a plan: {error}") from error
+    return document
+
+
+def plan_of(document: PlanDocument) -> Plan:
+    """The plan as it was encoded, but that hops are known by their label and distance alone."""
+    guards = [
+        GuardTrip(trip.guard, trip.router, None if trip.prefix is None else Prefix.parse(trip.prefix), trip.detail)
+        for trip in document.guards
+    ]
+    return Plan(
+        created=read_time(document.created),
+        expires=read_time(document.expires),
+        owner=document.owner,
+        tag=document.tag,
+        cluster_source=document.cluster.source,
+        cluster_digest=document.cluster.digest,
+        routers=tuple(
+            _router_plan(router, tuple(trip for trip in guards if trip.router == router.name))
+            for router in document.routers
+        ),
+        holds=tuple(trip for trip in guards if trip.router is None),
+        skipped=tuple(Skipped(skip.object, skip.reason) for skip in document.skipped),
+    )
+
+
+def _check(document: PlanDocument) -> None:
+    """What types do not say. A hash is no signature: whoever can edit the file can make a new one."""
+    names = [router.name for router in document.routers]
+    if len(set(names)) < len(names):
+        raise ValueError("a router stands in it twice")
+    if document.digest != _digest(document.routers):
+        raise ValueError("its digest is not that of its changes")
+    read_time(document.created)
+    read_time(document.expires)
+    for trip in document.guards:
+        if trip.prefix is not None:
+            Prefix.parse(trip.prefix)
+    for router in document.routers:
+        for conflict in router.conflicts:
+            Prefix.parse(conflict.prefix)
+        for change in router.changes:
+            _check_change(change)
+
+
+def _check_change(change: ChangeDocument) -> None:
+    prefix = Prefix.parse(change.prefix)
+    hops = set(change.next_hops)
+    if (
+        len(hops) < len(change.next_hops)
+        or not hops.issuperset(change.add)
+        or not hops.isdisjoint(change.remove)
+        or (change.action == "delete") is bool(hops)
+    ):
+        raise ValueError(f"{change.action} of {change.prefix} contradicts itself")
+    for hop in change.add:
+        if hop != DISCARD and (hop != canonical_address(hop) or address_family(hop) != prefix.family):
+            raise ValueError(f"{hop!r} is no next hop for {change.prefix}")
+    if not all(label.isascii() and label.isprintable() for label in (change.vrf, *hops, *change.remove)):
+        raise ValueError(f"{change.prefix} has a next hop or VRF that is no text")
+
+
+def _router_plan(router: RouterDocument, guards: tuple[GuardTrip, ...]) -> RouterPlan:
+    return RouterPlan(
+        name=router.name,
+        platform=router.platform,
+        status=router.status,
+        fingerprint=router.fingerprint,
+        changes=tuple(_change(change) for change in router.changes),
+        conflicts=tuple(Conflict(c.vrf, Prefix.parse(c.prefix), c.reason) for c in router.conflicts),
+        guards=guards,
+        commands=router.commands,
+        diff=router.diff,
+        diff_source=router.diff_source,
+        error=router.error,
+    )
+
+
+def _change(change: ChangeDocument) -> RouteChange:
+    added = set(change.add)
+    stood = [label for label in change.next_hops if label not in added]
+    return RouteChange(
+        action=change.action,
+        vrf=change.vrf,
+        prefix=Prefix.parse(change.prefix),
+        before=tuple(_hop(label, None) for label in (*stood, *change.remove)),
+        after=tuple(_hop(label, change.distance) for label in change.next_hops),
+        reasons=change.reasons,
+    )
+
+
+def _hop(label: str, distance: int | None) -> NextHop:
+    if label == DISCARD:
+        return NextHop(discard=True, distance=distance)
+    # A label of several words names an interface or a VRF too; as a whole it is the label again.
+    return NextHop(interface=label, distance=distance) if " " in label else NextHop(address=label, distance=distance)

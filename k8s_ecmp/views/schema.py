@@ -1,0 +1,144 @@
+"""The shape of a plan as a document (JSON, version 1), one struct for each object."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from k8s_ecmp.errors import PlanRefused
+from k8s_ecmp.model import Action, RouterPlan, RouterStatus
+
+VERSION = 1
+
+
+class ChangeDocument(msgspec.Struct, frozen=True, gc=False):
+    """A `RouteChange`; hops by their labels. `distance` is the one that is written on every hop, None: none."""
+
+    action: Action
+    vrf: str
+    prefix: str
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+    next_hops: tuple[str, ...]
+    distance: int | None
+    reasons: tuple[str, ...] = ()
+
+
+class ConflictDocument(msgspec.Struct, frozen=True):
+    """A `Conflict`."""
+
+    vrf: str
+    prefix: str
+    reason: str
+
+
+class GuardDocument(msgspec.Struct, frozen=True):
+    """A `GuardTrip`; `router` None: it holds everything."""
+
+    guard: str
+    router: str | None
+    prefix: str | None
+    detail: str
+
+
+class SkippedDocument(msgspec.Struct, frozen=True):
+    """A `Skipped`."""
+
+    object: str
+    reason: str
+
+
+class RouterDocument(msgspec.Struct, frozen=True):
+    """A `RouterPlan`; its guards stand in the plan's list."""
+
+    name: str
+    platform: str
+    status: RouterStatus
+    fingerprint: str | None
+    changes: tuple[ChangeDocument, ...]
+    conflicts: tuple[ConflictDocument, ...]
+    commands: tuple[str, ...]
+    diff: str
+    diff_source: Literal["predicted", "device"]
+    error: str | None
+
+
+class ClusterDocument(msgspec.Struct, frozen=True):
+    """Where the desired routes come from, and their digest."""
+
+    source: str
+    digest: str
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Counts of what the routers' lists hold; `failed` counts routers."""
+
+    create: int
+    update: int
+    delete: int
+    conflict: int
+    failed: int
+
+    @classmethod
+    def of(cls, routers: Iterable[RouterPlan]) -> "Summary":
+        """Counts."""
+        routers = list(routers)
+        actions = [change.action for router in routers for change in router.changes]
+        return cls(
+            create=actions.count("create"),
+            update=actions.count("update"),
+            delete=actions.count("delete"),
+            conflict=sum(len(router.conflicts) for router in routers),
+            failed=sum(router.status == "failed" for router in routers),
+        )
+
+
+class PlanBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything but the `id`: what the `id` is the hash of. Times are RFC 3339 in UTC, to the second."""
+
+    version: int
+    created: str
+    expires: str
+    digest: str
+    owner: str
+    tag: int
+    cluster: ClusterDocument
+    routers: tuple[RouterDocument, ...]
+    guards: tuple[GuardDocument, ...]
+    skipped: tuple[SkippedDocument, ...]
+    summary: Summary
+
+
+class PlanDocument(PlanBody, frozen=True, kw_only=True):
+    """The whole document. `id` is the "sha256:..." of the body's canonical JSON."""
+
+    id: str
+
+    def check_fresh(self, now: datetime) -> None:
+        """Refuses a plan that has expired.
+
+        Raises:
+            PlanRefused: `now` is not before `expires`.
+        """
+        if now >= read_time(self.expires):
+            raise PlanRefused(
+                f"the plan of {self.created} expired at {self.expires}", remedy="make a new one and have it reviewed"
+            )
+
+
+def write_time(time: datetime) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_time(text: str) -> datetime:
+    """The time of an RFC 3339 text.
+
+    Raises:
+        ValueError: it is none, or has no time zone.
+    """
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return time

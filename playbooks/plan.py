@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""A scheduled plan: reads the cluster and every router, prints the plan, writes it to a file for review.
+
+    python playbooks/plan.py k8s-ecmp.yaml --out today.plan
+
+Exits as `k8s-ecmp plan`: 0 nothing to change, 2 changes, 3 a guard or a conflict, 1 an error. Writes to no router.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from k8s_ecmp import runs
+from k8s_ecmp.errors import EcmpError
+from k8s_ecmp.routers.inventory import init_nornir
+from k8s_ecmp.routers.tasks import plan_routes
+from k8s_ecmp.settings import load_settings
+from k8s_ecmp.views.document import write_plan
+from k8s_ecmp.views.plan_text import print_plan
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("settings", type=Path)
+    parser.add_argument("--out", type=Path, help="the plan file to write")
+    arguments = parser.parse_args()
+    settings = load_settings(arguments.settings)
+    intent = runs.observe(settings)
+    nornir = init_nornir(settings, arguments.settings.parent)
+    plan = runs.assemble(intent, nornir.run(task=plan_routes, intent=intent))
+    print_plan(plan)
+    if arguments.out:
+        write_plan(arguments.out, plan)
+    return runs.plan_exit(plan)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except EcmpError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,386 @@
+"""The whole way over file routers: plan, apply, verify, and everything that may stop it."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.site import COMMAND, Site
+
+OURS = re.compile(r".*\btag 4201\b.*\n")
+
+
+def foreign(text: str) -> str:
+    return OURS.sub("", text)
+
+
+def test_plan_apply_verify_and_again_nothing(site: Site) -> None:
+    before = {name: site.config(name).read_text() for name in ("edge1", "edge2")}
+    planned = site.run("plan", "--format", "json")
+    assert planned.code == 2
+    assert {name: site.config(name).read_text() for name in before} == before
+    document = planned.json()
+    assert [router["status"] for router in document["routers"]] == ["changes", "changes"]
+    assert document["summary"] == {"create": 14, "update": 0, "delete": 0, "conflict": 0, "failed": 0}
+    assert site.run("apply", "--yes").code == 0
+    for name, text in before.items():
+        after = site.config(name).read_text()
+        assert foreign(after) == text
+        assert len(OURS.findall(after)) == 16
+    again = site.run("plan", "--format", "json")
+    assert (again.code, [r["status"] for r in again.json()["routers"]]) == (0, ["in-sync", "in-sync"])
+    assert site.run("verify").code == 0
+
+
+def test_the_ids_can_be_recomputed_by_anyone(site: Site) -> None:
+    document = site.run("plan", "--format", "json").json()
+
+    def digest(value: object) -> str:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    said = document.pop("id")
+    assert said == digest(document)
+    other = site.run("plan", "--format", "json").json()
+    assert other["digest"] == document["digest"]
+
+
+def test_a_node_that_fails_leaves_and_the_rest_stays(site: Site) -> None:
+    site.run("apply", "--yes")
+    site.not_ready("node2")
+    planned = site.run("plan", "--format", "json")
+    assert planned.code == 2
+    changes = {change["prefix"]: change for change in planned.json()["routers"][0]["changes"]}
+    aggregate = changes["10.96.0.0/12"]
+    assert (aggregate["action"], aggregate["add"], aggregate["remove"]) == ("update", [], ["10.192.0.2"])
+    assert aggregate["next_hops"] == ["10.192.0.1", "10.192.0.3"]
+    assert any("node2" in reason and "not Ready" in reason for reason in aggregate["reasons"])
+    assert site.run("apply", "--yes").code == 0
+    assert "10.192.0.2 " not in site.config("edge1").read_text()
+
+
+def test_apply_without_a_terminal_needs_yes(site: Site) -> None:
+    before = site.config("edge1").read_text()
+    done = site.run("apply")
+    assert done.code == 1
+    assert "--yes" in done.err
+    assert site.config("edge1").read_text() == before
+
+
+def test_a_conflict_is_reported_untouched_and_the_rest_goes_on(site: Site) -> None:
+    path = site.config("edge1")
+    line = "ip route 10.97.10.1/32 192.0.2.77\n"
+    path.write_text(path.read_text().replace("ip route 172", f"{line}ip route 172"))
+    done = site.run("apply", "--yes")
+    assert done.code == 3
+    assert line in path.read_text()
+    assert path.read_text().count("10.97.10.1/32") == 1
+    assert "10.97.10.2/32" in path.read_text()
+    document = site.run("plan", "--format", "json")
+    assert document.code == 3
+    (conflict,) = document.json()["routers"][0]["conflicts"]
+    assert conflict["prefix"] == "10.97.10.1/32"
+    assert "has no tag" in conflict["reason"]
+
+
+def test_panic_holds_everything_and_is_overridden_by_name_only(site: Site) -> None:
+    site.run("apply", "--yes")
+    before = site.config("edge1").read_text()
+    site.not_ready("node1", "node2")
+    stopped = site.run("apply", "--yes")
+    assert stopped.code == 3
+    assert "panic" in stopped.out
+    assert site.config("edge1").read_text() == before
+    wrong = site.run("plan", "--override", "panick")
+    assert wrong.code == 1
+    assert "panic" in wrong.err
+    site.run("apply", "--yes", "--override", "panic", "--override", "mass-withdrawal")
+    assert site.config("edge1").read_text() != before
+
+
+@pytest.mark.parametrize("mode", ["observe", "propose"])
+def test_modes_that_never_write(site: Site, mode: str) -> None:
+    site.settings(mode=mode)
+    before = site.config("edge1").read_text()
+    assert site.run("plan").code == 2
+    assert site.run("apply", "--yes").code == 3
+    assert site.config("edge1").read_text() == before
+
+
+def test_the_freeze_file_stops_all(site: Site) -> None:
+    (site.folder / "FREEZE").write_text("change freeze until Monday\n")
+    site.settings(guards={"freeze_file": "FREEZE"})
+    stopped = site.run("apply", "--yes")
+    assert stopped.code == 3
+    assert "change freeze until Monday" in stopped.out
+
+
+# --- plan files --------------------------------------------------------------------------------------------------
+
+
+def plan_file(site: Site) -> Path:
+    path = site.folder / "today.plan"
+    assert site.run("plan", "--out", str(path)).code == 2
+    return path
+
+
+def test_a_plan_file_is_applied_exactly_whatever_the_cluster_says_now(site: Site) -> None:
+    path = plan_file(site)
+    site.not_ready("node2")
+    done = site.run("apply", str(path))
+    assert done.code == 0, done.err
+    commands = json.loads(path.read_text())["routers"][0]["commands"]
+    text = site.config("edge1").read_text()
+    assert commands
+    assert all(command in text for command in commands)
+    assert site.run("apply", str(path)).code == 3
+
+
+def test_an_edited_plan_file_is_refused(site: Site) -> None:
+    path = plan_file(site)
+    path.write_text(path.read_text().replace("10.192.0.3", "10.192.0.4"))
+    before = site.config("edge1").read_text()
+    done = site.run("apply", str(path))
+    assert done.code == 3
+    assert "refused" in done.err
+    assert site.config("edge1").read_text() == before
+
+
+def test_an_expired_plan_file_is_refused(site: Site) -> None:
+    site.settings(plan={"expires_s": 1})
+    path = plan_file(site)
+    expires = json.loads(path.read_text())["expires"]
+    deadline = time.monotonic() + 30
+    while time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) <= expires[:19] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    done = site.run("apply", str(path))
+    assert done.code == 3
+    assert "expired" in done.err
+
+
+def test_a_stale_router_refuses_the_whole_file_by_name_before_anything_is_written(site: Site) -> None:
+    path = plan_file(site)
+    config = site.config("edge2")
+    config.write_text(config.read_text().replace("ip route 172", "ip route 10.97.10.1/32 192.0.2.77\nip route 172"))
+    before = site.config("edge1").read_text()
+    done = site.run("apply", str(path))
+    assert done.code == 3
+    assert "edge2" in done.err
+    assert "edge1" not in done.err
+    assert site.config("edge1").read_text() == before
+
+
+def test_what_somebody_else_changes_elsewhere_does_not_make_a_plan_stale(site: Site) -> None:
+    path = plan_file(site)
+    config = site.config("edge1")
+    config.write_text(config.read_text().replace("ip route 172", "ip route 203.0.113.0/24 192.0.2.77\nip route 172"))
+    assert site.run("apply", str(path)).code == 0
+    assert "203.0.113.0/24" in config.read_text()
+
+
+def test_a_plan_of_another_owner_is_refused(site: Site) -> None:
+    path = plan_file(site)
+    site.settings(owner="other")
+    assert site.run("apply", str(path)).code == 3
+
+
+def test_something_that_is_no_plan_is_refused(site: Site) -> None:
+    for content in ("", "{", "[]", '{"version": 2}', "hello"):
+        path = site.folder / "x.plan"
+        path.write_text(content)
+        done = site.run("apply", str(path))
+        assert (done.code, "x.plan" in done.err) == (3, True), (content, done.err)
+
+
+# --- bad input ---------------------------------------------------------------------------------------------------
+
+
+def one_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line and not line.startswith("warning")]
+    assert "Traceback" not in text
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def test_broken_json_names_file_and_place(site: Site) -> None:
+    (site.folder / "cluster.yaml").rename(site.folder / "cluster.json")
+    (site.folder / "cluster.json").write_text('{"kind": "List", "items": [{"kind": ')
+    site.settings(cluster={"source": "cluster.json", "service_cidrs": ["10.96.0.0/12"]})
+    done = site.run("plan")
+    assert done.code == 1
+    assert "cluster.json" in one_line(done.err)
+
+
+def test_a_wrong_setting_names_path_value_and_what_is_allowed(site: Site) -> None:
+    site.settings(tag=210)
+    done = site.run("plan")
+    assert done.code == 1
+    line = one_line(done.err)
+    assert "tag" in line
+    assert "210" in line
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (None, "no running configuration"),
+        ("", "empty running configuration"),
+        ("ip route 10.0.0.0/33 10.0.0.1\n", "line 1"),
+        ("Building configuration...\n\nCurrent configuration:\n!\nip route 10.96.0.0/12 10.192.0.1 tag 42", ""),
+    ],
+)
+def test_a_router_that_cannot_be_read_fails_alone(site: Site, config: str | None, says: str) -> None:
+    path = site.config("edge1")
+    if config is None:
+        path.unlink()
+    else:
+        path.write_text(config)
+    planned = site.run("plan", "--format", "json")
+    assert planned.code == 1
+    first, second = planned.json()["routers"]
+    assert (first["status"], second["status"]) == ("failed", "changes")
+    assert says in first["error"]
+    assert site.run("apply", "--yes").code == 1
+    assert len(OURS.findall(site.config("edge2").read_text())) == 16
+    if config is not None:
+        assert path.read_text() == config
+
+
+def test_an_unknown_platform_fails_alone(site: Site) -> None:
+    site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts["edge1"].update(platform="vrp"))
+    planned = site.run("plan", "--format", "json")
+    assert planned.code == 1
+    assert "vrp" in planned.json()["routers"][0]["error"]
+    assert "frr" in planned.json()["routers"][0]["error"]
+
+
+def test_a_router_that_asks_for_bgp_fails_alone(site: Site) -> None:
+    site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts["edge1"].update(data={"k8s_ecmp": {"mode": "bgp"}}))
+    planned = site.run("plan", "--format", "json")
+    assert planned.code == 1
+    assert [router["status"] for router in planned.json()["routers"]] == ["failed", "changes"]
+    assert "mode: bgp" in planned.json()["routers"][0]["error"]
+
+
+def test_a_router_that_is_not_in_the_inventory(site: Site) -> None:
+    done = site.run("plan", "--router", "edge9")
+    assert done.code == 1
+    assert "edge1" in one_line(done.err)
+
+
+def test_a_missing_settings_file(site: Site) -> None:
+    (site.folder / "k8s-ecmp.yaml").unlink()
+    done = site.run("plan")
+    assert done.code == 1
+    assert "k8s-ecmp.yaml" in one_line(done.err)
+
+
+def test_a_lock_held_elsewhere_fails_that_router_and_names_the_holder(site: Site) -> None:
+    code = (
+        "import sys\n"
+        "from k8s_ecmp.routers.drivers.file import FileDriver\n"
+        "router = FileDriver(optional_args={'path': sys.argv[1], 'syntax': 'frr'})\n"
+        "router.load_merge_candidate(config='')\n"
+        "print('locked', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    python = str(Path(COMMAND[0]).parent / "python")
+    with subprocess.Popen(
+        [python, "-c", code, str(site.config("edge1"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        done = site.run("apply", "--yes")
+        assert holder.stdin is not None
+        holder.stdin.close()
+    assert done.code == 1
+    assert f"process {holder.pid}" in done.out
+    assert len(OURS.findall(site.config("edge2").read_text())) == 16
+    assert site.run("apply", "--yes").code == 0
+
+
+def test_kill_9_at_any_moment_leaves_old_or_new_and_the_next_run_heals(site: Site) -> None:
+    old = {name: site.config(name).read_text() for name in ("edge1", "edge2")}
+    plan = site.run("plan", "--format", "json").json()
+    lines = {router["name"]: set(router["commands"]) for router in plan["routers"]}
+    for step in range(12):
+        for name, text in old.items():
+            site.config(name).write_text(text)
+        with subprocess.Popen(
+            [*COMMAND, "--config", str(site.folder / "k8s-ecmp.yaml"), "apply", "--yes"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            try:
+                process.wait(0.15 + 0.05 * step)
+            except subprocess.TimeoutExpired:
+                os.kill(process.pid, signal.SIGKILL)
+        for name, text in old.items():
+            now = site.config(name).read_text()
+            assert foreign(now) == text
+            assert {line.strip() for line in OURS.findall(now)} in (set(), lines[name])
+        assert site.run("apply", "--yes").code == 0
+        for name in old:
+            assert {line.strip() for line in OURS.findall(site.config(name).read_text())} == lines[name]
+
+
+# --- looking -----------------------------------------------------------------------------------------------------
+
+
+def test_desired_by_the_contract(site: Site) -> None:
+    done = site.run("desired", "--format", "json")
+    assert done.code == 0
+    document = done.json()
+    assert document["version"] == 1
+    assert [(r["prefix"], r["kind"], r["nodes"]) for r in document["routes"]] == [
+        ("10.96.0.0/12", "aggregate", ["node1", "node2", "node3"]),
+        ("10.97.10.1/32", "host", ["node1", "node2"]),
+        ("10.97.10.2/32", "host", ["node3"]),
+        ("198.51.100.0/28", "aggregate", ["node1", "node2", "node3"]),
+        ("198.51.100.10/32", "host", ["node1", "node2"]),
+        ("fd96::/108", "aggregate", ["node1", "node2", "node3"]),
+        ("fd96::a:1/128", "host", ["node1", "node2"]),
+    ]
+    assert document["routes"][1]["next_hops"] == ["10.192.0.1", "10.192.0.2"]
+    assert document["routes"][1]["sources"] == ["Service shop/web clusterIP"]
+    assert {"object": "Service shop/db", "reason": "headless"} in document["skipped"]
+
+
+def test_the_cluster_can_come_by_stdin(site: Site) -> None:
+    text = (site.folder / "cluster.yaml").read_text()
+    site.settings(cluster={"source": "-", "service_cidrs": ["10.96.0.0/12", "fd96::/108"]})
+    assert len(site.run("desired", "--format", "json", stdin=text).json()["routes"]) == 7
+
+
+def test_no_eligible_node_is_an_empty_list_and_a_warning(site: Site) -> None:
+    site.not_ready("node1", "node2", "node3")
+    done = site.run("desired", "--format", "json")
+    assert (done.code, done.json()["routes"]) == (0, [])
+    assert "no node is eligible" in done.err
+
+
+def test_why(site: Site) -> None:
+    site.run("apply", "--yes")
+    done = site.run("why", "10.97.10.1", "--router", "edge2")
+    assert done.code == 0
+    assert "routed to 2 nodes" in done.out
+    assert "runs there: 10.192.0.1, 10.192.0.2 (ours)" in done.out
+    assert site.run("why", "10.97.10.300").code == 1
+
+
+def test_version_and_help_teach(site: Site) -> None:
+    assert site.run("version").out.startswith("k8s-ecmp ")
+    text = site.run("--help").out
+    assert all(word in text for word in ("plan", "apply", "verify", "desired", "why", "demo", "Exit codes"))
+
+
+def test_the_demo_runs(site: Site, tmp_path: Path) -> None:
+    done = site.run("demo", str(tmp_path / "tour"))
+    assert done.code == 0, done.err
+    assert "conflict" in done.out

@@ -1,0 +1,18 @@
+"""What all tests share: tests of the real world say why they are skipped, and are never skipped in CI."""
+
+import os
+
+import pytest
+
+from tests.world import frr
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("CI") == "true":
+        return
+    reason = frr.missing()
+    if reason is None:
+        return
+    for item in items:
+        if item.get_closest_marker("world"):
+            item.add_marker(pytest.mark.skip(reason=reason))

@@ -1,0 +1,318 @@
+import pytest
+
+from k8s_ecmp.core.freeze import Freeze
+from k8s_ecmp.core.guards import cluster_holds
+from k8s_ecmp.core.plan import plan_router, reviewed_changes
+from k8s_ecmp.model import NextHop, RouterPlan, StaticRoute
+from k8s_ecmp.settings import GuardSettings
+from tests.core.build import (
+    OWNER,
+    TAG,
+    cluster,
+    decided,
+    endpoints,
+    node,
+    ours,
+    p,
+    router,
+    rules,
+    running,
+    service,
+    settings,
+    theirs,
+    traits,
+)
+
+THREE = (node("n1"), node("n2"), node("n3"))
+ALL = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+WEB = (service("web", "10.96.0.1", etp="Local"), endpoints("web", "n1", "n2"))
+SYNCED = (ours("10.96.0.0/12", *ALL), ours("10.96.0.1/32", "10.0.0.1", "10.0.0.2"))
+# Unwanted routes in plenty, so that a single change is no mass withdrawal.
+OPEN = GuardSettings(max_withdrawn_fraction=1, max_not_ready_fraction=1)
+
+
+def planned(*routes: StaticRoute, state: object = None, view: object = None, **kwargs: object) -> RouterPlan:
+    desired = decided(state or cluster(*THREE, *WEB))  # type: ignore[arg-type]
+    unresolved = kwargs.pop("unresolved", ())
+    platform = kwargs.pop("platform", traits())
+    return plan_router(
+        view or router(),
+        platform,
+        desired,
+        running(*routes),
+        rules(**kwargs),
+        unresolved,  # type: ignore[arg-type]
+    )
+
+
+def lines(plan: RouterPlan) -> list[str]:
+    return [f"{c.action} {c.prefix} +{','.join(c.add)} -{','.join(c.remove)}" for c in plan.changes]
+
+
+def trips(plan: RouterPlan) -> set[str]:
+    return {trip.guard for trip in plan.guards}
+
+
+def test_an_empty_router_gets_everything() -> None:
+    plan = planned()
+    assert lines(plan) == [
+        "create 10.96.0.0/12 +10.0.0.1,10.0.0.2,10.0.0.3 -",
+        "create 10.96.0.1/32 +10.0.0.1,10.0.0.2 -",
+    ]
+    assert plan.status == "changes"
+    assert all(hop.tag == TAG for change in plan.changes for hop in change.after)
+
+
+def test_in_sync_means_no_change_in_whatever_order_the_hops_stand() -> None:
+    plan = planned(ours("10.96.0.1/32", "10.0.0.2", "10.0.0.1"), SYNCED[0])
+    assert (plan.status, plan.changes, plan.guards) == ("in-sync", (), ())
+
+
+def test_an_update_names_what_comes_and_goes_and_why() -> None:
+    plan = planned(SYNCED[0], ours("10.96.0.1/32", "10.0.0.1", "10.0.0.3", "10.0.0.77"))
+    (change,) = plan.changes
+    assert (change.action, change.add, change.remove) == ("update", ("10.0.0.2",), ("10.0.0.3", "10.0.0.77"))
+    assert change.next_hops == ("10.0.0.1", "10.0.0.2")
+    assert change.reasons == (
+        "node n2 has a usable endpoint",
+        "node n3 has no usable endpoint",
+        "no node has the address 10.0.0.77",
+    )
+
+
+def test_ours_and_no_longer_desired_is_deleted() -> None:
+    plan = planned(*SYNCED, ours("10.96.0.9/32", "10.0.0.1"))
+    assert lines(plan) == ["delete 10.96.0.9/32 + -10.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        theirs("10.96.0.1/32", "10.0.0.1", "10.0.0.2"),
+        theirs("10.96.0.1/32", "10.0.0.1", "10.0.0.2", tag=100),
+        StaticRoute(p("10.96.0.1"), "default", (NextHop("10.0.0.1", tag=TAG), NextHop("10.0.0.9"))),
+        StaticRoute(p("10.96.0.1"), "default", (NextHop("10.0.0.1", tag=TAG, options=("track", "5")),)),
+        StaticRoute(p("10.96.0.1"), "default", (NextHop("10.0.0.1", tag=TAG),), (), "inactive"),
+    ],
+)
+def test_a_route_that_is_not_ours_at_a_desired_prefix_is_a_conflict_and_untouched(stranger: StaticRoute) -> None:
+    plan = planned(SYNCED[0], stranger)
+    assert plan.changes == ()
+    assert [str(conflict.prefix) for conflict in plan.conflicts] == ["10.96.0.1/32"]
+    assert plan.conflicts[0].reason
+    assert plan.status == "conflict"
+
+
+def test_a_conflict_holds_its_prefix_only() -> None:
+    plan = planned(theirs("10.96.0.1/32", "10.0.0.1"))
+    assert lines(plan) == ["create 10.96.0.0/12 +10.0.0.1,10.0.0.2,10.0.0.3 -"]
+    assert plan.status == "changes"
+
+
+def test_the_name_counts_where_the_platform_carries_one() -> None:
+    named = traits(name_mark=True)
+    hops = tuple(NextHop(a, tag=TAG, name=OWNER) for a in ALL)
+    good = StaticRoute(p("10.96.0.0/12"), "default", hops)
+    other = StaticRoute(p("10.96.0.1/32"), "default", (NextHop("10.0.0.1", tag=TAG, name="prod-eu2"),))
+    plan = planned(good, other, platform=named)
+    assert plan.changes == ()
+    assert "prod-eu2" in plan.conflicts[0].reason
+    assert all(hop.name == OWNER for change in planned(platform=named).changes for hop in change.after)
+
+
+def test_other_vrfs_are_left_alone() -> None:
+    plan = planned(*SYNCED, ours("10.96.0.9/32", "10.0.0.1", vrf="red"), theirs("10.96.0.0/12", "10.0.0.9", vrf="red"))
+    assert plan.status == "in-sync"
+    inside = planned(*SYNCED, view=router(vrf="red"))
+    assert len(inside.changes) == 2
+    assert {change.vrf for change in inside.changes} == {"red"}
+
+
+def test_another_distance_is_an_update_of_all_hops() -> None:
+    plan = planned(*SYNCED, view=router(distance=200))
+    assert lines(plan) == ["update 10.96.0.0/12 + -", "update 10.96.0.1/32 + -"]
+    assert plan.changes[0].reasons == ("administrative distance default -> 200",)
+    assert {hop.distance for hop in plan.changes[0].after} == {200}
+
+
+def test_the_default_distance_is_equal_whether_written_or_not() -> None:
+    assert planned(*SYNCED, view=router(distance=1)).status == "in-sync"
+
+
+def test_a_hop_of_ours_in_another_form_is_rewritten() -> None:
+    odd = StaticRoute(p("10.96.0.1"), "default", (NextHop("10.0.0.1", "eth1", tag=TAG), NextHop("10.0.0.2", tag=TAG)))
+    (change,) = planned(SYNCED[0], odd).changes
+    assert (change.add, change.remove) == (("10.0.0.1",), ("eth1 10.0.0.1",))
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [("sync", ["update", "delete"]), ("upsert-only", ["update"]), ("create-only", [])],
+)
+def test_policies(policy: str, expected: list[str]) -> None:
+    plan = planned(SYNCED[0], ours("10.96.0.1/32", "10.0.0.1"), ours("10.96.0.9/32", "10.0.0.1"), policy=policy)
+    assert [change.action for change in plan.changes] == expected
+
+
+def test_withdraw_only_reduces_to_removals() -> None:
+    plan = planned(
+        ours("10.96.0.0/12", "10.0.0.1", "10.0.0.2", "10.0.0.77"),
+        ours("10.96.0.9/32", "10.0.0.1"),
+        mode="withdraw-only",
+        guards=OPEN,
+    )
+    assert lines(plan) == ["update 10.96.0.0/12 + -10.0.0.77", "delete 10.96.0.9/32 + -10.0.0.1"]
+
+
+def test_withdraw_only_never_takes_the_last_hop_of_a_wanted_prefix() -> None:
+    plan = planned(SYNCED[0], ours("10.96.0.1/32", "10.0.0.77"), mode="withdraw-only", guards=OPEN)
+    assert plan.changes == ()
+    assert trips(plan) == {"last-next-hop"}
+
+
+def test_a_hop_that_the_router_cannot_resolve_is_held_back_and_reported() -> None:
+    plan = planned(ours("10.96.0.0/12", "10.0.0.2"), unresolved={"10.0.0.1", "10.0.0.2"})
+    assert lines(plan) == ["update 10.96.0.0/12 +10.0.0.3 -"]
+    assert [skip.object for skip in plan.skipped] == ["router r1", "router r1"]
+    assert "10.0.0.1 cannot be resolved there; held back at 2 prefixes" in plan.skipped[0].reason
+    assert "10.0.0.2 cannot be resolved there; held back at 1 prefix:" in plan.skipped[1].reason
+
+
+def test_unresolved_replacements_do_not_cost_the_last_hop() -> None:
+    plan = planned(SYNCED[0], ours("10.96.0.1/32", "10.0.0.77"), unresolved={"10.0.0.1", "10.0.0.2"}, guards=OPEN)
+    assert plan.changes == ()
+    assert trips(plan) == {"last-next-hop"}
+
+
+# --- guards ------------------------------------------------------------------------------------------------------
+
+
+def many(count: int) -> tuple[StaticRoute, ...]:
+    return tuple(ours(f"10.96.1.{i}/32", "10.0.0.1") for i in range(count))
+
+
+def test_mass_withdrawal_trips_over_the_fraction_of_prefixes_and_not_at_it() -> None:
+    assert trips(planned(*SYNCED, *many(2))) == set()
+    assert trips(planned(*SYNCED, *many(3))) == {"mass-withdrawal"}
+    assert planned(*SYNCED, *many(3)).status == "blocked"
+    assert trips(planned(*SYNCED, *many(3), overrides=frozenset({"mass-withdrawal"}))) == set()
+
+
+def test_mass_withdrawal_counts_hops_too() -> None:
+    wide = ours("10.96.0.0/12", *ALL, *(f"10.0.1.{i}" for i in range(1, 8)))
+    assert trips(planned(wide, SYNCED[1])) == {"mass-withdrawal"}
+    enough = ours("10.96.0.0/12", *ALL, "10.0.1.1", "10.0.1.2")
+    assert trips(planned(enough, SYNCED[1])) == set()
+
+
+def test_a_fraction_of_one_never_trips() -> None:
+    assert trips(planned(*SYNCED, *many(30), guards=OPEN)) == set()
+
+
+def test_empty_desired_when_nothing_would_remain() -> None:
+    nothing = cluster(*THREE, service("web", "10.96.0.1", etp="Local"))
+    off = settings(aggregate=False)
+    plan = plan_router(router(), traits(), decided(nothing, off), running(SYNCED[1]), rules(guards=OPEN))
+    assert trips(plan) == {"empty-desired"}
+    assert plan.status == "blocked"
+
+
+def test_last_next_hop_holds_the_prefix_alone() -> None:
+    state = cluster(
+        *THREE, node("n4", ready="False"), WEB[0], endpoints("web", "n4"), service("b", "10.96.0.2", etp="Local")
+    )
+    plan = planned(SYNCED[0], ours("10.96.0.1/32", "10.0.0.4"), ours("10.96.0.2/32", "10.0.0.1"), state=state)
+    assert lines(plan) == ["delete 10.96.0.2/32 + -10.0.0.1"]
+    assert [(trip.guard, str(trip.prefix)) for trip in plan.guards] == [("last-next-hop", "10.96.0.1/32")]
+    assert plan.status == "changes"
+    assert (
+        len(
+            planned(
+                SYNCED[0], ours("10.96.0.1/32", "10.0.0.4"), state=state, overrides=frozenset({"last-next-hop"})
+            ).changes
+        )
+        == 1
+    )
+
+
+def test_a_service_without_endpoints_may_lose_its_last_hop() -> None:
+    state = cluster(*THREE, service("web", "10.96.0.1", etp="Local"))
+    assert lines(planned(*SYNCED, state=state)) == ["delete 10.96.0.1/32 + -10.0.0.1,10.0.0.2"]
+
+
+def test_platform_limit() -> None:
+    assert trips(planned(platform=traits(max_paths=2))) == {"platform-limit"}
+    assert trips(planned(platform=traits(max_paths=3))) == set()
+    assert trips(planned(platform=traits(max_routes=1))) == {"platform-limit"}
+    assert trips(planned(platform=traits(max_routes=2))) == set()
+
+
+def test_guards_are_silent_on_a_router_without_changes() -> None:
+    assert planned(*SYNCED, platform=traits(max_paths=2)).guards == ()
+
+
+@pytest.mark.parametrize(
+    ("bad", "fraction", "tripped"),
+    [(1, 0.5, False), (2, 0.5, False), (3, 0.5, True), (4, 1.0, False)],
+)
+def test_panic_trips_over_the_fraction_of_selected_nodes(bad: int, fraction: float, tripped: bool) -> None:
+    nodes = [node(f"n{i}", ready="False" if i <= bad else "True", since_s=1) for i in range(1, 5)]
+    desired = decided(cluster(*nodes))
+    holds = cluster_holds(desired, GuardSettings(max_not_ready_fraction=fraction), not_synced=None, freeze=None)
+    assert ("panic" in {trip.guard for trip in holds}) is tripped
+
+
+def test_holds_for_everything() -> None:
+    desired = decided(cluster(node("n1", ready="False")))
+    holds = cluster_holds(
+        desired, GuardSettings(), not_synced="the watch on nodes is not synced", freeze=Freeze("stop", True)
+    )
+    assert [trip.guard for trip in holds] == ["not-synced", "panic", "empty-desired", "frozen"]
+    assert all(trip.router is None for trip in holds)
+    none = cluster_holds(
+        desired,
+        GuardSettings(),
+        not_synced="x",
+        freeze=Freeze("stop", True),
+        overrides=("not-synced", "panic", "empty-desired", "frozen"),
+    )
+    assert none == ()
+
+
+def test_holds_block_routers_with_changes_only() -> None:
+    desired = decided(cluster(*THREE, *WEB))
+    holds = cluster_holds(desired, GuardSettings(), not_synced="x", freeze=None)
+    assert plan_router(router(), traits(), desired, running(), rules(holds=holds)).status == "blocked"
+    assert plan_router(router(), traits(), desired, running(*SYNCED), rules(holds=holds)).status == "in-sync"
+
+
+def test_a_freeze_window_lets_withdrawals_of_dead_nodes_through() -> None:
+    state = cluster(
+        *THREE[:2], node("n3", ready="False"), *WEB, service("b", "10.96.0.2", etp="Local"), endpoints("b", "n1")
+    )
+    plan = planned(*SYNCED, ours("10.96.0.9/32", "10.0.0.1"), state=state, freeze=Freeze("window", False))
+    assert lines(plan) == ["update 10.96.0.0/12 + -10.0.0.3"]
+    assert {str(trip.prefix) for trip in plan.guards} == {"10.96.0.2/32", "10.96.0.9/32"}
+
+
+# --- fingerprints and reviewed plans -----------------------------------------------------------------------------
+
+
+def test_the_fingerprint_covers_ours_and_what_the_plan_touches() -> None:
+    base = planned(SYNCED[0]).fingerprint
+    assert planned(SYNCED[0], theirs("192.0.2.0/24", "10.0.0.9")).fingerprint == base
+    assert planned(SYNCED[0], ours("10.96.0.9/32", "10.0.0.1")).fingerprint != base
+    assert planned(ours("10.96.0.0/12", *reversed(ALL))).fingerprint == base
+    assert planned(ours("10.96.0.0/12", *ALL, distance=5)).fingerprint != base
+
+
+def test_reviewed_changes_become_the_planned_ones_again() -> None:
+    routes = running(SYNCED[0], ours("10.96.0.1/32", "10.0.0.1", "10.0.0.77"))
+    plan = planned(*routes, view=router(distance=1))
+    bare = [
+        type(change)(
+            change.action, change.vrf, change.prefix, (), tuple(NextHop(a) for a in change.next_hops), change.reasons
+        )
+        for change in plan.changes
+    ]
+    assert reviewed_changes(bare, routes, traits(), rules(), 1) == plan.changes

@@ -1,0 +1,172 @@
+"""Which kubeconfig counts, and what is said of a wrong one; never with a secret."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from k8s_ecmp.errors import ClusterError
+from k8s_ecmp.kube.kubeconfig import load_configuration
+from k8s_ecmp.settings import ClusterSettings
+
+SECRET = "hunter2hunter2"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without a kubeconfig, outside of any pod."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def document(name: str = "a", **changes: Any) -> dict[str, Any]:
+    whole = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": f"cluster-{name}", "cluster": {"server": f"https://{name}.example:6443"}}],
+        "users": [{"name": f"user-{name}", "user": {"token": SECRET}}],
+        "contexts": [{"name": name, "context": {"cluster": f"cluster-{name}", "user": f"user-{name}"}}],
+        "current-context": name,
+    }
+    return {key: value for key, value in {**whole, **changes}.items() if value is not None}
+
+
+def write(path: Path, content: dict[str, Any] | str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def host(**settings: Any) -> str:
+    return str(load_configuration(ClusterSettings(**settings)).host)
+
+
+class TestWhichCounts:
+    def test_the_named_one(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KUBECONFIG", str(write(home / "variable", document("variable"))))
+        named = write(home / "named", document("named"))
+        assert host(kubeconfig=str(named)) == "https://named.example:6443"
+
+    def test_then_the_variable(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write(home / ".kube" / "config", document("home"))
+        first, second = write(home / "one", document("one")), write(home / "two", document("two"))
+        monkeypatch.setenv("KUBECONFIG", os.pathsep.join((str(home / "none"), str(first), str(second))))
+        assert host(context="one") == "https://one.example:6443"
+        assert host(context="two") == "https://two.example:6443"
+
+    def test_then_the_one_at_home(self, home: Path) -> None:
+        write(home / ".kube" / "config", document("home"))
+        assert host() == "https://home.example:6443"
+
+    def test_the_token_is_used(self, home: Path) -> None:
+        write(home / ".kube" / "config", document())
+        assert load_configuration(ClusterSettings()).auth_settings()["BearerToken"]["value"] == f"Bearer {SECRET}"
+
+    def test_one_attempt(self, home: Path) -> None:
+        write(home / ".kube" / "config", document())
+        assert load_configuration(ClusterSettings()).retries is False
+
+    def test_in_a_pod_without_a_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+        with pytest.raises(ClusterError, match="the pod's service account cannot be used: Service token file does not"):
+            load_configuration(ClusterSettings())
+
+
+class TestWrongOnes:
+    def test_none(self, home: Path) -> None:
+        with pytest.raises(ClusterError) as raised:
+            load_configuration(ClusterSettings())
+        assert raised.value.message == f"there is no kubeconfig {home}/.kube/config"
+        assert "cluster.kubeconfig" in str(raised.value.remedy)
+
+    def test_the_named_one_is_missing(self, home: Path) -> None:
+        write(home / ".kube" / "config", document("home"))
+        with pytest.raises(ClusterError, match="there is no kubeconfig /nowhere/config"):
+            load_configuration(ClusterSettings(kubeconfig="/nowhere/config"))
+
+    @pytest.mark.parametrize(
+        ("content", "context", "text"),
+        [
+            (document(), "b", "has no context b (it has: a)"),
+            (document(**{"current-context": None}), None, "has no current context (set cluster.context to one of: a)"),
+            (document(**{"current-context": "gone"}), None, "has no context gone (it has: a)"),
+            (document(contexts=None), None, "has no context a (it has: none)"),
+            (
+                document(clusters=[]),
+                None,
+                "context a names the cluster cluster-a, which is not there (its clusters are: none)",
+            ),
+            (
+                document(users=[{"name": "else", "user": {"token": SECRET}}]),
+                None,
+                "context a names the user user-a, which is not there (its users are: else)",
+            ),
+            (document(users=[{"name": "user-a", "token": SECRET}]), None, "cannot be used: Invalid kube-config file"),
+            (document(clusters=[{"name": "cluster-a", "token": SECRET}]), None, "cannot be used: Invalid kube-config"),
+            (
+                document(
+                    clusters=[{"name": "cluster-a", "cluster": {"server": "https://a", "certificate-authority": "no"}}]
+                ),
+                None,
+                "cannot be used: File does not exist: ",
+            ),
+            (
+                document(
+                    clusters=[
+                        {"name": "cluster-a", "cluster": {"server": "https://a", "certificate-authority-data": "x"}}
+                    ]
+                ),
+                None,
+                "cannot be used: it does not have the form of a kubeconfig",
+            ),
+            (document(users="nobody"), None, "cannot be read: Invalid kube-config"),
+            ("", None, "cannot be read: Invalid kube-config"),
+            (f"users:\n- token: {SECRET}\n  name: [", None, "is no YAML (line "),
+            ("just words", None, "cannot be read: it does not have the form of a kubeconfig"),
+        ],
+    )
+    def test_texts(self, home: Path, content: Any, context: str | None, text: str) -> None:
+        path = write(home / "config", content)
+        with pytest.raises(ClusterError) as raised:
+            load_configuration(ClusterSettings(kubeconfig=str(path), context=context))
+        assert str(raised.value).startswith(f"kubeconfig {path}")
+        assert text in str(raised.value)
+        assert SECRET not in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+class TestCredentialPlugin:
+    def config(self, folder: Path, script: str) -> ClusterSettings:
+        program = write(folder / "plugin", f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(program), "interactiveMode": "Never"}
+        write(folder / "config", document(users=[{"name": "user-a", "user": {"exec": plugin}}]))
+        return ClusterSettings(kubeconfig=str(folder / "config"))
+
+    def test_its_token_is_used(self, home: Path) -> None:
+        answer = '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t"}}'
+        configuration = load_configuration(self.config(home, f"echo '{answer}'"))
+        assert configuration.auth_settings()["BearerToken"]["value"] == "Bearer t"
+
+    @pytest.mark.parametrize(
+        ("script", "why"),
+        [
+            ("echo login expired >&2; exit 3", "exec: process returned 3. login expired"),
+            ("echo no json", "exec: failed to decode process output"),
+            ("echo '{}'", "exec: malformed response"),
+        ],
+    )
+    def test_its_failure_ends_it(self, home: Path, script: str, why: str, capfd: pytest.CaptureFixture[str]) -> None:
+        """The client would go on as nobody and print to stderr."""
+        before = list(logging.getLogger().handlers)
+        with pytest.raises(ClusterError) as raised:
+            load_configuration(self.config(home, script))
+        assert f"the credential plugin {home}/plugin failed: {why}" in raised.value.message
+        assert capfd.readouterr().err == ""
+        assert logging.getLogger().handlers == before

@@ -1,0 +1,207 @@
+"""What the platforms make of single lines, of whole texts, and of half ones."""
+
+import pytest
+
+from k8s_ecmp.errors import ParseError, UnsupportedPlatform
+from k8s_ecmp.model import NextHop, Prefix
+from k8s_ecmp.platforms import get_platform
+
+FRR_LINES = [
+    ("ip route 10.0.0.0/8 10.1.1.1", NextHop("10.1.1.1")),
+    ("ip route 10.0.0.0 255.0.0.0 10.1.1.1 tag 5", NextHop("10.1.1.1", tag=5)),
+    ("ip route 10.0.0.0/8 10.1.1.1 e0 tag 4294967295 20", NextHop("10.1.1.1", "e0", distance=20, tag=4294967295)),
+    ("ip route 10.0.0.0/8 10.1.1.1 20 tag 5", NextHop("10.1.1.1", distance=20, tag=5)),
+    ("ip route 10.0.0.0/8 e0", NextHop(interface="e0")),
+    ("ip route 10.0.0.0/8 eth0.100 200", NextHop(interface="eth0.100", distance=200)),
+    ("ip route 10.0.0.0/8 Null0 tag 5", NextHop(discard=True, tag=5)),
+    ("ip route 10.0.0.0/8 blackhole 250", NextHop(discard=True, distance=250)),
+    ("ip route 10.0.0.0/8 reject", NextHop(discard=True, options=("reject",))),
+    ("ip route 10.0.0.0/8 10.1.1.1 nexthop-vrf blue", NextHop("10.1.1.1", vrf="blue")),
+    ("ip route 10.0.0.0/8 10.1.1.1 e0 onlink", NextHop("10.1.1.1", "e0", options=("onlink",))),
+    ("ip route 10.0.0.0/8 10.1.1.1 e0 onlink 20", NextHop("10.1.1.1", "e0", distance=20, options=("onlink",))),
+    ("ip route 10.0.0.0/8 10.1.1.1 onlink 20", NextHop("10.1.1.1", "onlink", distance=20)),
+    ("ip route 10.0.0.0/8 10.1.1.1 table 100 20", NextHop("10.1.1.1", distance=20, options=("table", "100"))),
+    ("ip route 10.0.0.0/8 10.1.1.1 tag 5 label 16/17", NextHop("10.1.1.1", tag=5, options=("label", "16/17"))),
+    ("ip route 10.0.0.0/8 10.1.1.1 color 9", NextHop("10.1.1.1", options=("color", "9"))),
+    ("ip route 10.0.0.0/8 10.1.1.1 segments 1/2 bfd", NextHop("10.1.1.1", options=("segments", "1/2", "bfd"))),
+    ("ip route 10.0.0.0/8 10.1.1.1 e0 weight 7", NextHop("10.1.1.1", "e0", options=("weight", "7"))),
+    ("ip route 10.0.0.0/8 10.1.1.1 tag 5 tag 6", NextHop("10.1.1.1", tag=5, options=("tag", "6"))),
+    ("ipv6 route 2001:DB8::/32 FE80::A e0", NextHop("fe80::a", "e0")),
+    ("ipv6 route ::/0 from 2001:db8::/32 fe80::1 e0", NextHop("fe80::1", "e0", options=("from", "2001:db8::/32"))),
+]
+EOS_LINES = [
+    ("ip route 10.0.0.0/8 10.1.1.1", NextHop("10.1.1.1")),
+    ("ip route 10.0.0.0 255.0.0.0 10.1.1.1 tag 5", NextHop("10.1.1.1", tag=5)),
+    ("ip route 10.0.0.0/8 Ethernet1/2 10.1.1.1 20 tag 5", NextHop("10.1.1.1", "Ethernet1/2", distance=20, tag=5)),
+    ("ip route 10.0.0.0/8 Port-Channel7.100", NextHop(interface="Port-Channel7.100")),
+    ("ip route 10.0.0.0/8 Vlan10 200", NextHop(interface="Vlan10", distance=200)),
+    ("ip route 10.0.0.0/8 Null0 250", NextHop(discard=True, distance=250)),
+    ("ip route 10.0.0.0/8 null0", NextHop(discard=True)),
+    ("ip route 10.0.0.0/8 10.1.1.1 name 20 tag 5 30", NextHop("10.1.1.1", distance=30, tag=5, name="20")),
+    ("ip route 10.0.0.0/8 10.1.1.1 track bfd", NextHop("10.1.1.1", options=("track", "bfd"))),
+    ("ip route 10.0.0.0/8 10.1.1.1 bfd", NextHop("10.1.1.1", options=("bfd",))),
+    ("ip route 10.0.0.0/8 10.1.1.1 9 metric 5", NextHop("10.1.1.1", distance=9, options=("metric", "5"))),
+    ("ip route 10.0.0.0/8 egress-vrf blue 10.1.1.1", NextHop("10.1.1.1", vrf="blue")),
+    ("ip route 10.0.0.0/8 Nexthop-Group N1 tag 5", NextHop(tag=5, options=("Nexthop-Group", "N1"))),
+    ("ip route 10.0.0.0/8 10.1.1.1 tag 0", NextHop("10.1.1.1", tag=0)),
+    ("ipv6 route 2001:DB8::/32 Ethernet1 FE80::A name a-b", NextHop("fe80::a", "Ethernet1", name="a-b")),
+]
+BROKEN = [
+    "ip route 10.0.0.0/8",
+    "ip route",
+    "ip route ",
+    "ip route 10.0.0.0/33 10.1.1.1",
+    "ip route 10.0.0/8 10.1.1.1",
+    "ip route 10.0.0.0 255.0.255.0 10.1.1.1",
+    "ip route 10.0.0.0 10.1.1.1",
+    "ip route 2001:db8::/32 fe80::1",
+    "ipv6 route 10.0.0.0/8 10.1.1.1",
+    "ip route 10.0.0.0/8 10.1.1.",
+    "ip route 10.0.0.0/8 10.1.1.256",
+    "ip route 10.0.0.0/8 10.1.1.1 tag",
+    "ip route 10.0.0.0/8 10.1.1.1 tag x",
+    "ip route 10.0.0.0/8 10.1.1.1 tag 4294967296",
+    "ip route 10.0.0.0/8 10.1.1.1 256",
+    "ip route 10.0.0.0/8 10.1.1.1 0",
+    "ip route vrf",
+    "ip route vrf red",
+    "ip route vrf red 10.0.0.0/8",
+    "ip route 10.0.0.0/" + "8" * 5000 + " 10.1.1.1",
+    "ipv6 route 2001:db8::/32 fe80::1%e0",
+    "ip routé 10.0.0.0/8 10.1.1.1\nip route ١٠.0.0.0/8 10.1.1.1",
+]
+
+
+@pytest.mark.parametrize(("line", "hop"), FRR_LINES)
+def test_frr_hop(line: str, hop: NextHop):
+    (route,) = get_platform("frr").parse(f"hostname r1\n{line}\n")
+    assert route.next_hops == (hop,)
+    assert route.lines == (2,)
+    assert route.vrf == "default"
+
+
+@pytest.mark.parametrize(("line", "hop"), EOS_LINES)
+def test_eos_hop(line: str, hop: NextHop):
+    (route,) = get_platform("eos").parse(f"hostname r1\n{line}\n")
+    assert route.next_hops == (hop,)
+    assert route.lines == (2,)
+
+
+@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("line", BROKEN)
+def test_unreadable_static_line_is_named(name: str, line: str):
+    with pytest.raises(ParseError) as error:
+        get_platform(name).parse(f"hostname r1\nip route 10.9.0.0/16 10.1.1.1\n{line}\n!\n")
+    assert error.value.line == 3 + line.count("\n")
+
+
+@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n\n\r\n",
+        "% Invalid input (at token 2: 'rnning') at line 1",
+        "% Command incomplete",
+        "hostname r1\n% Invalid input\n",
+        "Exiting: failed to connect to any daemons.\n",
+        "<html><body>502 Bad Gateway</body></html>",
+        "system {\n    host-name r1;\n}\n",
+        "set routing-options static route 10.0.0.0/8 next-hop 10.1.1.1\n",
+        "bash: vtysh: command not found",
+    ],
+)
+def test_no_configuration_is_not_no_routes(name: str, text: str):
+    with pytest.raises(ParseError):
+        get_platform(name).parse(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("frr", "Building configuration...\n\nCurrent configuration:\n!\nfrr version 8.4.4\n"),
+        ("eos", "! Command: show running-config\n! device: r1 (vEOS, EOS-4.30.1F)\n!\nhostname r1\n"),
+        ("eos", "\n! device: r1 (vEOS, EOS-4.30.1F)\n!\nhostname r1\n"),
+    ],
+)
+def test_answer_cut_anywhere_is_refused(name: str, head: str):
+    text = head + "!\nip route 10.0.0.0/8 10.1.1.1 tag 4201\n!\nend\n"
+    platform = get_platform(name)
+    assert len(platform.parse(text)) == 1
+    for length in range(len(head), len(text) - len("d\n")):
+        with pytest.raises(ParseError):
+            platform.parse(text[:length])
+
+
+def test_eos_text_block_without_end_is_refused():
+    with pytest.raises(ParseError, match="never closed"):
+        get_platform("eos").parse("hostname r1\nbanner motd\nhello\nip route 10.0.0.0/8 10.1.1.1\n")
+
+
+def test_eos_lines_in_a_vrf_block_are_refused():
+    with pytest.raises(ParseError) as error:
+        get_platform("eos").parse("vrf context red\n  ip route 10.0.0.0/8 10.1.1.1\n")
+    assert error.value.line == 2
+    routes = get_platform("eos").parse("vrf instance red\nip route 10.0.0.0/8 10.1.1.1\n")
+    assert [route.vrf for route in routes] == ["default"]
+
+
+@pytest.mark.parametrize("name", ["eos", "frr"])
+def test_settings_that_are_no_routes(name: str):
+    text = (
+        "hostname r1\nip routing\nno ip routing vrf red\nip route static bfd 10.1.1.1\nip route-static x\n"
+        "no ip route 10.0.0.0/8 10.1.1.1\nip mroute 10.0.0.0/8 10.1.1.1\nroute-map ip route\n description ip route 1\n"
+    )
+    assert len(get_platform(name).parse(text)) == 0
+
+
+@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends(name: str, end: str):
+    lines = ["hostname r1", "banner motd line a\x0bb\x0cc\x85d\u2028e", "ip route 10.0.0.0/8 10.1.1.1", "end"]
+    running = get_platform(name).parse(end.join(lines))
+    (route,) = running
+    assert route.lines == (3,)
+    assert running.source[route.lines[0] - 1] == lines[2]
+
+
+def test_routes_come_grouped_in_order_of_first_appearance():
+    text = (
+        "ip route 10.2.0.0/16 10.1.1.1\nip route 10.1.0.0/16 10.1.1.1\nip route 10.2.0.0/16 10.1.1.2 tag 5\n"
+        "vrf red\n ip route 10.2.0.0/16 10.1.1.3\nexit-vrf\nip route 10.1.0.0/16 10.1.1.4 vrf red\n"
+    )
+    routes = get_platform("frr").parse(text).routes
+    assert [(route.vrf, str(route.prefix), route.lines) for route in routes] == [
+        ("default", "10.2.0.0/16", (1, 3)),
+        ("default", "10.1.0.0/16", (2,)),
+        ("red", "10.2.0.0/16", (5,)),
+        ("red", "10.1.0.0/16", (7,)),
+    ]
+    assert routes[0].next_hops == (NextHop("10.1.1.1"), NextHop("10.1.1.2", tag=5))
+
+
+def test_eos_vrf_in_the_line():
+    text = "ip route vrf red 10.0.0.0 255.0.0.0 10.1.1.1\nip route vrf default 10.0.0.0/8 10.1.1.1\n"
+    routes = get_platform("eos").parse(text).routes
+    assert [(route.vrf, str(route.prefix)) for route in routes] == [("red", "10.0.0.0/8"), ("default", "10.0.0.0/8")]
+
+
+@pytest.mark.parametrize("name", ["eos", "frr"])
+def test_host_bits_are_cleared_and_noted(name: str):
+    running = get_platform(name).parse("ip route 10.1.2.3/8 10.1.1.1\nip route 10.1.2.3/8 10.1.1.2\n")
+    (route,) = running
+    assert route.prefix == Prefix.parse("10.0.0.0/8")
+    assert [(note.line, note.text) for note in running.notes] == [(1, "10.1.2.3/8"), (2, "10.1.2.3/8")]
+    assert "10.0.0.0/8" in running.notes[0].reason
+
+
+def test_hops_are_shared_between_routes():
+    first, second = get_platform("frr").parse(
+        "ip route 10.0.0.0/16 10.9.9.9 tag 1\nip route 10.1.0.0/16 10.9.9.9 tag 1\n"
+    )
+    assert first.next_hops[0] is second.next_hops[0]
+
+
+def test_unknown_platform_lists_what_there_is():
+    with pytest.raises(UnsupportedPlatform, match="eos, frr"):
+        get_platform("vms")

@@ -1,0 +1,75 @@
+"""A user's folder: settings, a cluster file and routers in files, and the command run as users run it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPO = Path(__file__).parents[1]
+COMMAND = [str(Path(sys.executable).parent / "k8s-ecmp")]
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Site:
+    folder: Path
+
+    def run(self, *arguments: str, stdin: str | None = None) -> Outcome:
+        done = subprocess.run(
+            [*COMMAND, "--config", str(self.folder / "k8s-ecmp.yaml"), *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            cwd="/",
+            stdin=subprocess.DEVNULL if stdin is None else None,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def config(self, router: str) -> Path:
+        return self.folder / f"inventories/demo/routers/{router}.cfg"
+
+    def edit(self, file: str, change: Any) -> None:
+        path = self.folder / file
+        content = yaml.safe_load(path.read_text())
+        change(content)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def node(self, name: str, change: Any) -> None:
+        def edit(cluster: Any) -> None:
+            for item in cluster["items"]:
+                if item["kind"] == "Node" and item["metadata"]["name"] == name:
+                    change(item)
+
+        self.edit("cluster.yaml", edit)
+
+    def not_ready(self, *names: str) -> None:
+        for name in names:
+            self.node(name, lambda item: item["status"]["conditions"][1].update(status="False"))
+
+    def settings(self, **values: Any) -> None:
+        self.edit("k8s-ecmp.yaml", lambda content: content.update(values))
+
+
+def new_site(folder: Path) -> Site:
+    """The demo, laid out as a user's folder."""
+    inventory = folder / "inventories/demo"
+    shutil.copytree(REPO / "inventories/demo", inventory)
+    for name in ("k8s-ecmp.yaml", "cluster.yaml"):
+        (inventory / name).replace(folder / name)
+    return Site(folder)

@@ -1,0 +1,202 @@
+"""Plans and results that the views' tests show; `python -m tests.views.plans` writes the golden texts anew."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+
+from k8s_ecmp.model import (
+    CommitResult,
+    Conflict,
+    DesiredRoute,
+    GuardTrip,
+    NextHop,
+    Plan,
+    Prefix,
+    RouteChange,
+    RouterPlan,
+    Skipped,
+)
+from k8s_ecmp.views.text import print_desired, print_plan, print_results, print_verify
+
+GOLDEN = Path(__file__).parent / "golden"
+NOW = datetime(2025, 3, 1, 12, 0, 0, tzinfo=UTC)
+P = Prefix.parse
+
+
+def hops(*addresses: str, distance: int | None = None) -> tuple[NextHop, ...]:
+    return tuple(NextHop(address=address, tag=4201, distance=distance) for address in addresses)
+
+
+READY = ("node n3 is eligible: Ready for 2 min",)
+CHANGES = (
+    RouteChange(
+        "update",
+        "default",
+        P("10.96.0.0/12"),
+        hops("10.0.0.1", "10.0.0.2"),
+        hops("10.0.0.1", "10.0.0.2", "10.0.0.3"),
+        READY,
+    ),
+    RouteChange(
+        "create",
+        "default",
+        P("10.96.0.10/32"),
+        (),
+        hops("10.0.0.1", "10.0.0.2", distance=5),
+        ("Service kube-system/kube-dns clusterIP: ready endpoint on n1, n2",),
+    ),
+    RouteChange(
+        "delete",
+        "default",
+        P("10.96.0.77/32"),
+        (NextHop(address="10.0.0.1", interface="eth0", tag=4201),),
+        (),
+        ("no service, range or node asks for it any more",),
+    ),
+    RouteChange(
+        "update",
+        "default",
+        P("10.96.4.1/32"),
+        hops("10.0.0.1", "10.0.0.9"),
+        hops("10.0.0.1"),
+        ("node n9 is out: not Ready for 12 s", "node n9 has no usable endpoint"),
+    ),
+    RouteChange("create", "default", P("10.100.0.1/32"), (), (NextHop(discard=True, tag=4201),), ("no endpoint",)),
+    RouteChange("update", "red", P("fd00:10:96::/108"), hops("fd00::1"), hops("fd00::1", "fd00::3"), READY),
+)
+DIFF = """-ip route 10.96.0.77/32 10.0.0.1 eth0 tag 4201
++ip route 10.96.0.0/12 10.0.0.3 tag 4201
++ip route 10.96.0.10/32 10.0.0.1 tag 4201 5
++ip route 10.96.0.10/32 10.0.0.2 tag 4201 5
+ vrf red
++ipv6 route fd00:10:96::/108 fd00::3 tag 4201
+"""
+CONFLICT = Conflict("default", P("10.97.0.1/32"), "a route that is not ours: next hop 192.0.2.1 has no tag")
+TIMEOUT = (
+    "cannot connect to 192.0.2.4 port 22: timed out after 60 s (check the address, and that this host may reach the "
+    "router by SSH)"
+)
+SKIPPED = (
+    Skipped("Service default/headless", "headless"),
+    Skipped("Service shop/db", "externalIP 203.0.113.9 is in no services.external_ips.cidrs"),
+)
+
+
+def plan_of(*routers: RouterPlan, holds: tuple[GuardTrip, ...] = (), skipped: tuple[Skipped, ...] = ()) -> Plan:
+    return Plan(
+        created=NOW,
+        expires=NOW + timedelta(hours=1),
+        owner="prod-eu1",
+        tag=4201,
+        cluster_source="state.json",
+        cluster_digest="sha256:" + "3f2a" * 16,
+        routers=routers,
+        holds=holds,
+        skipped=skipped,
+    )
+
+
+R1 = RouterPlan("r1", "frr", "changes", "sha256:1", CHANGES, (CONFLICT,), commands=("a", "b"), diff=DIFF)
+R2 = RouterPlan("r2", "frr", "changes", "sha256:2", CHANGES, diff=DIFF)
+BLOCKED = RouterPlan(
+    "leaf-12.dc1.example.com",
+    "eos",
+    "blocked",
+    "sha256:3",
+    CHANGES[2:3],
+    guards=(
+        GuardTrip(
+            "mass-withdrawal",
+            "leaf-12.dc1.example.com",
+            None,
+            "3 of 4 owned prefixes would go (75%), more than the 50% of guards.max_withdrawn_fraction",
+        ),
+        GuardTrip(
+            "last-next-hop",
+            "leaf-12.dc1.example.com",
+            P("10.96.0.9/32"),
+            "would lose its last next hops 10.0.0.1 though it is still wanted: Service shop/web clusterIP has no "
+            "usable endpoint",
+        ),
+    ),
+    diff="-ip route 10.96.0.77/32 10.0.0.1 tag 4201 name prod-eu1\n",
+    diff_source="device",
+)
+FAILED = RouterPlan("r4", "junos", "failed", error=TIMEOUT)
+IN_SYNC = RouterPlan("r5", "nxos", "in-sync", "sha256:5")
+CONFLICTING = RouterPlan("r6", "ios", "conflict", "sha256:6", conflicts=(CONFLICT,))
+
+FULL = plan_of(R1, R2, BLOCKED, FAILED, IN_SYNC, CONFLICTING, skipped=SKIPPED)
+HELD = plan_of(
+    RouterPlan("r1", "frr", "blocked", "sha256:1", CHANGES[:1], diff=DIFF),
+    holds=(GuardTrip("panic", None, None, "3 of 4 nodes are not Ready at once (n1, n2, n3), more than the 50%"),),
+)
+CALM = plan_of(IN_SYNC, RouterPlan("r7", "frr", "in-sync", "sha256:7"))
+
+RESULTS = (
+    CommitResult("r1", "committed", 6, 1.234, None, ("next hop 10.0.0.9 cannot be resolved by the router",)),
+    CommitResult("r2", "rolled-back", 0, 33.8, "after the commit 10.96.0.0/12 is not in the FIB; taken back"),
+    CommitResult("r3", "not-attempted", error="r2 failed in an earlier wave"),
+    CommitResult("r4", "failed", 0, 60.0, TIMEOUT),
+    CommitResult("r5", "unchanged"),
+)
+VERIFIED = (
+    ("r1", "in sync", ("12 owned prefixes",)),
+    ("r2", "drift", ("2 differences", "update 10.96.0.0/12: node n3 is eligible", "10.96.0.10/32 is not in the FIB")),
+    ("r4", "failed", (TIMEOUT,)),
+)
+DESIRED = (
+    DesiredRoute(
+        P("10.96.0.0/12"),
+        "aggregate",
+        ("n1", "n2", "n3"),
+        ("10.0.0.1", "10.0.0.2", "10.0.0.3"),
+        ("ServiceCIDR kubernetes",),
+    ),
+    DesiredRoute(
+        P("10.96.0.10/32"),
+        "host",
+        ("n1", "n2"),
+        ("10.0.0.1", "10.0.0.2"),
+        ("Service kube-system/kube-dns clusterIP",),
+    ),
+    DesiredRoute(P("10.96.0.11/32"), "discard", (), (), ("Service shop/web clusterIP",)),
+    DesiredRoute(P("fd00:10:96::/108"), "aggregate", ("n1", "n2"), ("fd00::1", "fd00::2"), ("settings",)),
+)
+
+SHOWN = {
+    "plan": lambda console: print_plan(FULL, console),
+    "plan-of-a-file": lambda console: print_plan(HELD, console, times=True),
+    "in-sync": lambda console: print_plan(CALM, console),
+    "results": lambda console: print_results(RESULTS, console),
+    "verify": lambda console: print_verify(VERIFIED, console),
+    "desired": lambda console: print_desired(DESIRED, SKIPPED, console),
+}
+MEDIA = ("80", "pipe")
+
+
+def console_of(medium: str, *, colour: bool = False) -> Console:
+    if medium == "pipe":
+        return Console(file=io.StringIO(), force_terminal=False, width=20)
+    return Console(
+        file=io.StringIO(),
+        force_terminal=True,
+        width=int(medium),
+        color_system="standard" if colour else None,
+        legacy_windows=False,
+        _environ={},
+    )
+
+
+def shown(name: str, medium: str) -> str:
+    console = console_of(medium)
+    SHOWN[name](console)
+    return console.file.getvalue()
+
+
+if __name__ == "__main__":
+    for each in SHOWN:
+        for medium in MEDIA:
+            (GOLDEN / f"{each}.{medium}.txt").write_text(shown(each, medium))

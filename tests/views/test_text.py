@@ -1,0 +1,187 @@
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from k8s_ecmp.model import CommitResult, NextHop, Prefix, RouteChange, RouterPlan, Skipped
+from k8s_ecmp.views.text import print_desired, print_plan, print_results, print_verify
+from tests.views.plans import (
+    CHANGES,
+    DESIRED,
+    FULL,
+    GOLDEN,
+    MEDIA,
+    RESULTS,
+    SHOWN,
+    SKIPPED,
+    VERIFIED,
+    console_of,
+    hops,
+    plan_of,
+    shown,
+)
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+@pytest.mark.parametrize("name", SHOWN)
+def test_golden(name, medium):
+    assert shown(name, medium) == (GOLDEN / f"{name}.{medium}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_golden_files_have_no_trailing_blanks_and_fit(name):
+    for medium in MEDIA:
+        lines = (GOLDEN / f"{name}.{medium}.txt").read_text().splitlines()
+        assert all(line == line.rstrip() for line in lines)
+        assert medium == "pipe" or max(map(len, lines)) <= int(medium)
+
+
+def test_standard_output_that_is_no_terminal_is_as_a_pipe(capsys):
+    print_plan(FULL)
+    assert capsys.readouterr().out == (GOLDEN / "plan.pipe.txt").read_text()
+
+
+def test_a_pipe_needs_no_rich():
+    program = (
+        "import sys; from k8s_ecmp.views.text import print_desired; print_desired((), ()); print('rich' in sys.modules)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "Desired: 0 routes.\nFalse\n"
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+
+def test_every_view_writes_to_standard_output(capsys):
+    print_results(RESULTS)
+    print_verify(VERIFIED)
+    print_desired(DESIRED, SKIPPED)
+    expected = "".join((GOLDEN / f"{name}.pipe.txt").read_text() for name in ("results", "verify", "desired"))
+    assert capsys.readouterr().out == expected
+
+
+def text_of(plan, console: Console) -> str:
+    print_plan(plan, console)
+    return console.file.getvalue()
+
+
+def test_colours_say_nothing_that_words_do_not():
+    console = console_of("80", colour=True)
+    print_plan(FULL, console)
+    coloured = console.file.getvalue()
+    assert "\x1b[32m" in coloured
+    plain = coloured
+    for code in ("0", "1", "2", "31", "32", "33", "35", "1;31"):
+        plain = plain.replace(f"\x1b[{code}m", "")
+    assert plain == (GOLDEN / "plan.80.txt").read_text()
+
+
+def test_no_color_is_honoured():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, _environ={"NO_COLOR": "1", "TERM": "xterm"})
+    print_plan(FULL, console)
+    assert not any(f"\x1b[{code}m" in console.file.getvalue() for code in ("31", "32", "33", "35", "1;31"))
+
+
+def many(count: int) -> RouterPlan:
+    prefixes = [Prefix(4, (10 << 24) + number, 32) for number in range(count)]
+    changes = tuple(
+        RouteChange("update", "default", prefix, hops("10.9.0.1"), hops("10.9.0.1", "10.9.0.2"), ("node n2 is back",))
+        for prefix in prefixes
+    )
+    diff = "".join(f"+ip route {prefix} 10.9.0.2 tag 4201\n" for prefix in prefixes)
+    return RouterPlan("r1", "frr", "changes", "sha256:1", changes, diff=diff)
+
+
+def test_a_terminal_gets_the_beginning_of_a_large_plan_and_how_to_see_it_all():
+    text = text_of(plan_of(many(1000)), console_of("80"))
+    assert text.count("+ip route") == 200
+    assert text.count("~ 10.0.") == 100
+    assert "... 800 more lines; `| less`, `--format json` or `--out FILE.plan` shows all" in text
+    assert "... 900 more changes; " in text
+
+
+def test_a_pipe_gets_everything_on_whole_lines():
+    text = text_of(plan_of(many(1000)), console_of("pipe"))
+    assert text.count("+ip route") == 1000
+    assert text.count("~ 10.0.") == 1000
+    assert "more" not in text
+    assert text.count("node n2 is back") == 1
+
+
+def test_hops_that_stay_are_counted_on_a_terminal_but_routers_are_compared_by_all_of_them():
+    def router(name: str, first: int) -> RouterPlan:
+        before = hops(*(f"10.9.0.{first + number}" for number in range(10)))
+        change = RouteChange("update", "default", Prefix.parse("10.0.0.0/8"), before, (*before, *hops("10.9.9.9")), ())
+        return RouterPlan(name, "frr", "changes", None, (change,))
+
+    text = text_of(plan_of(router("r1", 1), router("r2", 100)), console_of("120"))
+    assert text.count("10 -> 11 next hops: 10 stay +10.9.9.9") == 2
+    assert "as on r1" not in text
+    text = text_of(plan_of(router("r1", 1), router("r2", 1)), console_of("pipe"))
+    assert "  the same 1 change as on r1" in text
+    assert "10.9.0.10 +10.9.9.9" in text
+
+
+def test_device_text_is_neither_markup_nor_control_characters():
+    change = RouteChange("create", "default", Prefix.parse("10.0.0.0/8"), (), hops("10.9.0.1"), ("[red]reason[/]",))
+    router = RouterPlan("[b]r1", "frr", "changes", None, (change,), diff="+a\x1b[2J[bold]b[/bold]\r\x9b1m\n \tx\n")
+    failed = RouterPlan("r2", "frr", "failed", error="[link=x]no\x07[/]")
+    for console in (console_of("80"), console_of("80", colour=True), console_of("pipe")):
+        text = text_of(plan_of(router, failed), console)
+        assert "+a\\x1b[2J[bold]b[/bold]\\x0d\\x9b1m" in text
+        assert "    \tx".replace("    ", "     ") in text
+        assert "[b]r1" in text
+        assert "[red]reason[/]" in text
+        assert "[link=x]no\\x07[/]" in text
+        assert "\x1b[2J" not in text
+
+
+def test_a_narrow_terminal_wraps_words_but_never_a_diff_line():
+    line = "+ip route 10.96.0.0/12 10.0.0.3 tag 4201 name a-very-long-name-that-goes-on-and-on"
+    router = RouterPlan("r1", "frr", "changes", None, CHANGES[:1], diff=line + "\n")
+    assert f"    {line}\n" in text_of(plan_of(router), console_of("40"))
+
+
+def test_many_skipped_objects_with_one_reason_share_a_line_on_a_terminal():
+    skipped = tuple(Skipped(f"Service a/s{number}", "headless") for number in range(30))
+    text = text_of(plan_of(skipped=skipped), console_of("80"))
+    assert "Skipped (30)" in text
+    assert "and 24 more: headless" in text
+    assert text_of(plan_of(skipped=skipped), console_of("pipe")).count(": headless\n") == 30
+
+
+def test_empty_lists():
+    assert "No changes: 0 routers in sync." in text_of(plan_of(), console_of("80"))
+    for show in (print_results, print_verify):
+        console = console_of("80")
+        show((), console)
+        assert "no routers." in console.file.getvalue()
+    console = console_of("80")
+    print_desired((), (), console)
+    assert console.file.getvalue() == "Desired: 0 routes.\n"
+
+
+def test_a_distance_alone_is_an_update_without_gained_or_lost_hops():
+    change = RouteChange(
+        "update",
+        "default",
+        Prefix.parse("10.0.0.0/8"),
+        (NextHop(address="10.9.0.1", distance=5),),
+        (NextHop(address="10.9.0.1"),),
+        ("administrative distance 5 -> default",),
+    )
+    text = text_of(plan_of(RouterPlan("r1", "frr", "changes", None, (change,))), console_of("pipe"))
+    assert "1 -> 1 next hop: 10.9.0.1\n" in text
+    assert "+0 -0" in text
+
+
+def test_a_result_with_a_refusal_says_why():
+    console = console_of("80")
+    print_results((CommitResult("r1", "refused", 0, 0.5, "the routes on r1 are not those of the plan"),), console)
+    assert "r1      refused  -        0.5\n  the routes on r1 are not those of the plan\n" in console.file.getvalue()

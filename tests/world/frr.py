@@ -1,0 +1,362 @@
+"""A real FRR router for tests: zebra, staticd and sshd in network, mount, pid and UTS namespaces of their own.
+
+Two logins exist. `netops` is what the documentation asks for: member of `frrvty`, owner of /run/k8s-ecmp, and on its
+PATH nothing but the commands in `LOGIN_COMMANDS`. `root` may everything. The test process reaches the router's sshd
+through the namespace with a ProxyCommand; processes that run inside a `ManagementNetwork` reach it by address.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from tests.world import netns
+from tests.world.netns import Namespace, run, veth, wait_for
+
+LOGIN_COMMANDS = ("vtysh", "sh", "cat", "mv", "mkdir", "sleep")
+PASSWORD = "Tr0ub4dor&3"  # of netops
+_DAEMON_DIR = Path("/usr/lib/frr")
+
+_INIT = """set -e
+mount --make-rprivate /
+chown -R frr:frr {d}/etc; chmod 755 {d}/etc; chmod 644 {d}/etc/vtysh.conf
+mount --bind {d}/etc /etc/frr
+for f in passwd group shadow; do mount --bind {d}/accounts/$f /etc/$f; done
+mount -t tmpfs -o mode=755 tmpfs /run
+mount -t tmpfs tmpfs /var/tmp
+hostname {name}
+mkdir -p /run/frr /run/sshd /run/world /run/k8s-ecmp
+chown frr:frr /run/frr
+chown netops /run/k8s-ecmp; chmod 700 /run/k8s-ecmp
+mount --bind {d} /run/world
+mount -t proc proc /proc
+mount --bind {d}/home /root
+sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.fib_multipath_hash_policy=1 \
+  net.ipv6.fib_multipath_hash_policy=1
+{daemons}
+vtysh -b
+/usr/sbin/sshd -f /run/world/sshd_config
+echo ready
+exec >/dev/null
+while :; do sleep 86400 & wait; done  # reaps, as an init does
+"""
+
+_SSHD = """Port 22
+HostKey /run/world/host_key
+PidFile /run/sshd.pid
+AuthorizedKeysFile /run/world/authorized_keys
+UsePAM no
+StrictModes no
+UseDNS no
+KbdInteractiveAuthentication no
+PasswordAuthentication yes
+PermitRootLogin prohibit-password
+MaxStartups 200
+{extra}
+Match User netops
+  SetEnv PATH=/run/world/bin
+"""
+
+
+def missing() -> str | None:
+    """Why no router can be started here; None when one can."""
+    for daemon in ("zebra", "staticd"):
+        if not (_DAEMON_DIR / daemon).exists():
+            return "FRR is not installed"
+    if not Path("/usr/sbin/sshd").exists() or shutil.which("ssh-keygen") is None:
+        return "openssh-server is not installed"
+    return netns.missing()
+
+
+@dataclass(frozen=True)
+class Link:
+    """A cable from the router: its interface and addresses, and the far end (None: a namespace of the router's own)."""
+
+    interface: str
+    addresses: Sequence[str]
+    peer: Namespace | None = None
+    peer_interface: str = ""
+    peer_addresses: Sequence[str] = ()
+
+
+class ManagementNetwork:
+    """A namespace with a bridge, 10.255.0.0/16; routers get an address on it, and tools run inside it."""
+
+    def __init__(self) -> None:
+        self.namespace = Namespace("mgmt")
+        self.namespace.bridge("mgmt0", ["10.255.0.1/16"])
+        self._routers = 0
+
+    def attach(self, router: Namespace) -> str:
+        """Cables `router`'s interface "mgmt" to the bridge; its address."""
+        self._routers += 1
+        high, low = divmod(self._routers + 1, 250)
+        address = f"10.255.{high}.{low + 1}"
+        port = f"r{self._routers}"
+        veth(self.namespace, port, router, "mgmt", (), [f"{address}/16"])
+        self.namespace.ip("link set", port, "master mgmt0")
+        return address
+
+    def argv(self, *command: str) -> list[str]:
+        return self.namespace.argv(*command)
+
+    def close(self) -> None:
+        self.namespace.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass
+class FrrRouter:
+    """One router. `with FrrRouter("r1", tmp_path, links=[...]) as r:` starts it and takes everything down after.
+
+    `config` are lines for its frr.conf; `daemons` are started beside zebra and staticd ("bgpd"). `sshd_extra` are lines
+    for sshd_config. A router on a `management` network has an `address` there.
+    """
+
+    name: str
+    directory: Path
+    links: Sequence[Link] = ()
+    config: str = ""
+    daemons: Sequence[str] = ()
+    management: ManagementNetwork | None = None
+    sshd_extra: str = ""
+    netns: Namespace = field(init=False)
+    address: str = field(init=False, default="127.0.0.1")
+    pid: int = field(init=False, default=0)
+    _process: subprocess.Popen[bytes] | None = field(init=False, default=None)
+    _owned: list[Namespace] = field(init=False, default_factory=list)
+
+    def start(self) -> Self:
+        """Returns when FRR has its configuration and sshd listens."""
+        try:
+            self._cable()
+            self._write_files()
+            self._boot()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Ends the router and deletes its namespaces. May be called twice."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            if self._process.stdout:
+                self._process.stdout.close()
+            self._process = None
+        while self._owned:
+            self._owned.pop().close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # --- what a test asks ---
+
+    def run(self, *command: str, input: str | None = None, check: bool = True, timeout: float = 120) -> str:
+        """A command inside all of the router's namespaces, as root."""
+        return run(*self.argv(*command), input=input, check=check, timeout=timeout)
+
+    def argv(self, *command: str) -> list[str]:
+        return ["nsenter", "-t", str(self.pid), "-m", "-u", "-p", "-n", *command]
+
+    def vtysh(self, *commands: str) -> str:
+        """Output of vtysh commands; `vtysh("configure terminal", "ip route ...")` configures."""
+        return self.run("vtysh", *(word for command in commands for word in ("-c", command)))
+
+    def configure(self, text: str) -> None:
+        """Configuration lines, line by line."""
+        self.vtysh("configure terminal", *text.splitlines())
+
+    def running_config(self) -> str:
+        return self.vtysh("show running-config")
+
+    def ip(self, *arguments: str) -> str:
+        """`ip` in the router's network namespace: `r.ip("route show proto static")`."""
+        return self.netns.ip(*arguments)
+
+    def fib(self, prefix: str) -> frozenset[str]:
+        """Next-hop addresses of a prefix in the kernel; empty when the route is not there."""
+        family = "-6" if ":" in prefix else "-4"
+        words = self.netns.ip(family, "route show exact", prefix).split()
+        return frozenset(words[i + 1] for i, word in enumerate(words) if word == "via")
+
+    def processes(self, comm: str) -> list[int]:
+        """Host pids of the router's processes of that name."""
+        own = Path(f"/proc/{self.pid}/ns/pid").readlink()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if (entry / "ns/pid").readlink() == own and (entry / "comm").read_text().strip() == comm:
+                        found.append(int(entry.name))
+        return found
+
+    def kill_sshd(self) -> None:
+        """Ends the listener and every session, as a crash would."""
+        for pid in self.processes("sshd"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not self.processes("sshd"), "sshd is gone")
+
+    def start_sshd(self) -> None:
+        self.run("/usr/sbin/sshd", "-f", "/run/world/sshd_config")
+
+    # --- how to log in ---
+
+    @property
+    def key_file(self) -> Path:
+        """A private key that both logins accept."""
+        return self.directory / self.name / "client_key"
+
+    @property
+    def known_hosts(self) -> Path:
+        """The router's host key under its name, its address and 127.0.0.1."""
+        return self.directory / self.name / "known_hosts"
+
+    @property
+    def ssh_config(self) -> Path:
+        """An OpenSSH client configuration by which this process reaches the router under its name."""
+        return self.directory / self.name / "ssh_config"
+
+    @property
+    def ssh_options(self) -> dict[str, Any]:
+        """`optional_args` of the driver for use from the test process."""
+        return {
+            "key_file": str(self.key_file),
+            "use_keys": True,
+            "allow_agent": False,
+            "ssh_config_file": str(self.ssh_config),
+            "alt_host_keys": True,
+            "alt_key_file": str(self.known_hosts),
+        }
+
+    def login(self, username: str = "netops", **options: Any) -> dict[str, Any]:
+        """Arguments of the driver's constructor; `options` override `ssh_options`."""
+        return {
+            "hostname": self.name,
+            "username": username,
+            "password": "",
+            "timeout": 60,
+            "optional_args": {**self.ssh_options, **options},
+        }
+
+    # --- how it is built ---
+
+    def _cable(self) -> None:
+        self.netns = Namespace(self.name)
+        self._owned.append(self.netns)
+        if self.management is not None:
+            self.address = self.management.attach(self.netns)
+        for number, link in enumerate(self.links):
+            peer = link.peer
+            if peer is None:
+                peer = Namespace(f"{self.name}-far{number}")
+                self._owned.append(peer)
+            veth(
+                self.netns,
+                link.interface,
+                peer,
+                link.peer_interface or link.interface,
+                link.addresses,
+                link.peer_addresses,
+            )
+
+    def _write_files(self) -> None:
+        root = self.directory / self.name
+        for folder in ("etc", "home", "home-netops", "bin", "accounts"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        root.chmod(0o755)
+        (root / "home").chmod(0o755)
+        (root / "etc/frr.conf").write_text(
+            f"frr version 8.4.4\nfrr defaults traditional\nhostname {self.name}\n"
+            f"service integrated-vtysh-config\n!\n{self.config.strip()}\n!\n"
+        )
+        (root / "etc/vtysh.conf").write_text("service integrated-vtysh-config\n")
+        self._write_accounts(root)
+        for command in LOGIN_COMMANDS:
+            target = shutil.which(command)
+            link = root / "bin" / command
+            if target and not link.exists():
+                link.symlink_to(target)
+        for key in ("host_key", "client_key"):
+            if not (root / key).exists():
+                run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", key, "-f", str(root / key))
+        (root / "authorized_keys").write_text((root / "client_key.pub").read_text())
+        (root / "authorized_keys").chmod(0o644)
+        public = " ".join((root / "host_key.pub").read_text().split()[:2])
+        names = dict.fromkeys((self.name, "127.0.0.1", self.address))
+        (root / "known_hosts").write_text("".join(f"{host} {public}\n" for host in names))
+        (root / "sshd_config").write_text(_SSHD.format(extra=self.sshd_extra))
+        (root / "ssh_config").write_text(
+            f"Host {self.name}\n  HostName 127.0.0.1\n"
+            f"  ProxyCommand nsenter --net={self.netns.path} socat - TCP:%h:%p,nodelay\n"
+        )
+
+    def _write_accounts(self, root: Path) -> None:
+        group = next(line for line in Path("/etc/group").read_text().splitlines() if line.startswith("frrvty:"))
+        gid = group.split(":")[2]
+        folder = root / "accounts"
+        for file, line in (
+            ("passwd", f"netops:x:3900:{gid}::/run/world/home-netops:/bin/sh\n"),
+            ("group", ""),
+            ("shadow", f"netops:{_password_hash()}:20000:0:99999:7:::\n"),
+        ):
+            (folder / file).write_text(Path("/etc", file).read_text() + line)
+
+    def _boot(self) -> None:
+        root = self.directory / self.name
+        daemons = ["zebra -d -A 127.0.0.1 -s 90000000", "staticd -d -A 127.0.0.1"]
+        daemons += [f"{daemon} -d -A 127.0.0.1" for daemon in self.daemons]
+        (root / "init.sh").write_text(
+            _INIT.format(d=root, name=self.name, daemons="\n".join(f"{_DAEMON_DIR}/{daemon}" for daemon in daemons))
+        )
+        log = root / "init.log"
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                self.netns.argv("unshare", "-m", "-u", "-p", "-f", "--kill-child=KILL", "sh", str(root / "init.sh")),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        self._await_ready(log)
+        unshare = self._process.pid
+        self.pid = int(Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()[0])
+
+    def _await_ready(self, log: Path, timeout: float = 60) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + timeout
+        output = b""
+        while b"ready\n" not in output:
+            left = deadline - time.monotonic()
+            readable, _, _ = select.select([self._process.stdout], [], [], max(left, 0))
+            chunk = os.read(self._process.stdout.fileno(), 4096) if readable else b""
+            if not chunk:
+                raise RuntimeError(f"router {self.name} did not start: {output.decode()}{log.read_text()}")
+            output += chunk
+
+
+_HASHES: dict[str, str] = {}
+
+
+def _password_hash() -> str:
+    if PASSWORD not in _HASHES:
+        _HASHES[PASSWORD] = run("openssl", "passwd", "-6", "-salt", "k8secmp", "-stdin", input=PASSWORD).strip()
+    return _HASHES[PASSWORD]

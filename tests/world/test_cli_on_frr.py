@@ -1,0 +1,271 @@
+"""The command against real FRR routers over SSH: the whole way, bad logins, a kill at any moment, what cannot hold."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.site import COMMAND, Outcome, Site, new_site
+from tests.world.frr import FrrRouter, Link
+from tests.world.netns import wait_for
+
+pytestmark = pytest.mark.world
+
+TAG = 4201
+LINKS = [Link("rack", ["10.192.0.254/24", "fd10:192::fe/64"]), Link("uplink", ["192.0.2.2/24"])]
+FOREIGN = """
+ip route 0.0.0.0/0 192.0.2.1
+ip route 172.16.0.0/12 192.0.2.9 tag 900
+ip route 10.97.0.0/16 192.0.2.9 tag 4202
+vrf red
+ ip route 10.96.0.0/12 192.0.2.9 tag 4201
+exit-vrf
+ip prefix-list EDGE seq 5 permit 10.0.0.0/8 le 32
+"""
+OURS = re.compile(rf"^ip(v6)? route .* tag {TAG}$", re.MULTILINE)
+
+
+@dataclass
+class World:
+    routers: list[FrrRouter]
+    site: Site
+    clean: dict[str, str]
+
+    def run(self, *arguments: str) -> Outcome:
+        return self.site.run(*arguments)
+
+    def ours(self, router: FrrRouter) -> set[str]:
+        return {match.group() for match in OURS.finditer(router.running_config())}
+
+    def foreign(self, router: FrrRouter) -> str:
+        return "\n".join(line for line in router.running_config().splitlines() if not OURS.match(line))
+
+    def reset(self) -> None:
+        """Takes our routes away by hand and makes the logins right again."""
+        for router in self.routers:
+            if not router.processes("sshd"):
+                router.start_sshd()
+            ours = self.ours(router)
+            if ours:
+                router.configure("\n".join(f"no {line}" for line in sorted(ours)))
+            assert router.running_config() == self.clean[router.name]
+        self.hosts()
+        self.site.settings(rollout={"confirm_within_s": 120})
+
+    def hosts(self, **changes: dict[str, Any]) -> None:
+        """The inventory; `changes` by router name are merged into the host's options."""
+        hosts = {}
+        for router in self.routers:
+            change = changes.get(router.name, {})
+            options = {**router.ssh_options, **change.get("optional_args", {})}
+            hosts[router.name] = {
+                "hostname": router.name,
+                "username": change.get("username", "netops"),
+                "password": change.get("password", ""),
+                "platform": "frr",
+                "connection_options": {"napalm": {"extras": {"timeout": 30, "optional_args": options}}},
+            }
+        folder = self.site.folder / "inventories/demo"
+        (folder / "hosts.yaml").write_text(yaml.safe_dump(hosts))
+        (folder / "groups.yaml").unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[FrrRouter]]:
+    folder = tmp_path_factory.mktemp("routers")
+    with (
+        FrrRouter("r1", folder, links=LINKS, config=FOREIGN) as first,
+        FrrRouter("r2", folder, links=LINKS, config=FOREIGN) as second,
+    ):
+        yield [first, second]
+
+
+@pytest.fixture
+def world(started: list[FrrRouter], tmp_path: Path) -> Iterator[World]:
+    made = World(started, new_site(tmp_path / "site"), {router.name: router.running_config() for router in started})
+    made.hosts()
+    yield made
+    made.reset()
+
+
+def test_plan_apply_verify_and_again_nothing(world: World) -> None:
+    before = {router.name: world.foreign(router) for router in world.routers}
+    planned = world.run("plan", "--format", "json")
+    assert planned.code == 2, planned.err
+    done = world.run("apply", "--yes")
+    assert done.code == 0, done.out + done.err
+    for router, document in zip(world.routers, planned.json()["routers"], strict=True):
+        assert world.ours(router) == set(document["commands"])
+        assert world.foreign(router) == before[router.name]
+        for change in document["changes"]:
+            assert router.fib(change["prefix"]) == set(change["next_hops"])
+    again = world.run("plan", "--format", "json")
+    assert (again.code, [r["status"] for r in again.json()["routers"]]) == (0, ["in-sync", "in-sync"])
+    assert world.run("verify").code == 0
+
+
+def test_a_failed_node_leaves_and_a_foreign_route_is_a_conflict(world: World) -> None:
+    world.run("apply", "--yes")
+    world.site.not_ready("node2")
+    assert world.run("apply", "--yes").code == 0
+    first = world.routers[0]
+    assert first.fib("10.96.0.0/12") == {"10.192.0.1", "10.192.0.3"}
+    first.configure("no ip route 10.97.10.1/32 10.192.0.1\nip route 10.97.10.1/32 192.0.2.77")
+    planned = world.run("plan", "--format", "json")
+    assert planned.code == 3
+    assert [c["prefix"] for c in planned.json()["routers"][0]["conflicts"]] == ["10.97.10.1/32"]
+    assert planned.json()["routers"][1]["status"] == "in-sync"
+    assert world.run("apply", "--yes").code == 3
+    assert first.fib("10.97.10.1/32") == {"192.0.2.77"}
+    first.configure("no ip route 10.97.10.1/32 192.0.2.77")
+    assert world.run("apply", "--yes").code == 0
+    assert first.fib("10.97.10.1/32") == {"10.192.0.1"}
+
+
+def test_drift_in_the_tables_is_seen_by_verify(world: World) -> None:
+    world.run("apply", "--yes")
+    world.routers[0].configure("no ip route 10.97.10.1/32 10.192.0.1")
+    found = world.run("verify")
+    assert found.code == 2
+    assert "10.97.10.1/32" in found.out
+
+
+LOGINS = {
+    "wrong host key": ({"optional_args": {"alt_key_file": "OTHER"}}, "host key"),
+    "unknown host key": ({"optional_args": {"alt_key_file": "EMPTY"}}, "host key"),
+    "unknown user": ({"username": "nobody-here"}, "nobody-here"),
+    "wrong password": ({"password": "S3cret-wrong", "optional_args": {"use_keys": False, "key_file": None}}, "netops"),
+    "missing key file": ({"optional_args": {"key_file": "/nonexistent/key"}}, "/nonexistent/key"),
+    "router down": ({"optional_args": {"ssh_config_file": "DOWN"}}, "r1"),
+}
+
+
+@pytest.mark.parametrize("fault", LOGINS)
+def test_a_login_that_fails_is_one_clear_line_and_the_other_router_is_done(
+    world: World, tmp_path: Path, fault: str
+) -> None:
+    change, says = LOGINS[fault]
+    (tmp_path / "EMPTY").write_text("")
+    other = world.routers[1].known_hosts.read_text().replace("r2", "r1")
+    (tmp_path / "OTHER").write_text(other)
+    (tmp_path / "DOWN").write_text("Host r1\n  ProxyCommand false\n")
+    options = dict(change.get("optional_args", {}))  # type: ignore[call-overload]
+    for key, value in options.items():
+        if value in ("EMPTY", "OTHER", "DOWN"):
+            options[key] = str(tmp_path / value)
+    world.hosts(r1={**change, "optional_args": options})
+    planned = world.run("plan", "--format", "json")
+    assert planned.code == 1
+    assert "Traceback" not in planned.err
+    assert planned.err == ""
+    error = planned.json()["routers"][0]["error"]
+    assert says in error
+    assert "\n" not in error
+    assert "S3cret" not in planned.out
+    done = world.run("apply", "--yes")
+    assert done.code == 1
+    assert "S3cret" not in done.out + done.err
+    assert world.ours(world.routers[0]) == set()
+    assert len(world.ours(world.routers[1])) == 16
+
+
+def test_a_next_hop_that_does_not_resolve_is_held_back_and_the_rest_goes_on(world: World) -> None:
+    def move(item: Any) -> None:
+        item["status"]["addresses"][0]["address"] = "10.99.0.3"
+
+    world.site.node("node3", move)
+    planned = world.run("plan", "--format", "json")
+    assert planned.code == 2
+    assert any("10.99.0.3" in skip["reason"] and skip["object"] == "router r1" for skip in planned.json()["skipped"])
+    assert world.run("apply", "--yes").code == 0
+    assert world.routers[0].fib("10.96.0.0/12") == {"10.192.0.1", "10.192.0.2"}
+    assert not any("10.99.0.3" in line for line in world.ours(world.routers[0]))
+
+
+def test_what_the_tables_do_not_show_is_taken_back(world: World) -> None:
+    """A connected route at a service address wins over ours: configured, but never in the forwarding table."""
+    router = world.routers[0]
+    before = router.running_config()
+    router.ip("address", "add", "10.97.10.1/32", "dev", "uplink")
+    try:
+        wait_for(lambda: '"connected"' in router.vtysh("show ip route 10.97.10.1/32 json"), "the connected route")
+        world.site.settings(rollout={"verify_timeout_s": 1})
+        done = world.run("apply", "--yes")
+    finally:
+        router.ip("address", "del", "10.97.10.1/32", "dev", "uplink")
+    assert done.code == 1, done.out
+    assert "10.97.10.1/32" in done.out
+    assert "taken back" in done.out
+    assert "not-attempted" in done.out
+    assert router.running_config() == before
+    assert world.ours(world.routers[1]) == set()
+
+
+def test_kill_9_at_any_moment_ends_old_or_new_and_the_next_run_heals(world: World) -> None:
+    """Killed before the confirm, the router takes the change back by itself; killed after it, the change stays."""
+    world.site.settings(rollout={"confirm_within_s": 2, "canary": 0})
+    planned = world.run("plan", "--format", "json").json()
+    wanted = {router["name"]: set(router["commands"]) for router in planned["routers"]}
+    foreign = {router.name: world.foreign(router) for router in world.routers}
+    seen = set()
+    for step in range(14):
+        with subprocess.Popen(
+            [*COMMAND, "--config", str(world.site.folder / "k8s-ecmp.yaml"), "apply", "--yes"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            try:
+                process.wait(0.5 + 0.06 * step)
+            except subprocess.TimeoutExpired:
+                os.kill(process.pid, signal.SIGKILL)
+        for router in world.routers:
+            name = router.name
+            wait_for(lambda r=router: _settled(r), f"{name} has no change pending", timeout=30)  # type: ignore[misc]
+            ours = world.ours(router)
+            assert ours in (set(), wanted[name]), f"step {step}: {name} is between old and new: {sorted(ours)}"
+            assert world.foreign(router) == foreign[name]
+            seen.add(bool(ours))
+        healed = world.run("apply", "--yes")
+        assert healed.code == 0, healed.out + healed.err
+        for router in world.routers:
+            assert world.ours(router) == wanted[router.name]
+        for router in world.routers:
+            router.configure("\n".join(f"no {line}" for line in sorted(world.ours(router))))
+    assert seen == {False, True}, "the moments of the kills were not spread over the whole run"
+
+
+def _settled(router: FrrRouter) -> bool:
+    """No script of ours runs on the router any more, and no timer."""
+    return not router.processes("sleep") or all(
+        "k8s-ecmp" not in Path(f"/proc/{pid}/environ").read_text(errors="replace") and not _is_ours(pid)
+        for pid in router.processes("sleep")
+    )
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a `sleep` is a timer and not the one of the router's own init."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1] != b"86400"
+    except (OSError, IndexError):
+        return False
+
+
+def test_plan_files_name_the_stale_router(world: World) -> None:
+    path = world.site.folder / "today.plan"
+    assert world.run("plan", "--out", str(path)).code == 2
+    world.routers[1].configure("ip route 10.97.10.2/32 10.192.0.3 tag 4201")
+    done = world.run("apply", str(path))
+    assert done.code == 3
+    assert "r2" in done.err
+    assert world.ours(world.routers[0]) == set()
+    world.routers[1].configure("no ip route 10.97.10.2/32 10.192.0.3")
+    assert world.run("apply", str(path)).code == 0
+    assert json.loads(path.read_text())["routers"][1]["commands"]
