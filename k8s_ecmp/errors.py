@@ -5,6 +5,7 @@
     ├── ClusterError             the cluster's state could not be had
     │   ├── ClusterFileError     a kubectl file is unreadable or has the wrong shape
     │   ├── ClusterUnreachable   the API server did not answer                    retryable
+    │   ├── ClusterRefused       it answered with an error, such as a 403
     │   └── ServiceCIDRUnknown   no service CIDR is configured or discoverable
     ├── PlanRefused              a plan file is edited, expired or stale
     ├── ParseError               a running config cannot be understood
@@ -55,9 +56,17 @@ class ClusterFileError(ClusterError):
 
 
 class ClusterUnreachable(ClusterError):
-    """The API server did not answer, or refused."""
+    """The API server did not answer, or cannot at the moment."""
 
     retryable: ClassVar[bool] = True
+
+
+class ClusterRefused(ClusterError):
+    """The API server answered with an error that stays until something is changed; `status` is the HTTP status."""
+
+    def __init__(self, message: str, *, status: int, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
 
 
 class ServiceCIDRUnknown(ClusterError):

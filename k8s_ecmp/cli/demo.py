@@ -48,7 +48,8 @@ def demo(
     _run(place, "plan", expect=3)
     _run(place, "why", "198.51.100.10", "--router", "edge1", expect=0)
     _title(f"Done in {time.monotonic() - started:.1f} s. Go on by hand:")
-    sys.stdout.write(f"  cd {place}\n  k8s-ecmp plan --help\n")
+    command = Path(sys.argv[0]).absolute()
+    sys.stdout.write(f"  cd {place}\n  {command} plan\n  {command} --help\n")
     return 0
 
 

@@ -16,7 +16,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from urllib3 import exceptions as http
 
-from k8s_ecmp.errors import ClusterError, ClusterUnreachable
+from k8s_ecmp.errors import ClusterError, ClusterRefused, ClusterUnreachable
 from k8s_ecmp.kube.kubeconfig import load_configuration
 from k8s_ecmp.settings import ClusterSettings
 
@@ -31,14 +31,6 @@ class _Status(msgspec.Struct):
 
     message: str | None = None
     reason: str | None = None
-
-
-class Refused(ClusterError):
-    """The API server answered with an error; `status` is the HTTP status."""
-
-    def __init__(self, message: str, *, status: int, remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
-        self.status = status
 
 
 class Api:
@@ -66,7 +58,7 @@ class Api:
 
         Raises:
             ClusterUnreachable: no connection, no answer in time, or the server cannot serve at the moment.
-            Refused: any other answer than 200.
+            ClusterRefused: any other answer than 200.
             ClusterError: TLS fails, or the credentials cannot be used.
         """
         url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -145,19 +137,19 @@ class Api:
             message = ""
         resource = path.rpartition("/")[2]
         if status == 401:
-            return Refused(
+            return ClusterRefused(
                 f"the API server {self.server} does not accept the credentials (401)",
                 status=status,
                 remedy="renew the token or client certificate of the kubeconfig",
             )
         if status == 403:
-            return Refused(
+            return ClusterRefused(
                 f"the API server {self.server} forbids to list or get {resource} (403): {message or path}",
                 status=status,
                 remedy=f"grant get, list and watch on {resource} with a ClusterRole",
             )
         if status == 404:
-            return Refused(
+            return ClusterRefused(
                 f"the API server {self.server} knows no {path} (404)",
                 status=status,
                 remedy="check that server of the kubeconfig is a Kubernetes API server, 1.21 or later",
@@ -165,7 +157,7 @@ class Api:
         what = f"the API server {self.server} answered {status} for {path}" + (f": {message}" if message else "")
         if status == 429 or status >= 500:
             return ClusterUnreachable(what, remedy="try again when it is less busy or whole again")
-        return Refused(what, status=status)
+        return ClusterRefused(what, status=status)
 
 
 def _pause_s(headers: Any) -> float | None:

@@ -3,7 +3,6 @@
 Each `read_*` raises ValueError with a text that names field and value; one broken object never costs another.
 """
 
-import ipaddress
 import socket
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -35,9 +34,13 @@ from k8s_ecmp.model import (
     Prefix,
     Service,
     Taint,
+    address_key,
     canonical_address,
 )
 
+_LOOPBACK_6, _LINK_LOCAL_4 = bytes(15) + b"\x01", b"\xa9\xfe"
+# This project's, and the drain requests of the OpenShift machine config operator.
+_ANNOTATIONS = ("k8s-ecmp.io/", "machineconfiguration.openshift.io/")
 _POLICIES = ("Cluster", "Local")
 _ADDRESS_TYPES: dict[str, tuple[Family, socket.AddressFamily]] = {
     "IPv4": (4, socket.AF_INET),
@@ -59,7 +62,7 @@ def read_node(wire: WireNode) -> Node:
         name=_name(meta.name),
         internal_ips=tuple(_internal_ips(status.addresses or ())),
         labels=meta.labels or {},
-        annotations=meta.annotations or {},
+        annotations=_annotations(meta.annotations),
         taints=tuple(Taint(taint.key or "", taint.value or "", taint.effect or "") for taint in spec.taints or ()),
         unschedulable=spec.unschedulable or False,
         deleting=meta.deletion_timestamp is not None,
@@ -94,7 +97,7 @@ def read_service(wire: WireService) -> Service:
         internal_local=_is_local("spec.internalTrafficPolicy", spec.internal_traffic_policy),
         external_local=_is_local("spec.externalTrafficPolicy", spec.external_traffic_policy),
         labels=meta.labels or {},
-        annotations=meta.annotations or {},
+        annotations=_annotations(meta.annotations),
     )
 
 
@@ -164,6 +167,11 @@ def is_true(conditions: Iterable[WireCondition] | None, kind: str) -> bool:
     return found is not None and found.status == "True"
 
 
+def _annotations(all_of_them: dict[str, str] | None) -> dict[str, str]:
+    """Those that somebody here reads; most others are long, and change without meaning anything to us."""
+    return {key: value for key, value in (all_of_them or {}).items() if key.startswith(_ANNOTATIONS)}
+
+
 def _name(name: str | None) -> str:
     if not name:
         raise ValueError("metadata.name: missing")
@@ -182,17 +190,18 @@ def _internal_ips(addresses: Iterable[NodeAddress]) -> Iterable[str]:
         yield address
 
 
-@lru_cache(maxsize=1 << 14)
 def _unroutable(address: str) -> str | None:
     """Why nothing can be sent to a node at this address: what kubelet refuses as --node-ip (validateNodeIP)."""
-    ip = ipaddress.ip_address(address)
-    if ip.is_unspecified:
+    family, packed = address_key(address)
+    if not any(packed):
         return "the unspecified address"
-    if ip.is_loopback:
+    if packed[0] == 127 if family == 4 else packed == _LOOPBACK_6:
         return "a loopback address"
-    if ip.is_multicast:
+    if packed[0] >> 4 == 0xE if family == 4 else packed[0] == 0xFF:
         return "a multicast address"
-    return "a link-local address" if ip.is_link_local else None
+    if packed[:2] == _LINK_LOCAL_4 if family == 4 else packed[0] == 0xFE and packed[1] >> 6 == 0b10:
+        return "a link-local address"
+    return None
 
 
 def _pod_cidrs(spec: NodeSpec) -> Iterable[Prefix]:

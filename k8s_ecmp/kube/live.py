@@ -4,9 +4,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from k8s_ecmp.errors import ClusterError, ClusterUnreachable
+from k8s_ecmp.errors import ClusterError, ClusterRefused, ClusterUnreachable
 from k8s_ecmp.kube import service_cidrs
-from k8s_ecmp.kube.api import Api, Refused
+from k8s_ecmp.kube.api import Api
 from k8s_ecmp.kube.collect import Collector, plain
 from k8s_ecmp.kube.wire import KINDS, WireConfigMap, WireObject
 from k8s_ecmp.model import ClusterState
@@ -83,7 +83,7 @@ def _list(api: Api, path: str, kind: str, limit: int, **query: str) -> Collector
                 more = {"continue": token} if token else {}
                 body = api.get(path, {"limit": limit, **query, **more})
                 token = _add_page(api, path, kind, body, collector) or None
-        except Refused as error:
+        except ClusterRefused as error:
             if error.status != 410:
                 raise
         else:
@@ -142,7 +142,7 @@ def _ask_for_service_cidrs(api: Api, collector: Collector, limit: int) -> list[s
                 collector.add(msgspec.json.decode(api.get(path), type=WireConfigMap))
             else:
                 collector.take(_list(api, path, kind, limit, **query))
-        except Refused as error:
+        except ClusterRefused as error:
             if error.status != 404:
                 warnings.append(f"service CIDRs: {error.message}")
         except msgspec.DecodeError as error:

@@ -222,7 +222,7 @@ def _apply(
                 f"the commands for {task.host.name} are no longer those of the plan", remedy="make a new plan"
             )
         _tell(progress, task, "commit")
-        session.commit(rollout.confirm_within_s)
+        session.commit(rollout.confirm_within_s, sum(len(change.before) + len(change.after) for change in changes))
         _tell(progress, task, "verify")
         warnings = _verify_commit(session, vrf, running, changes, marks, rollout.verify_timeout_s)
         _tell(progress, task, "confirm")

@@ -153,13 +153,18 @@ class Transaction:
             )
         return Staged(predicted.commands, diff, "device")
 
-    def commit(self, confirm_within_s: int) -> None:
+    def commit(self, confirm_within_s: int, hops: int) -> None:
         """Puts the candidate in force; with a timer the router takes it back by itself unless `confirm` comes.
+
+        Args:
+            confirm_within_s: seconds; 0 for no timer.
+            hops: next hops that change. A timer runs from the beginning of the commit, so it has to last longer for a
+                large one: FRR 8.4 takes 0.4 ms for each of 160,000, and up to a second for 500 is allowed here.
 
         Raises:
             CommitFailed: it broke off; the message says what is left.
         """
-        timer = confirm_within_s if self._port.capabilities.confirm and confirm_within_s else None
+        timer = confirm_within_s + hops // 500 if self._port.capabilities.confirm and confirm_within_s else None
         self._call("commit", self._driver.commit_config, revert_in=timer)
         self._pending = timer is not None
 

@@ -152,6 +152,7 @@ def test_an_edited_plan_file_is_refused(site: Site) -> None:
     assert site.config("edge1").read_text() == before
 
 
+@pytest.mark.slow
 def test_an_expired_plan_file_is_refused(site: Site) -> None:
     site.settings(plan={"expires_s": 1})
     path = plan_file(site)
@@ -305,6 +306,7 @@ def test_a_lock_held_elsewhere_fails_that_router_and_names_the_holder(site: Site
     assert site.run("apply", "--yes").code == 0
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_leaves_old_or_new_and_the_next_run_heals(site: Site) -> None:
     old = {name: site.config(name).read_text() for name in ("edge1", "edge2")}
     plan = site.run("plan", "--format", "json").json()

@@ -1,13 +1,25 @@
 """What API objects mean, and what a broken one costs: itself alone, with field and value named."""
 
+import ipaddress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from k8s_ecmp.model import Condition, Endpoint, Prefix, Skipped, Taint
+from k8s_ecmp.kube.convert import read_node
+from k8s_ecmp.kube.wire import Meta, NodeStatus, WireNode
+from k8s_ecmp.model import Condition, Endpoint, Prefix, Skipped, Taint, canonical_address
 from tests.kube.build import load, node, piece, service
+
+EDGES = (
+    *("0.0.0.0", "0.0.0.1", "126.255.255.255", "127.0.0.0", "127.255.255.255", "128.0.0.0", "223.255.255.255"),
+    *("224.0.0.0", "239.255.255.255", "240.0.0.0", "169.253.255.255", "169.254.0.0", "169.254.255.255", "169.255.0.0"),
+    *("::", "::1", "::2", "fe7f::", "fe80::", "febf:ffff::", "fec0::", "feff::", "ff00::", "ffff::", "fd00::1"),
+)
 
 
 def conditions(**statuses: tuple[str, str | None]) -> dict[str, Any]:
@@ -25,7 +37,7 @@ class TestNodes:
             "n1",
             metadata={
                 "labels": {"zone": "a"},
-                "annotations": {"k8s-ecmp.io/drain": "true"},
+                "annotations": {"k8s-ecmp.io/drain": "true", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
                 "creationTimestamp": "2026-03-01T10:00:00Z",
                 "deletionTimestamp": "2026-03-01T11:00:00Z",
             },
@@ -132,6 +144,17 @@ class TestNodes:
         state = load(tmp_path, broken, node("good"))
         assert state.skipped == (Skipped("Node bad", reason),)
         assert [made.name for made in state.nodes] == ["good"]
+
+    @given(st.ip_addresses() | st.sampled_from([ipaddress.ip_address(text) for text in EDGES]))
+    def test_unroutable_addresses_are_those_of_the_standard_library(self, ip: Any) -> None:
+        expected = ip.is_unspecified or ip.is_loopback or ip.is_multicast or ip.is_link_local
+        address = {"type": "InternalIP", "address": str(ip)}
+        wire = WireNode(metadata=Meta(name="n"), status=msgspec.convert({"addresses": [address]}, NodeStatus))
+        if expected:
+            with pytest.raises(ValueError, match=r"status\.addresses\[0\]\.address: InternalIP "):
+                read_node(wire)
+        else:
+            assert read_node(wire).internal_ips == (canonical_address(str(ip)),)
 
     @pytest.mark.parametrize("metadata", [{"name": None}, {"name": ""}])
     def test_without_a_name(self, tmp_path: Path, metadata: dict[str, Any]) -> None:

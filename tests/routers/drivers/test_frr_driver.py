@@ -7,6 +7,7 @@ import pytest
 
 from k8s_ecmp.errors import CommitFailed, ConfigRejected, ConfirmExpired, LockHeld, RouterError
 from k8s_ecmp.routers.drivers.frr import FrrDriver
+from k8s_ecmp.routers.drivers.frr.remote import Remote
 from tests.routers.drivers.conftest import Connect
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
@@ -163,10 +164,10 @@ def test_a_late_confirm_fails(router: FrrRouter, driver: FrrDriver) -> None:
 def test_the_race_of_confirm_and_timer_has_one_winner(router: FrrRouter, driver: FrrDriver) -> None:
     before = router.running_config()
     outcomes = set()
-    for attempt in range(12):
+    for attempt in range(8):
         driver.load_merge_candidate(config=ONE)
         driver.commit_config(revert_in=1)
-        expiry = time.monotonic() + 1 + (attempt - 6) * 0.002
+        expiry = time.monotonic() + 1 + (attempt - 4) * 0.002
         wait_for(lambda expiry=expiry: time.monotonic() >= expiry, "the timer's moment", interval=0.0005)
         try:
             driver.confirm_commit()
@@ -256,6 +257,25 @@ def test_rollback_after_somebody_else_committed(router: FrrRouter, driver: FrrDr
         driver.rollback()
     assert has_route(router)
     assert has_route(router, ONE.replace("10.1.", "10.2."))
+
+
+def test_what_was_read_is_not_read_again(router: FrrRouter, driver: FrrDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    show = Remote.show
+
+    def counted(self: Remote, command: str) -> str:
+        asked.append(command)
+        return show(self, command)
+
+    monkeypatch.setattr(Remote, "show", counted)
+    driver.get_config("running")
+    for hop in (1, 2):
+        driver.load_merge_candidate(config="")
+        driver.load_merge_candidate(config=f"ip route 10.1.0.0/24 10.0.0.{hop} tag 4201\n")
+        driver.commit_config(revert_in=60)
+        driver.confirm_commit()
+        driver.discard_config()
+    assert asked == ["show running-config"]
 
 
 def test_what_others_changed_in_between_is_seen(router: FrrRouter, driver: FrrDriver, connect: Connect) -> None:

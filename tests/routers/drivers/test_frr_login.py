@@ -1,6 +1,8 @@
 """Logging in: every refusal is one clear error that names the router and what to do."""
 
 import logging
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -161,6 +163,15 @@ def test_a_lost_session_is_told_and_another_open_mends_it(router: FrrRouter, con
 def test_not_opened() -> None:
     with pytest.raises(Unreachable, match=r"call open\(\) first"):
         FrrDriver("r1", "netops", "x").get_config()
+
+
+def test_a_vtysh_that_cannot_work_is_named(tmp_path: Path) -> None:
+    with FrrRouter("r8", tmp_path) as router:
+        for daemon in ("staticd", "zebra"):
+            os.kill(router.processes(daemon)[0], signal.SIGKILL)
+            wait_for(lambda daemon=daemon: not router.processes(daemon), f"{daemon} is gone")
+        with pytest.raises(RouterError, match=r"no usable shell: vtysh: .*failed to connect"):
+            FrrDriver(**router.login()).open()
 
 
 def test_by_address_from_a_management_network(tmp_path: Path) -> None:

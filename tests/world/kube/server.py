@@ -154,10 +154,10 @@ class KubeApi:
         )
 
     def _spawn(self, name: str, *flags: str) -> None:
+        # It ends with the tests even when they are killed.
+        command = ["setpriv", "--pdeathsig", "TERM", str(build.binary(name)), *flags]
         with (self.folder / f"{name}.log").open("ab") as log:
-            self._processes.append(
-                subprocess.Popen([build.binary(name), *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-            )
+            self._processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
     def _ready(self) -> bool:
         ended = [process.args for process in self._processes if process.poll() is not None]

@@ -197,6 +197,6 @@ def _boot(program: str, workdir: str) -> str:
         "trap '' HUP PIPE; exec 4>&1\n"
         '[ -d "$KE_DIR" ] || mkdir -m 700 "$KE_DIR"\n'
         '[ -w "$KE_DIR" ] || { echo "$KE_DIR cannot be written"; exit 9; }\n'
-        "sh 5>&1 1>&4 4>&- | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp feeder | vtysh 2>&1 4>&-"
-        " | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp checker; exit\n"
+        "sh 5>&1 1>&4 4>&- | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp feeder 2>/dev/null | vtysh 2>&1 4>&-"
+        " | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp checker 2>/dev/null; exit\n"
     )

@@ -177,7 +177,8 @@ commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 
   if [ "$5" != 0 ]; then
     : >|"pending.$1"
     (timer "$1" "$5") </dev/null >/dev/null 2>&1 4>&- 5>&- &
-    TIMER=$!
+    TIMER=$! TIMER_START=
+    started "$TIMER" && TIMER_START=$START
   fi
   echo "go $1 $2 $4 $5 $6" >&5
   echo STARTED
@@ -197,7 +198,7 @@ timer() { # ID SECONDS: outlives the session
 }
 
 stop_timer() {
-  [ -z "$TIMER" ] || kill "$TIMER" 2>/dev/null
+  if alive "$TIMER" "$TIMER_START"; then kill "$TIMER"; fi
   TIMER=
 }
 
@@ -290,18 +291,27 @@ feeder() {
 
 checker() {
   SELF=$$
-  BAD=
+  BAD= ready= last=
   while IFS= read -r line; do
     case $line in
       *"Unknown command: k8s-ecmp-end "*)
         set -- ${line##*k8s-ecmp-end }
-        if [ "$1" = 0 ]; then started $$; echo "READY $$ $START" >&4; else settle "$1" "$2" "$3"; fi
+        if [ "$1" != 0 ]; then
+          settle "$1" "$2" "$3"
+        else
+          ready=1
+          started $$
+          echo "READY $$ $START" >&4
+        fi
         BAD= ;;
+      "Hint: "* | "") ;;
       *"Refusing to remove a non-existent route"*) ;;
       "Warning: closing connection to"* | "Warning: connecting to"*"success!"*) ;;
       "% "* | "Error "* | "Warning: "*) BAD="$BAD$line; " ;;
+      *) last=$line ;;
     esac
   done
+  [ -n "$ready" ] || echo "vtysh: $last" >&4
   # vtysh or the feeder ended: what was under way cannot be trusted
   if unfinished && { read -r pid rest <"$TX"; } 2>/dev/null && [ "$pid" = "$$" ]; then
     BAD="vtysh ended in the middle; "

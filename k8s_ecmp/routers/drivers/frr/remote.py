@@ -106,7 +106,7 @@ class Remote:
         Raises:
             RouterError: it came incomplete.
         """
-        number, _, whose = self.agent.ask("lock_state").text.partition(" ")
+        number, whose = self.agent.ask("lock_state").text.split()
         text = self.show("show running-config")
         if "!\n" not in text or not text.rstrip().endswith("\nend"):
             raise RouterError(f"router {self._hostname}: `show running-config` came incomplete")
@@ -211,10 +211,11 @@ class Remote:
             time.sleep(_POLL_S)
 
     def unlock(self, keep: str = "none") -> None:
-        """Frees the lock if it is ours; the files of transaction `keep` stay."""
+        """Frees the lock if it is ours; the files of transaction `keep` stay. A lost session has freed it by itself."""
         if self._lock_number is not None and self._agent is not None:
             self._lock_number = None
-            self._agent.ask(f"unlock {keep}")
+            with suppress(Unreachable, DeadlineExceeded):
+                self._agent.ask(f"unlock {keep}")
 
     def wait_settled(self, question: str, answer: str | None = None) -> str:
         """Asks until the router is no longer working; its last answer.
