@@ -251,7 +251,7 @@ class FrrDriver:
         """
         last = self._last
         if last is None or not last.transaction or not last.pending or self._remote.lock_number is None:
-            _, overtaken = self._remote.lock()
+            overtaken = self._remote.lock()
             if last is not None and last.transaction and overtaken and not last.pending:
                 self._last = None
                 self._remote.unlock()
@@ -285,14 +285,13 @@ class FrrDriver:
 
     def _load(self, text: str, read: Callable[[Running], Commands]) -> None:
         self._refuse_while_pending()
-        before, overtaken = self._remote.lock()
-        if overtaken:
+        if self._remote.lock():
             self._last = None
         self._candidate = Change()
         if not text.strip():
             return
         try:
-            running = self._remote.known_running(before)
+            running = self._remote.known_running()
             try:
                 commands = read(running)
             except Refused as refused:

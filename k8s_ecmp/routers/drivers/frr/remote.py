@@ -114,20 +114,15 @@ class Remote:
         self._running_lock = int(number) if whose in ("free", "mine") else -1
         return text
 
-    def known_running(self, before: int) -> Running:
-        """What runs: what was read or committed last, unless another session has held the lock since.
-
-        Args:
-            before: the number of the lock before ours, as `lock` gives it.
-        """
-        if self._running_lock != before:
+    def known_running(self) -> Running:
+        """What runs, under our lock: what was read or committed last, unless another session held the lock since."""
+        if self._running_lock != self._last_lock:
             self.read_running()
         if self._running is None:
             if self._running_text is None:
                 self.read_running()
             self._running = Running.read(self._running_text or "")
             self._running_text = None
-        self._running_lock = self._last_lock
         return self._running
 
     def follow(self, change: Change) -> None:
@@ -172,11 +167,11 @@ class Remote:
         """The number of our lock; None when we hold none."""
         return self._lock_number
 
-    def lock(self) -> tuple[int, bool]:
+    def lock(self) -> bool:
         """Takes the lock, or finds it ours; reverts what a dead session left pending or half done.
 
         Returns:
-            The number of the lock before, and whether it was another session's.
+            Whether another session has held it since we did, or we never did.
 
         Raises:
             LockHeld: another session has it, or its work is not finished.
@@ -192,12 +187,14 @@ class Remote:
                 first, *state = answer.splitlines()
                 number, before = (int(text) for text in first.split()[1:3])
                 overtaken = before not in (number, self._last_lock)
+                if self._running_lock == before:
+                    self._running_lock = number
                 self._lock_number = self._last_lock = number
                 if state and state[0] != "CLEAN":
                     LOG.warning("router %s: took back what a dead session had left pending", self._hostname)
                     self.forget_running()
                     self.wait_settled("recover", state[0])
-                return before, overtaken
+                return overtaken
             holder = rest.strip()
             if word == "HELD":
                 raise LockHeld(f"router {self._hostname} is being changed by {holder}", holder=holder)
