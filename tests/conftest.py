@@ -5,6 +5,9 @@ import os
 import pytest
 
 from tests.world import frr
+from tests.world.kube.fixtures import kube_api, kube_server
+
+__all__ = ["kube_api", "kube_server"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

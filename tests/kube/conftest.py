@@ -5,10 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.world.kube.fixtures import kube_api, kube_server
-
-__all__ = ["free_port", "kube_api", "kube_server"]
-
 
 @pytest.fixture
 def free_port() -> Iterator[int]:

@@ -1,0 +1,50 @@
+"""The Nornir scripts for cron and CI, run as cron would run them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.site import REPO, Outcome, Site, new_site
+
+
+def play(site: Site, name: str, *arguments: str) -> Outcome:
+    done = subprocess.run(
+        [sys.executable, str(REPO / "playbooks" / name), str(site.folder / "k8s-ecmp.yaml"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd="/",
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def test_plan_on_a_schedule_approve_the_file_apply_exactly_it(tmp_path: Path) -> None:
+    site = new_site(tmp_path)
+    path = str(tmp_path / "today.plan")
+    planned = play(site, "plan.py", "--out", path)
+    assert planned.code == 2, planned.err
+    assert "Plan: 14 to create" in planned.out
+    assert play(site, "verify.py").code == 2
+    applied = play(site, "apply.py", path)
+    assert applied.code == 0, applied.err
+    assert "edge1: committed" in applied.out
+    checked = play(site, "verify.py")
+    assert (checked.code, checked.out.count("in sync")) == (0, 2)
+    stale = play(site, "apply.py", path)
+    assert stale.code == 3
+    assert "edge1, edge2" in stale.err
+    assert play(site, "plan.py").code == 0
+
+
+@pytest.mark.parametrize("name", ["plan.py", "apply.py", "verify.py"])
+def test_they_are_short_and_say_what_is_wrong_in_one_line(tmp_path: Path, name: str) -> None:
+    assert len((REPO / "playbooks" / name).read_text().splitlines()) <= 60
+    site = new_site(tmp_path)
+    (tmp_path / "k8s-ecmp.yaml").write_text("owner: demo\n")
+    done = play(site, name, *(["x.plan"] if name == "apply.py" else []))
+    assert done.code == 1
+    assert "tag" in done.err
+    assert "Traceback" not in done.err
