@@ -1,5 +1,6 @@
 """The `k8s-ecmp` command: options that all commands share, and the way errors leave."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -47,6 +48,7 @@ def options(context: typer.Context, config: ConfigOption = None) -> None:
 
 def main() -> None:
     """Runs the command line and leaves the process with its exit code."""
+    gc.set_threshold(100_000, 20, 20)  # large plans make many small objects that live to the end
     from k8s_ecmp.cli import apply, demo, desired, plan, verify, version, why  # noqa: F401  they register themselves
 
     try:

@@ -66,19 +66,20 @@ def plan_routes(task: Task, *, intent: Intent, device_diff: bool = False, progre
 
     def plan() -> RouterPlan:
         port = _port(task)
+        ask_device = device_diff and port.own and port.capabilities.device_diff
         _tell(progress, task, "connect")
         with _session(task, port, _template(intent.settings, port)) as session:
-            if device_diff and port.capabilities.device_diff and port.own:
+            if ask_device:
                 session.begin()
             _tell(progress, task, "read")
             running = session.read()
             planned = _plan(task, port, session, intent, running)
-            staged = predict(port, planned.changes, running, _template(intent.settings, port))
-            if device_diff and planned.changes and port.capabilities.device_diff and port.own:
-                staged = session.stage(planned.changes, running)
-            return msgspec.structs.replace(
-                planned, commands=staged.commands, diff=staged.diff, diff_source=staged.diff_source
-            )
+            predicted = predict(port, planned.changes, running, _template(intent.settings, port))
+            planned = msgspec.structs.replace(planned, commands=predicted.commands, diff=predicted.diff)
+            if planned.changes and ask_device:
+                session.stage(planned.changes, running)
+                planned = msgspec.structs.replace(planned, diff=session.device_diff(), diff_source="device")
+            return planned
 
     def failed(error: Exception) -> RouterPlan:
         return RouterPlan(task.host.name, task.host.platform or "", "failed", error=error_text(error))
@@ -216,8 +217,7 @@ def _apply(
         distance = router_view(task.host).distance
         changes = reviewed_changes(planned.changes, running, port.traits, rules, distance)
         _tell(progress, task, "stage")
-        staged = session.stage(changes, running)
-        if staged.commands != planned.commands:
+        if session.stage(changes, running) != planned.commands:
             raise RenderError(
                 f"the commands for {task.host.name} are no longer those of the plan", remedy="make a new plan"
             )

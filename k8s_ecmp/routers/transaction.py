@@ -7,7 +7,7 @@ from `begin` to `discard`.
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from nornir.core.inventory import Host
 
@@ -66,28 +66,27 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Staged:
-    """A candidate: what is sent, and how the configuration will differ.
-
-    `diff_source` "device": the router computed it; "predicted": we did.
-    """
+class Predicted:
+    """What staging changes would send, and how the configuration would differ."""
 
     commands: tuple[str, ...]
     diff: str
-    diff_source: Literal["predicted", "device"]
 
 
-def predict(port: Port, changes: Sequence[RouteChange], running: RunningRoutes, template: str | None) -> Staged:
+def predict(port: Port, changes: Sequence[RouteChange], running: RunningRoutes, template: str | None) -> Predicted:
     """What staging the changes would send and show, without the router.
 
     Raises:
         RenderError: the template failed or wrote something else.
     """
     if not changes:
-        return Staged((), "", "predicted")
+        return Predicted((), "")
     commands = port.syntax.render(changes, running, template)
-    diff = unified(running.source, port.syntax.edits(running, commands))
-    return Staged(tuple(commands.splitlines()), diff, "predicted")
+    return Predicted(tuple(commands.splitlines()), _predicted_diff(port, running, commands))
+
+
+def _predicted_diff(port: Port, running: RunningRoutes, commands: str) -> str:
+    return unified(running.source, port.syntax.edits(running, commands))
 
 
 class Transaction:
@@ -134,24 +133,28 @@ class Transaction:
         answers = self._call("ask for next hops", self._driver.cli, commands)
         return verification.read_unresolved(vrf, addresses, answers)
 
-    def stage(self, changes: Sequence[RouteChange], running: RunningRoutes) -> Staged:
-        """Loads the changes as a candidate; nothing is in force yet.
+    def stage(self, changes: Sequence[RouteChange], running: RunningRoutes) -> tuple[str, ...]:
+        """Loads the changes as a candidate and returns its commands; nothing is in force yet.
 
         Raises:
-            ConfigRejected: the router refused a line.
+            ConfigRejected: the router refused a line, or its own diff shows what the changes do not (guard
+                "foreign-lines").
         """
-        predicted = predict(self._port, changes, running, self._template)
-        self._call("stage", self._driver.load_merge_candidate, config="\n".join(predicted.commands) + "\n")
-        if not self._port.capabilities.device_diff:
-            return predicted
-        diff = self._call("compare", self._driver.compare_config)
-        if foreign := foreign_lines(diff, predicted.diff):
-            raise ConfigRejected(
-                f"guard foreign-lines: the router's own diff shows what the plan does not: {foreign[0]!r}"
-                + (f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""),
-                remedy="somebody else has a candidate open or the router rewrites lines; nothing was committed",
-            )
-        return Staged(predicted.commands, diff, "device")
+        commands = self._port.syntax.render(changes, running, self._template)
+        self._call("stage", self._driver.load_merge_candidate, config=commands)
+        if self._port.capabilities.device_diff:
+            foreign = foreign_lines(self.device_diff(), _predicted_diff(self._port, running, commands))
+            if foreign:
+                more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+                raise ConfigRejected(
+                    f"guard foreign-lines: the router's own diff shows what the plan does not: {foreign[0]!r}{more}",
+                    remedy="somebody else has a candidate open or the router rewrites lines; nothing was committed",
+                )
+        return tuple(commands.splitlines())
+
+    def device_diff(self) -> str:
+        """The router's own diff of the candidate."""
+        return str(self._call("compare", self._driver.compare_config))
 
     def commit(self, confirm_within_s: int, hops: int) -> None:
         """Puts the candidate in force; with a timer the router takes it back by itself unless `confirm` comes.
