@@ -17,6 +17,7 @@
         ├── HostKeyRejected      unknown or changed SSH host key
         ├── LockHeld             somebody else is changing the router             retryable
         ├── ConfigRejected       the router refused lines; nothing was applied
+        ├── ForeignLines         the router's own diff shows what the plan does not
         ├── CommitFailed         the commit broke off; the message says what is left
         ├── VerifyFailed         committed, but the routing table says otherwise
         ├── ConfirmExpired       the router took the change back before the confirm
@@ -126,6 +127,10 @@ class LockHeld(RouterError):
 
 class ConfigRejected(RouterError):
     """The router refused lines of the candidate; nothing of it was applied."""
+
+
+class ForeignLines(RouterError):
+    """The router's own diff shows lines that the plan does not; nothing was committed. The guard "foreign-lines"."""
 
 
 class CommitFailed(RouterError):

@@ -4,15 +4,18 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 from nornir.core import Nornir
 from nornir.core.task import AggregatedResult
 
+from k8s_ecmp.core.freeze import freeze_of
 from k8s_ecmp.core.guards import GUARDS
 from k8s_ecmp.core.intent import Intent
 from k8s_ecmp.core.ownership import Marks, fingerprint
+from k8s_ecmp.core.reviewed import forbids
 from k8s_ecmp.errors import PlanRefused, SettingsError
 from k8s_ecmp.kube import load_cluster
-from k8s_ecmp.model import CommitResult, Plan, RouterPlan, RunningRoutes
+from k8s_ecmp.model import CommitResult, GuardTrip, Plan, RouterPlan, RunningRoutes
 from k8s_ecmp.routers.tasks import VerifyReport, error_text, outcomes, read_routes, run
 from k8s_ecmp.routers.transaction import Port
 from k8s_ecmp.settings import Settings
@@ -28,9 +31,7 @@ def observe(settings: Settings, overrides: Collection[str] = ()) -> Intent:
         ClusterError: the cluster's state could not be had.
         SettingsError: an override is no guard's name.
     """
-    unknown = sorted(set(overrides) - set(GUARDS))
-    if unknown:
-        raise SettingsError(f"there is no guard {', '.join(unknown)}", remedy=f"guards are {', '.join(GUARDS)}")
+    check_overrides(overrides)
     return Intent.build(
         settings,
         load_cluster(settings),
@@ -38,6 +39,17 @@ def observe(settings: Settings, overrides: Collection[str] = ()) -> Intent:
         overrides=overrides,
         freeze_file_text=freeze_file_text(settings),
     )
+
+
+def check_overrides(names: Collection[str]) -> None:
+    """Refuses names that no guard has.
+
+    Raises:
+        SettingsError: it lists the guards that there are.
+    """
+    unknown = sorted(set(names) - set(GUARDS))
+    if unknown:
+        raise SettingsError(f"there is no guard {', '.join(unknown)}", remedy=f"guards are {', '.join(GUARDS)}")
 
 
 def freeze_file_text(settings: Settings) -> str | None:
@@ -69,21 +81,29 @@ def report_lines(report: VerifyReport) -> list[str]:
         return [f"in sync: {report.owned} owned prefixes"]
     lines = [f"{change.action} {change.prefix}: {'; '.join(change.reasons)}" for change in report.plan.changes]
     lines += report.problems
-    return [f"drift: {len(lines)} difference{'s' if len(lines) > 1 else ''}", *lines]
+    count = len(lines)
+    first = f"drift: {count} difference{'s' if count > 1 else ''}" if count else "conflict: nothing else differs"
+    return [first, *lines, *(f"conflict {conflict.prefix}: {conflict.reason}" for conflict in report.plan.conflicts)]
 
 
-def reviewed(path: Path, settings: Settings) -> Plan:
-    """The plan of a plan file, whole and fresh.
+def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) -> Plan:
+    """The plan of a plan file, whole and fresh, as today's settings let it through.
+
+    Guards that block are taken off where `overrides` names them; a freeze that came after the plan is put on. A guard
+    that holds a single prefix stays: what it holds is not in the file.
 
     Raises:
-        PlanRefused: it is edited, expired, unreadable, or another owner's.
+        PlanRefused: it is edited, expired, unreadable, another owner's, or against today's mode or policy.
+        SettingsError: an override is no guard's name.
     """
+    check_overrides(overrides)
+    now = datetime.now(UTC)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise PlanRefused(f"the plan file {path} cannot be read: {error.strerror}") from error
     plan = decode_plan(content, str(path))
-    if plan.expires <= datetime.now(UTC):
+    if plan.expires <= now:
         raise PlanRefused(
             f"the plan in {path} expired at {plan.expires:%Y-%m-%d %H:%M:%S} UTC", remedy="make a new one"
         )
@@ -92,7 +112,40 @@ def reviewed(path: Path, settings: Settings) -> Plan:
             f"the plan in {path} is for owner {plan.owner} and tag {plan.tag}, "
             f"the settings say {settings.owner} and {settings.tag}"
         )
-    return plan
+    for router in plan.routers:
+        for change in router.changes:
+            forbidden = forbids(change, settings.mode, settings.policy)
+            if forbidden is not None:
+                raise PlanRefused(
+                    f"the plan in {path} would {change.action} {change.prefix} on {router.name}, "
+                    f"which the settings' {forbidden} does not allow",
+                    remedy="make a new plan",
+                )
+    return _held_today(plan, settings, now, frozenset(overrides))
+
+
+def _held_today(plan: Plan, settings: Settings, now: datetime, overrides: frozenset[str]) -> Plan:
+    freeze = freeze_of(settings.guards, now, freeze_file_text(settings))
+    # A plan that was made in this window already holds what the window holds.
+    if freeze is not None and not freeze.everything and freeze.since is not None and plan.created >= freeze.since:
+        freeze = None
+    holds = tuple(trip for trip in plan.holds if trip.guard not in overrides)
+    if freeze is not None and "frozen" not in overrides and not any(trip.guard == "frozen" for trip in holds):
+        holds += (GuardTrip("frozen", None, None, freeze.detail),)
+    routers = []
+    for router in plan.routers:
+        guards = tuple(trip for trip in router.guards if trip.prefix is not None or trip.guard not in overrides)
+        status = router.status
+        if router.changes and status in ("changes", "blocked"):
+            blocked = holds or any(trip.prefix is None for trip in guards)
+            status = "blocked" if blocked else "changes"
+        routers.append(msgspec.structs.replace(router, guards=guards, status=status))
+    return msgspec.structs.replace(plan, holds=holds, routers=tuple(routers))
+
+
+def narrowed(plan: Plan, names: Collection[str]) -> Plan:
+    """The plan for these routers alone."""
+    return msgspec.structs.replace(plan, routers=tuple(router for router in plan.routers if router.name in names))
 
 
 def check_current(nornir: Nornir, settings: Settings, plan: Plan) -> None:
@@ -146,10 +199,12 @@ def apply_exit(plan: Plan, results: Sequence[CommitResult]) -> int:
 
 
 def verify_exit(found: Sequence[VerifyReport]) -> int:
-    """1 a router failed, 2 drift, 0 in sync."""
+    """1 a router failed, 2 drift, 3 conflicts only, 0 in sync."""
     if any(report.error is not None for report in found):
         return ERROR
-    return DONE if all(report.in_sync for report in found) else CHANGES
+    if any(report.drifted for report in found):
+        return CHANGES
+    return DONE if all(report.in_sync for report in found) else STOPPED
 
 
 def _failed_plan(name: str, error: BaseException) -> RouterPlan:

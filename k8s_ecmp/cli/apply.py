@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from k8s_ecmp.cli.app import app
@@ -47,24 +46,28 @@ def apply(
     error or a failed router; the others are done all the same.
     """
     from k8s_ecmp import runs
+    from k8s_ecmp.routers.inventory import select
     from k8s_ecmp.views.plan_text import print_plan
     from k8s_ecmp.views.text import print_results
 
     settings, base = settings_of(context)
-    nornir = routers_of(settings, base, router, filters)
+    everyone = routers_of(settings, base, None, None)
+    nornir = select(everyone, router or [], filters or [])
+    overrides = override or []
     if plan_file is not None:
-        planned = _without(runs.reviewed(plan_file, settings), override or [], settings)
-        runs.check_current(nornir, settings, planned)
+        planned = runs.reviewed(plan_file, settings, overrides)
+        runs.check_current(everyone, settings, planned)
+        planned = runs.narrowed(planned, nornir.inventory.hosts.keys())
     else:
-        planned = _plan_now(settings, nornir, override or [])
+        planned = _plan_now(settings, nornir, overrides)
     print_plan(planned, times=plan_file is not None)
-    if settings.mode in ("observe", "propose") and runs.plan_exit(planned) != runs.DONE:
+    if settings.mode in ("observe", "propose"):
         say(f"stopped: mode is {settings.mode}, which writes to no router")
-        return runs.STOPPED
+        return runs.ERROR if any(plan.status == "failed" for plan in planned.routers) else runs.STOPPED
     ready = [plan.name for plan in planned.routers if plan.status == "changes"]
     if ready and not planned.holds and plan_file is None and not yes:
         _ask(len(ready))
-    results = _roll_out(settings, nornir, planned)
+    results = _roll_out(settings, nornir, planned, overrides)
     print_results(results)
     return runs.apply_exit(planned, results)
 
@@ -80,40 +83,19 @@ def _plan_now(settings: Settings, nornir: "Nornir", overrides: list[str]) -> "Pl
     return runs.assemble(intent, results)
 
 
-def _without(planned: "Plan", overrides: list[str], settings: Settings) -> "Plan":
-    """The reviewed plan, with a freeze that came since and without the guards that are overridden by name."""
-    from k8s_ecmp import runs
-    from k8s_ecmp.model import GuardTrip
-
-    holds = tuple(trip for trip in planned.holds if trip.guard not in overrides)
-    frozen = runs.freeze_file_text(settings)
-    if frozen is not None and "frozen" not in overrides and not any(trip.guard == "frozen" for trip in holds):
-        detail = f"the freeze file {settings.guards.freeze_file} exists: {frozen}".rstrip(": ")
-        holds += (GuardTrip("frozen", None, None, detail),)
-    routers = []
-    for router in planned.routers:
-        guards = tuple(trip for trip in router.guards if trip.guard not in overrides)
-        blocked = holds or any(trip.prefix is None for trip in guards)
-        status = router.status
-        if router.changes and status in ("changes", "blocked"):
-            status = "blocked" if blocked else "changes"
-        routers.append(msgspec.structs.replace(router, guards=guards, status=status))
-    return msgspec.structs.replace(planned, holds=holds, routers=tuple(routers))
-
-
 def _ask(count: int) -> None:
     if not sys.stdin.isatty():
         raise EcmpError("apply asks before it writes and there is no terminal to ask on", remedy="add --yes")
     typer.confirm(f"Change {count} router{'s' if count > 1 else ''} as shown?", abort=True, err=True)
 
 
-def _roll_out(settings: Settings, nornir: "Nornir", planned: "Plan") -> "list[CommitResult]":
+def _roll_out(settings: Settings, nornir: "Nornir", planned: "Plan", overrides: list[str]) -> "list[CommitResult]":
     from k8s_ecmp.routers.rollout import roll_out
 
     results = []
     ready = sum(plan.status == "changes" for plan in planned.routers)
     with progress_over(ready, "changing routers") as progress:
-        for result in roll_out(nornir, settings, planned.routers, planned.holds, progress):
+        for result in roll_out(nornir, settings, planned.routers, planned.holds, progress, overrides):
             if progress is None and result.outcome not in ("unchanged", "blocked"):
                 say(f"{result.router}: {result.outcome} after {result.elapsed_s:.1f} s")
             results.append(result)

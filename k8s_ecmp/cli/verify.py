@@ -10,7 +10,8 @@ from k8s_ecmp.cli.common import FilterOption, RouterOption, progress_over, route
 def verify(context: typer.Context, router: RouterOption = None, filters: FilterOption = None) -> int:
     """Check that every router has what the cluster asks for, in its configuration and in its tables. Writes nothing.
 
-    Exits with 0 when all is in sync, 2 on drift, 1 when a router could not be asked.
+    Compares with what the cluster asks for, whatever mode, policy and guards hold back. Exits with 0 when all is in
+    sync, 2 on drift, 3 when nothing but conflicts stands in the way, 1 when a router could not be asked.
     """
     from k8s_ecmp import runs
     from k8s_ecmp.routers.tasks import run, verify_routes

@@ -187,18 +187,21 @@ class _Builder:
         self, prefix: Prefix, wishes: Sequence[Claim], lost_nodes: bool, aggregates: Sequence[Prefix]
     ) -> None:
         reason = "has endpoints, but no node that may serve them is eligible" if lost_nodes else "no usable endpoint"
-        sources = tuple(sorted({claim.source for claim in wishes}))
-        self.unserved[prefix] = Unserved(lost_nodes, reason, sources)
         all_local = all(claim.local for claim in wishes)
+        asking = [claim for claim in wishes if claim.local or claim.mode == "all"]
+        sources = tuple(sorted({claim.source for claim in asking}))
+        self.unserved[prefix] = Unserved(lost_nodes, reason, sources)
         if self.settings.discard_unserved and all_local and not lost_nodes:
             self.routes[prefix] = DesiredRoute(prefix, "discard", (), (), sources)
             outcome = "a discard route stands in"
         else:
             cover = max((a for a in aggregates if a.covers(prefix)), key=lambda a: a.length, default=None)
             outcome = "no host route"
-            if cover is not None and all_local:
-                outcome += f"; {cover} still covers it and kube-proxy drops it on the nodes"
-        for service in sorted({claim.service for claim in wishes}):
+            if cover is not None:
+                outcome += f"; {cover} still covers it"
+                if any(claim.local for claim in asking):
+                    outcome += ", and kube-proxy drops it on nodes without an endpoint"
+        for service in sorted({claim.service for claim in asking}):
             self.skipped.append(Skipped(f"Service {service}", f"{prefix.address}: {reason}; {outcome}"))
 
     def _note_shared(self, prefix: Prefix, chosen: Mapping[str, tuple[frozenset[str], str]]) -> None:

@@ -31,7 +31,8 @@ class NodeVerdict(msgspec.Struct, frozen=True):
 
     `standing`: "eligible"; "draining" (healthy, but asked to leave: it keeps a Local address that nobody else serves);
     "out". `bad` says that Kubernetes itself reports the node as not Ready at this moment, undamped. `selected` says
-    that `nodes.selector` admits it. `annotated` and `internal` hold addresses by family.
+    that `nodes.selector` admits it. `annotated` and `internal` hold addresses by family. A node whose annotation is not
+    `readable` is out and gives no address: its InternalIP would be a next hop that nobody asked for.
     """
 
     name: str
@@ -42,25 +43,28 @@ class NodeVerdict(msgspec.Struct, frozen=True):
     labels: Mapping[str, str]
     annotated: Mapping[int, tuple[str, ...]]
     internal: Mapping[int, tuple[str, ...]]
+    readable: bool = True
 
     def address_of(self, family: int) -> tuple[str, ...]:
         """The annotated addresses of the family, else its first InternalIP, else nothing (rule N6)."""
+        if not self.readable:
+            return ()
         return self.annotated.get(family) or self.internal.get(family, ())[:1]
 
 
 def judge_nodes(
     nodes: Iterable[Node], settings: NodeSettings, now: datetime
 ) -> tuple[dict[str, NodeVerdict], list[Skipped]]:
-    """A verdict for every node by name, and the nodes that are left out because an annotation cannot be read."""
+    """A verdict for every node by name, and the annotations that cannot be read."""
     selector = Selector.parse(settings.selector)
     verdicts: dict[str, NodeVerdict] = {}
     skipped: list[Skipped] = []
     for node in sorted(nodes, key=lambda n: n.name):
+        annotated: dict[int, tuple[str, ...]] | None = None
         try:
             annotated = _annotated_addresses(node)
         except ValueError as error:
             skipped.append(Skipped(f"Node {node.name}", f"annotation {NEXT_HOPS_ANNOTATION}: {error}"))
-            continue
         drain = node.annotations.get(DRAIN_ANNOTATION)
         if drain and parse_bool(drain) is None:
             skipped.append(
@@ -86,7 +90,7 @@ def _by_family(addresses: Iterable[str]) -> dict[int, tuple[str, ...]]:
 
 
 def _judge(
-    node: Node, annotated: dict[int, tuple[str, ...]], selector: Selector, settings: NodeSettings, now: datetime
+    node: Node, annotated: dict[int, tuple[str, ...]] | None, selector: Selector, settings: NodeSettings, now: datetime
 ) -> NodeVerdict:
     ready = damp(
         node.ready,
@@ -109,6 +113,8 @@ def _judge(
     selected = selector.matches(node.labels)
     standing: Standing = "out"
     reason = _out_reason(node, selector)
+    if annotated is None:
+        reason = reason or f"annotation {NEXT_HOPS_ANNOTATION} cannot be read"
     if reason is None:
         if not ready.good:
             reason = ready.text
@@ -126,8 +132,9 @@ def _judge(
         bad=node.ready is None or node.ready.status != "True",
         selected=selected,
         labels=node.labels,
-        annotated=annotated,
+        annotated=annotated or {},
         internal=_by_family(node.internal_ips),
+        readable=annotated is not None,
     )
 
 

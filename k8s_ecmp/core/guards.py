@@ -169,7 +169,7 @@ def _withdrawal_of(change: RouteChange, dead: Collection[str]) -> RouteChange | 
         return change if change.action == "delete" else None
     if survivors == change.after:
         return change
-    return RouteChange("update", change.vrf, change.prefix, change.before, survivors, change.reasons)
+    return RouteChange("update", change.vrf, change.prefix, change.before, survivors)
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from k8s_ecmp.core.desired import Desired, decide
-from k8s_ecmp.core.freeze import Freeze, window_in_force
+from k8s_ecmp.core.freeze import freeze_of
 from k8s_ecmp.core.guards import cluster_holds
-from k8s_ecmp.core.plan import Rules
+from k8s_ecmp.core.rules import Rules
 from k8s_ecmp.model import ClusterState, Plan, RouterPlan
 from k8s_ecmp.settings import Settings
 
@@ -50,11 +50,7 @@ class Intent:
             ServiceCIDRUnknown: as `decide`.
         """
         desired = decide(cluster, settings, now)
-        freeze = (
-            Freeze(f"the freeze file {settings.guards.freeze_file} exists: {freeze_file_text}".rstrip(": \n"), True)
-            if freeze_file_text is not None
-            else window_in_force(settings.guards.freeze_windows, now)
-        )
+        freeze = freeze_of(settings.guards, now, freeze_file_text)
         holds = cluster_holds(desired, settings.guards, not_synced=not_synced, freeze=freeze, overrides=overrides)
         rules = Rules(
             tag=settings.tag,
@@ -78,7 +74,10 @@ class Intent:
         return f"sha256:{hashlib.sha256(msgspec.json.encode(routes)).hexdigest()}"
 
     def plan(self, routers: Collection[RouterPlan]) -> Plan:
-        """The routers' plans as one. Guards that hold everything are silent where nothing would change."""
+        """The routers' plans as one.
+
+        Guards that hold everything are silent where nothing would change; a prefix that another guard holds would.
+        """
         return Plan(
             created=self.created,
             expires=self.created + timedelta(seconds=self.settings.plan.expires_s),
@@ -87,6 +86,6 @@ class Intent:
             cluster_source=self.cluster.source,
             cluster_digest=self.digest,
             routers=tuple(routers),
-            holds=self.rules.holds if any(router.changes for router in routers) else (),
+            holds=self.rules.holds if any(router.changes or router.guards for router in routers) else (),
             skipped=self.desired.skipped + tuple(skip for router in routers for skip in router.skipped),
         )

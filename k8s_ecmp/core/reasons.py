@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from k8s_ecmp.core.desired import Desired
 from k8s_ecmp.core.selection import Selected, Selection
-from k8s_ecmp.model import DesiredRoute, NextHop, Prefix, address_family
+from k8s_ecmp.model import DesiredRoute, NextHop, Prefix, RouteChange, address_family
 
 
 class Reasons:
@@ -25,6 +25,16 @@ class Reasons:
         """Whether no node has the address, or its node is not Ready."""
         owner = self._owners.get(address)
         return owner is None or self._desired.nodes[owner].bad
+
+    def explained(self, change: RouteChange, asked: tuple[DesiredRoute, Selected] | None) -> RouteChange:
+        """The change with its reasons; `asked` is what the router shall have at the prefix, None for nothing."""
+        if change.action == "delete" or asked is None:
+            reasons = self.delete(change.prefix)
+        elif change.action == "create":
+            reasons = self.create(asked[0])
+        else:
+            reasons = self.update(*asked, change.before, change.after)
+        return RouteChange(change.action, change.vrf, change.prefix, change.before, change.after, reasons)
 
     def create(self, route: DesiredRoute) -> tuple[str, ...]:
         """Why a route comes to be."""

@@ -66,7 +66,7 @@ def _version(wire: WireServiceCIDR) -> str:
 
 
 def _from_objects(objects: Iterable[WireServiceCIDR], skipped: list[Skipped]) -> Iterator[ServiceCIDR]:
-    for wire in objects:
+    for wire in sorted(objects, key=lambda wire: (wire.metadata or Meta()).name or ""):
         meta = wire.metadata or Meta()
         origin = f"ServiceCIDR {meta.name}" if meta.name else "ServiceCIDR without a name"
         if meta.deletion_timestamp is not None:

@@ -1,7 +1,7 @@
 """In which order routers are changed: a canary first, then waves, never two of one failure domain at once."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from nornir.core import Nornir
 
@@ -48,6 +48,7 @@ def roll_out(
     plans: Sequence[RouterPlan],
     holds: Sequence[GuardTrip],
     progress: Progress | None = None,
+    overrides: Collection[str] = (),
 ) -> Iterator[CommitResult]:
     """Applies the plans wave by wave and yields each router's result as its wave ends.
 
@@ -79,7 +80,7 @@ def roll_out(
         some = nornir.filter(filter_func=_among(names)).with_runner(
             DeadlineRunner(settings.rollout.parallel, deadline_s)
         )
-        results = run(some, apply_routes, settings=settings, plans=plans, progress=committing)
+        results = run(some, apply_routes, settings=settings, plans=plans, overrides=overrides, progress=committing)
         for result in outcomes(results, CommitResult, _lost):
             if result.outcome == "rolled-back" or (result.outcome == "failed" and result.router in committing.reached):
                 stopped = stopped or result.router

@@ -6,8 +6,8 @@ router is in `Result.exception`, with `Result.failed` set, and never raised into
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,15 +17,28 @@ from nornir.core.task import AggregatedResult, Result, Task
 
 from k8s_ecmp.core.intent import Intent
 from k8s_ecmp.core.ownership import Marks, fingerprint, is_owned
-from k8s_ecmp.core.plan import Rules, plan_router, reviewed_changes
-from k8s_ecmp.errors import EcmpError, PlanRefused, RenderError, RouterError, UnsupportedPlatform, VerifyFailed
-from k8s_ecmp.model import CommitResult, Outcome, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
+from k8s_ecmp.core.plan import plan_router
+from k8s_ecmp.core.reviewed import reviewed_changes
+from k8s_ecmp.core.rules import Rules
+from k8s_ecmp.errors import (
+    EcmpError,
+    ForeignLines,
+    PlanRefused,
+    RenderError,
+    RouterError,
+    UnsupportedPlatform,
+    VerifyFailed,
+)
+from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
 from k8s_ecmp.routers.connection import CONNECTION, connect, describe, driver_class
 from k8s_ecmp.routers.inventory import router_settings, router_view
 from k8s_ecmp.routers.transaction import Port, Transaction, predict, table_problems
 from k8s_ecmp.settings import Settings
 
 Progress = Callable[[str, str], None]
+FOREIGN_LINES = "foreign-lines"
+# Guards that hold single prefixes back from a plan.
+_PREFIX_GUARDS = frozenset(("last-next-hop", "frozen"))
 _T = TypeVar("_T")
 
 
@@ -44,9 +57,14 @@ class VerifyReport:
     error: str | None = None
 
     @property
+    def drifted(self) -> bool:
+        """Configuration or tables differ from what they shall be."""
+        return bool(self.problems) or (self.plan is not None and bool(self.plan.changes))
+
+    @property
     def in_sync(self) -> bool:
-        """Nothing differs."""
-        return self.error is None and not self.problems and self.plan is not None and not self.plan.changes
+        """Nothing differs and nothing stands in the way."""
+        return self.error is None and not self.drifted and self.plan is not None and not self.plan.conflicts
 
 
 def read_routes(task: Task) -> Result:
@@ -73,11 +91,16 @@ def plan_routes(task: Task, *, intent: Intent, device_diff: bool = False, progre
                 session.begin()
             _tell(progress, task, "read")
             running = session.read()
-            planned = _plan(task, port, session, intent, running)
+            planned = _plan(task, port, session, intent, running, intent.rules)
             predicted = predict(port, planned.changes, running, _template(intent.settings, port))
             planned = msgspec.structs.replace(planned, commands=predicted.commands, diff=predicted.diff)
             if planned.changes and ask_device:
-                session.stage(planned.changes, running)
+                allowed = FOREIGN_LINES in intent.rules.overrides
+                try:
+                    session.stage(planned.changes, running, allow_foreign_lines=allowed)
+                except ForeignLines as error:
+                    trip = GuardTrip(FOREIGN_LINES, planned.name, None, str(error))
+                    planned = msgspec.structs.replace(planned, status="blocked", guards=(*planned.guards, trip))
                 planned = msgspec.structs.replace(planned, diff=session.device_diff(), diff_source="device")
             return planned
 
@@ -90,7 +113,12 @@ def plan_routes(task: Task, *, intent: Intent, device_diff: bool = False, progre
 
 
 def apply_routes(
-    task: Task, *, settings: Settings, plans: Sequence[RouterPlan], progress: Progress | None = None
+    task: Task,
+    *,
+    settings: Settings,
+    plans: Sequence[RouterPlan],
+    overrides: Collection[str] = (),
+    progress: Progress | None = None,
 ) -> Result:
     """Does what a plan says for this router, exactly that or nothing: `result` is a `CommitResult`.
 
@@ -102,6 +130,7 @@ def apply_routes(
         task: Nornir's.
         settings: owner, tag, rollout.
         plans: the plans of all routers; a router without one is left alone.
+        overrides: names of guards that are switched off; "foreign-lines" is the one that is asked here.
         progress: called with router and step.
     """
     started = time.monotonic()
@@ -111,12 +140,14 @@ def apply_routes(
     def apply() -> CommitResult:
         if planned is None or not planned.changes:
             return CommitResult(name, "unchanged")
-        return _apply(task, settings, planned, progress, started)
+        return _apply(task, settings, planned, FOREIGN_LINES in overrides, progress, started)
 
     def failed(error: Exception) -> CommitResult:
         outcome: Outcome = "failed"
         if isinstance(error, PlanRefused):
             outcome = "refused"
+        elif isinstance(error, ForeignLines):
+            outcome = "blocked"
         elif isinstance(error, VerifyFailed):
             outcome = "rolled-back"
         return CommitResult(name, outcome, 0, time.monotonic() - started, error_text(error))
@@ -136,7 +167,7 @@ def verify_routes(task: Task, *, intent: Intent, progress: Progress | None = Non
         with _session(task, port, None) as session:
             _tell(progress, task, "read")
             running = session.read()
-            planned = _plan(task, port, session, intent, running)
+            planned = _plan(task, port, session, intent, running, _everything(intent.rules))
             marks = port.traits.marks(intent.rules)
             vrf = router_view(task.host).vrf
             expected = _owned(running, marks, vrf)
@@ -186,22 +217,34 @@ def _read(task: Task) -> RunningRoutes:
         return session.read()
 
 
-def _plan(task: Task, port: Port, session: Transaction, intent: Intent, running: RunningRoutes) -> RouterPlan:
+def _everything(rules: Rules) -> Rules:
+    """The rules of a plan that holds nothing back: what verify compares with."""
+    overrides = rules.overrides | _PREFIX_GUARDS
+    return replace(rules, mode="full", policy="sync", freeze=None, overrides=overrides)
+
+
+def _plan(
+    task: Task, port: Port, session: Transaction, intent: Intent, running: RunningRoutes, rules: Rules
+) -> RouterPlan:
     view = router_view(task.host)
-    planned = plan_router(view, port.traits, intent.desired, running, intent.rules)
+    planned = plan_router(view, port.traits, intent.desired, running, rules)
     gained = sorted({hop.address for change in planned.changes for hop in change.after if hop.address})
     unresolved = session.unresolved(view.vrf, gained)
     if unresolved:
-        planned = plan_router(view, port.traits, intent.desired, running, intent.rules, unresolved)
+        planned = plan_router(view, port.traits, intent.desired, running, rules, unresolved)
     return planned
 
 
 def _apply(
-    task: Task, settings: Settings, planned: RouterPlan, progress: Progress | None, started: float
+    task: Task,
+    settings: Settings,
+    planned: RouterPlan,
+    allow_foreign_lines: bool,
+    progress: Progress | None,
+    started: float,
 ) -> CommitResult:
     port = _port(task)
-    rules = Rules(tag=settings.tag, owner=settings.owner, guards=settings.guards)
-    marks = port.traits.marks(rules)
+    marks = port.traits.marks(Rules(tag=settings.tag, owner=settings.owner, guards=settings.guards))
     vrf = planned.changes[0].vrf
     rollout = settings.rollout
     _tell(progress, task, "connect")
@@ -214,11 +257,10 @@ def _apply(
             raise PlanRefused(
                 f"the routes on {task.host.name} are not those that the plan was made for", remedy="make a new plan"
             )
-        distance = router_view(task.host).distance
-        changes = reviewed_changes(planned.changes, running, port.traits, rules, distance)
+        changes = reviewed_changes(planned.changes, running, marks, port.traits.default_distance)
         _tell(progress, task, "stage")
-        if session.stage(changes, running) != planned.commands:
-            raise RenderError(
+        if session.stage(changes, running, allow_foreign_lines=allow_foreign_lines) != planned.commands:
+            raise PlanRefused(
                 f"the commands for {task.host.name} are no longer those of the plan", remedy="make a new plan"
             )
         _tell(progress, task, "commit")

@@ -12,8 +12,8 @@ from typing import Any
 from nornir.core.inventory import Host
 
 from k8s_ecmp.core.guards import Limits
-from k8s_ecmp.core.plan import PlatformTraits
-from k8s_ecmp.errors import CommitFailed, ConfigRejected, ParseError, RouterError, UnsupportedPlatform
+from k8s_ecmp.core.rules import PlatformTraits
+from k8s_ecmp.errors import CommitFailed, ForeignLines, ParseError, RouterError, UnsupportedPlatform
 from k8s_ecmp.model import Prefix, RouteChange, RunningRoutes, address_key
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.base import Capabilities, Installed, Platform
@@ -133,21 +133,23 @@ class Transaction:
         answers = self._call("ask for next hops", self._driver.cli, commands)
         return verification.read_unresolved(vrf, addresses, answers)
 
-    def stage(self, changes: Sequence[RouteChange], running: RunningRoutes) -> tuple[str, ...]:
+    def stage(
+        self, changes: Sequence[RouteChange], running: RunningRoutes, *, allow_foreign_lines: bool = False
+    ) -> tuple[str, ...]:
         """Loads the changes as a candidate and returns its commands; nothing is in force yet.
 
         Raises:
-            ConfigRejected: the router refused a line, or its own diff shows what the changes do not (guard
-                "foreign-lines").
+            ConfigRejected: the router refused a line.
+            ForeignLines: the router's own diff shows what the changes do not.
         """
         commands = self._port.syntax.render(changes, running, self._template)
         self._call("stage", self._driver.load_merge_candidate, config=commands)
-        if self._port.capabilities.device_diff:
+        if self._port.capabilities.device_diff and not allow_foreign_lines:
             foreign = foreign_lines(self.device_diff(), _predicted_diff(self._port, running, commands))
             if foreign:
                 more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
-                raise ConfigRejected(
-                    f"guard foreign-lines: the router's own diff shows what the plan does not: {foreign[0]!r}{more}",
+                raise ForeignLines(
+                    f"the router's own diff shows what the plan does not: {foreign[0]!r}{more}",
                     remedy="somebody else has a candidate open or the router rewrites lines; nothing was committed",
                 )
         return tuple(commands.splitlines())

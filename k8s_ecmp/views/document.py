@@ -153,16 +153,26 @@ def _change_document(change: RouteChange) -> ChangeDocument:
         add=tuple([label for label in after if label not in left]),
         remove=tuple([label for label in before if label not in kept]),
         next_hops=after,
-        distance=change.after[0].distance if change.after else None,
+        distance=_written_distance(change),
         reasons=change.reasons,
     )
+
+
+def _written_distance(change: RouteChange) -> int | None:
+    """The distance of the hops that are written; one that stands as it shall may have it without its being written."""
+    standing = set(change.before)
+    written = [hop for hop in change.after if hop not in standing] or change.after
+    return written[0].distance if written else None
 
 
 def _digest(routers: Iterable[RouterDocument]) -> str:
     done = [
         {
             "name": router.name,
-            "changes": [[c.action, c.vrf, c.prefix, c.add, c.remove, c.next_hops, c.distance] for c in router.changes],
+            "changes": [
+                {key: value for key, value in msgspec.to_builtins(change).items() if key != "reasons"}
+                for change in router.changes
+            ],
         }
         for router in sorted(routers, key=lambda router: router.name)
         if router.changes

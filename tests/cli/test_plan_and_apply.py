@@ -104,6 +104,31 @@ def test_panic_holds_everything_and_is_overridden_by_name_only(site: Site) -> No
     assert site.config("edge1").read_text() != before
 
 
+def test_all_nodes_bad_at_once_says_panic_beside_every_held_prefix(site: Site) -> None:
+    site.run("apply", "--yes")
+    before = site.config("edge1").read_text()
+    site.not_ready("node1", "node2", "node3")
+    document = site.run("plan", "--format", "json").json()
+    found = {(trip["guard"], trip["router"]) for trip in document["guards"]}
+    assert found >= {("panic", None), ("empty-desired", None), ("last-next-hop", "edge1")}
+    assert site.run("apply", "--yes").code == 3
+    assert site.config("edge1").read_text() == before
+
+
+def test_verify_sees_what_mode_and_policy_hold_back(site: Site) -> None:
+    site.settings(mode="withdraw-only")
+    assert site.run("plan").code == 0
+    assert site.run("verify").code == 2
+    site.settings(mode="full")
+    site.run("apply", "--yes")
+    path = site.config("edge1")
+    text = path.read_text().replace("ip route 10.97.10.2/32 10.192.0.3 tag 4201", "ip route 10.97.10.2/32 192.0.2.77")
+    path.write_text(text)
+    verified = site.run("verify")
+    assert verified.code == 3
+    assert "conflict 10.97.10.2/32" in verified.out
+
+
 @pytest.mark.parametrize("mode", ["observe", "propose"])
 def test_modes_that_never_write(site: Site, mode: str) -> None:
     site.settings(mode=mode)
@@ -183,6 +208,53 @@ def test_what_somebody_else_changes_elsewhere_does_not_make_a_plan_stale(site: S
     config.write_text(config.read_text().replace("ip route 172", "ip route 203.0.113.0/24 192.0.2.77\nip route 172"))
     assert site.run("apply", str(path)).code == 0
     assert "203.0.113.0/24" in config.read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"mode": "withdraw-only"}, "mode: withdraw-only"),
+        ({"guards": {"freeze_windows": [{"start": "* * * * *", "duration_s": 3600}]}}, "frozen"),
+        ({"guards": {"freeze_windows": [{"start": "* * * * *", "duration_s": 3600, "freeze_all": True}]}}, "frozen"),
+        ({"guards": {"freeze_file": "cluster.yaml"}}, "frozen"),
+    ],
+)
+def test_todays_settings_stand_over_a_plan_file(site: Site, settings: dict[str, object], says: str) -> None:
+    path = plan_file(site)
+    before = site.config("edge1").read_text()
+    if "guards" in settings and "freeze_windows" in settings["guards"]:  # type: ignore[operator]
+        _make_older(path, 7200)
+    site.settings(**settings)
+    done = site.run("apply", str(path))
+    assert done.code == 3
+    assert says in done.out + done.err
+    assert site.config("edge1").read_text() == before
+
+
+def _make_older(path: Path, seconds: int) -> None:
+    """A plan made so long ago and still fresh, with the hash that belongs to it."""
+    document = json.loads(path.read_text())
+    document["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds))
+    del document["id"]
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    document["id"] = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps(document))
+
+
+def test_one_router_of_a_plan_file_can_be_applied_alone(site: Site) -> None:
+    path = plan_file(site)
+    assert site.run("apply", str(path), "--router", "edge2").code == 0
+    assert OURS.findall(site.config("edge1").read_text()) == []
+    assert len(OURS.findall(site.config("edge2").read_text())) == 16
+    assert site.run("apply", str(path), "--override", "bogus").code == 1
+
+
+def test_the_distance_is_that_of_the_file(site: Site) -> None:
+    site.edit("inventories/demo/groups.yaml", lambda groups: groups["edge"]["data"]["k8s_ecmp"].update(distance=77))
+    path = plan_file(site)
+    site.edit("inventories/demo/groups.yaml", lambda groups: groups["edge"]["data"]["k8s_ecmp"].update(distance=78))
+    assert site.run("apply", str(path)).code == 0
+    assert "ip route 10.96.0.0/12 10.192.0.1 tag 4201 77" in site.config("edge1").read_text()
 
 
 def test_a_plan_of_another_owner_is_refused(site: Site) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from k8s_ecmp.core.desired import Desired, decide
 from k8s_ecmp.core.guards import Limits
-from k8s_ecmp.core.plan import PlatformTraits, Rules
+from k8s_ecmp.core.rules import PlatformTraits, Rules
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.model import (
     ClusterState,

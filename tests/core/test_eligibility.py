@@ -110,7 +110,9 @@ def test_an_annotation_that_cannot_be_read_leaves_the_node_out_visibly() -> None
     verdicts, skipped = judge_nodes(
         [node("n1", annotations={"k8s-ecmp.io/next-hops": "10.0.0.300"}), node("n2")], NodeSettings(), NOW
     )
-    assert list(verdicts) == ["n2"]
+    assert {name: verdict.standing for name, verdict in verdicts.items()} == {"n1": "out", "n2": "eligible"}
+    assert verdicts["n1"].address_of(4) == ()
+    assert "cannot be read" in verdicts["n1"].reason
     assert skipped[0].object == "Node n1"
     assert "10.0.0.300" in skipped[0].reason
 

@@ -24,6 +24,14 @@ def test_a_window_holds_from_its_start_for_its_duration_in_its_time_zone(now: da
     assert (window_in_force([WEEKEND], now) is not None) is frozen
 
 
+def test_overlapping_starts_count_from_the_last_one() -> None:
+    found = window_in_force(
+        [FreezeWindow(start="* * * * *", duration_s=3600)], datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
+    )
+    assert found is not None
+    assert "another 59 min" in found.detail
+
+
 def test_a_window_for_everything_stands_before_others() -> None:
     now = datetime(2026, 1, 10, 12, tzinfo=UTC)
     total = FreezeWindow(start="0 0 * * *", duration_s=86400, freeze_all=True)

@@ -2,7 +2,9 @@ import pytest
 
 from k8s_ecmp.core.freeze import Freeze
 from k8s_ecmp.core.guards import cluster_holds
-from k8s_ecmp.core.plan import plan_router, reviewed_changes
+from k8s_ecmp.core.ownership import Marks
+from k8s_ecmp.core.plan import plan_router
+from k8s_ecmp.core.reviewed import forbids, reviewed_changes
 from k8s_ecmp.model import NextHop, RouterPlan, StaticRoute
 from k8s_ecmp.settings import GuardSettings
 from tests.core.build import (
@@ -311,8 +313,46 @@ def test_reviewed_changes_become_the_planned_ones_again() -> None:
     plan = planned(*routes, view=router(distance=1))
     bare = [
         type(change)(
-            change.action, change.vrf, change.prefix, (), tuple(NextHop(a) for a in change.next_hops), change.reasons
+            change.action,
+            change.vrf,
+            change.prefix,
+            (),
+            tuple(NextHop(a, distance=1) for a in change.next_hops),
+            change.reasons,
         )
         for change in plan.changes
     ]
-    assert reviewed_changes(bare, routes, traits(), rules(), 1) == plan.changes
+    assert reviewed_changes(bare, routes, Marks(TAG, OWNER, name_mark=False), 1) == plan.changes
+
+
+@pytest.mark.parametrize(
+    ("mode", "policy", "allowed"),
+    [
+        ("full", "sync", {"create", "update", "delete"}),
+        ("withdraw-only", "sync", {"delete"}),
+        ("full", "upsert-only", {"create", "update"}),
+        ("full", "create-only", {"create"}),
+    ],
+)
+def test_what_todays_mode_and_policy_forbid_of_a_reviewed_plan(mode: str, policy: str, allowed: set[str]) -> None:
+    plan = planned(ours("10.96.0.1/32", "10.0.0.1"), ours("10.96.0.9/32", "10.0.0.1"), guards=OPEN)
+    assert {change.action for change in plan.changes} == {"create", "update", "delete"}
+    free = {change.action for change in plan.changes if forbids(change, mode, policy) is None}  # type: ignore[arg-type]
+    assert free == allowed
+
+
+def test_a_reduced_change_keeps_the_reasons_of_what_is_left_of_it() -> None:
+    plan = planned(ours("10.96.0.0/12", "10.0.0.1", "10.0.0.77"), SYNCED[1], mode="withdraw-only", guards=OPEN)
+    assert plan.changes[0].reasons == ("no node has the address 10.0.0.77",)
+
+
+def test_upsert_only_and_withdraw_only_together_delete_nothing() -> None:
+    plan = planned(
+        SYNCED[0],
+        ours("10.96.0.1/32", "10.0.0.77"),
+        mode="withdraw-only",
+        policy="upsert-only",
+        guards=OPEN,
+        overrides=frozenset({"last-next-hop"}),
+    )
+    assert plan.changes == ()
