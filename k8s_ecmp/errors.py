@@ -20,6 +20,7 @@
         ├── ForeignLines         the router's own diff shows what the plan does not
         ├── CommitFailed         the commit broke off; the message says what is left
         ├── VerifyFailed         committed, but the routing table says otherwise
+        ├── ChangePending        a change of another run waits for its confirm          retryable
         ├── ConfirmExpired       the router took the change back before the confirm
         └── DeadlineExceeded     the router did not finish in its time            retryable
 
@@ -139,6 +140,12 @@ class CommitFailed(RouterError):
 
 class VerifyFailed(RouterError):
     """The change was committed, but the router's tables do not show it."""
+
+
+class ChangePending(RouterError):
+    """A change of another run waits on the router for its confirm; what is read now may not last."""
+
+    retryable: ClassVar[bool] = True
 
 
 class ConfirmExpired(RouterError):

@@ -86,10 +86,6 @@ class Prefix(msgspec.Struct, frozen=True, order=True, gc=False):
         return 32 if self.family == 4 else 128
 
     @property
-    def is_host(self) -> bool:
-        return self.length == self.bits
-
-    @property
     def address(self) -> str:
         """The network address as canonical text."""
         return socket.inet_ntop(_FAMILIES[self.family][0], self.network.to_bytes(self.bits // 8, "big"))
@@ -222,6 +218,14 @@ class RouteChange(msgspec.Struct, frozen=True, gc=False):
     after: tuple[NextHop, ...]
     reasons: tuple[str, ...] = ()
 
+    @classmethod
+    def between(
+        cls, vrf: str, prefix: Prefix, before: tuple[NextHop, ...], after: tuple[NextHop, ...]
+    ) -> "RouteChange":
+        """The change from one set of hops to another, of which not both are empty."""
+        action: Action = "create" if not before else "update" if after else "delete"
+        return cls(action, vrf, prefix, before, after)
+
     @property
     def add(self) -> tuple[str, ...]:
         """Labels of the hops that the prefix gains."""
@@ -241,8 +245,7 @@ class RouteChange(msgspec.Struct, frozen=True, gc=False):
 
     def inverse(self) -> "RouteChange":
         """The change that takes this one back."""
-        action: Action = {"create": "delete", "update": "update", "delete": "create"}[self.action]  # type: ignore[assignment]
-        return RouteChange(action, self.vrf, self.prefix, self.after, self.before, ("rollback",))
+        return RouteChange.between(self.vrf, self.prefix, self.after, self.before)
 
 
 class Conflict(msgspec.Struct, frozen=True):

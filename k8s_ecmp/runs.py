@@ -162,7 +162,7 @@ def check_current(nornir: Nornir, settings: Settings, plan: Plan) -> None:
     if not changing:
         return
     stale = []
-    for name, multi in run(some, read_routes).items():
+    for name, multi in run(some, read_routes, recover=True).items():
         running = multi[0].result
         if isinstance(running, RunningRoutes):
             traits = Port.of(nornir.inventory.hosts[name]).traits

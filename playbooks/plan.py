@@ -21,13 +21,15 @@ from k8s_ecmp.views.plan_text import print_plan
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("settings", type=Path)
+    parser.add_argument("settings", type=Path, help="the settings file, k8s-ecmp.yaml")
     parser.add_argument("--out", type=Path, help="the plan file to write")
     arguments = parser.parse_args()
     settings = load_settings(arguments.settings)
     intent = runs.observe(settings)
     nornir = init_nornir(settings, arguments.settings.parent)
     plan = runs.assemble(intent, nornir.run(task=plan_routes, intent=intent))
+    for warning in intent.desired.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     print_plan(plan)
     if arguments.out:
         write_plan(arguments.out, plan)

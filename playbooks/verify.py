@@ -19,7 +19,7 @@ from k8s_ecmp.settings import load_settings
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("settings", type=Path)
+    parser.add_argument("settings", type=Path, help="the settings file, k8s-ecmp.yaml")
     arguments = parser.parse_args()
     settings = load_settings(arguments.settings)
     nornir = init_nornir(settings, arguments.settings.parent)

@@ -39,6 +39,17 @@ def test_plan_on_a_schedule_approve_the_file_apply_exactly_it(tmp_path: Path) ->
     assert play(site, "plan.py").code == 0
 
 
+@pytest.mark.parametrize("settings", [{"mode": "observe"}, {"guards": {"freeze_file": "cluster.yaml"}}])
+def test_apply_keeps_to_mode_and_freeze(tmp_path: Path, settings: dict[str, object]) -> None:
+    site = new_site(tmp_path)
+    path = str(tmp_path / "today.plan")
+    play(site, "plan.py", "--out", path)
+    before = site.config("edge1").read_text()
+    site.settings(**settings)
+    assert play(site, "apply.py", path).code == 3
+    assert site.config("edge1").read_text() == before
+
+
 @pytest.mark.parametrize("name", ["plan.py", "apply.py", "verify.py"])
 def test_they_are_short_and_say_what_is_wrong_in_one_line(tmp_path: Path, name: str) -> None:
     assert len((REPO / "playbooks" / name).read_text().splitlines()) <= 60

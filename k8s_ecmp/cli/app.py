@@ -15,6 +15,8 @@ EXIT_CODES = (
     "3 stopped by a guard, a conflict, a mode or a refused plan file; 1 error."
 )
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="k8s-ecmp",
     help=(
@@ -58,7 +60,7 @@ def main() -> None:
     except EcmpError as error:
         leave(f"error: {error}", 1)
     except KeyboardInterrupt:
-        leave("interrupted; routers in the middle of a change finish it or take it back by themselves", 130)
+        code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -69,7 +71,11 @@ def main() -> None:
         text = getattr(problem, "format_message", None)
         if text is None:
             raise
+        if not text():  # no command was given; the help has been shown
+            sys.exit(0)
         leave(f"error: {text()}\ntry: k8s-ecmp --help", 1)
+    if code == INTERRUPTED:  # which typer makes of it inside a command
+        leave("interrupted; a router in the middle of a change finishes it or takes it back by itself", INTERRUPTED)
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -56,12 +56,13 @@ def apply(
     overrides = override or []
     if plan_file is not None:
         planned = runs.reviewed(plan_file, settings, overrides)
-        runs.check_current(everyone, settings, planned)
+        if _writes(settings):
+            runs.check_current(everyone, settings, planned)
         planned = runs.narrowed(planned, nornir.inventory.hosts.keys())
     else:
         planned = _plan_now(settings, nornir, overrides)
     print_plan(planned, times=plan_file is not None)
-    if settings.mode in ("observe", "propose"):
+    if not _writes(settings):
         say(f"stopped: mode is {settings.mode}, which writes to no router")
         return runs.ERROR if any(plan.status == "failed" for plan in planned.routers) else runs.STOPPED
     ready = [plan.name for plan in planned.routers if plan.status == "changes"]
@@ -79,8 +80,12 @@ def _plan_now(settings: Settings, nornir: "Nornir", overrides: list[str]) -> "Pl
     intent = runs.observe(settings, overrides)
     warn_all(intent.desired.warnings)
     with progress_over(len(nornir.inventory.hosts), "reading routers") as progress:
-        results = run(nornir, plan_routes, intent=intent, progress=progress)
+        results = run(nornir, plan_routes, intent=intent, recover=_writes(settings), progress=progress)
     return runs.assemble(intent, results)
+
+
+def _writes(settings: Settings) -> bool:
+    return settings.mode not in ("observe", "propose")
 
 
 def _ask(count: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from k8s_ecmp.core.ownership import Marks
 from k8s_ecmp.core.selection import RouterView
-from k8s_ecmp.model import Action, DesiredRoute, NextHop, RouteChange, Skipped, StaticRoute
+from k8s_ecmp.model import DesiredRoute, NextHop, RouteChange, Skipped, StaticRoute
 
 
 class Comparison:
@@ -46,8 +46,7 @@ class Comparison:
             return None
         if len(after) == len(before) and set(after) == set(before):
             return None
-        action: Action = "create" if present is None else "update" if after else "delete"
-        return RouteChange(action, self._router.vrf, route.prefix, before, tuple(after))
+        return RouteChange.between(self._router.vrf, route.prefix, before, tuple(after))
 
     def skipped(self) -> tuple[Skipped, ...]:
         """The next hops that were held back because the router cannot resolve them."""

@@ -119,7 +119,7 @@ def _permit(change: RouteChange, rules: Rules) -> RouteChange | None:
         after = tuple(hop for hop in change.before if hop.label in staying)
         if change.action == "create" or len(after) == len(change.before):
             return None
-        change = RouteChange("update" if after else "delete", change.vrf, change.prefix, change.before, after)
+        change = RouteChange.between(change.vrf, change.prefix, change.before, after)
     if change.action == "delete" and rules.policy != "sync":
         return None
     return None if change.action == "update" and rules.policy == "create-only" else change

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.model import Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms.edits import Edit
 
 
@@ -94,8 +94,3 @@ class Platform(Protocol):
             ParseError: a command that is no static route command of this platform.
         """
         ...
-
-
-def is_discard(hops: Sequence[NextHop]) -> bool:
-    """Whether the set is a discard route."""
-    return any(hop.discard for hop in hops)

@@ -6,6 +6,7 @@ share would then send one host's session to another host's port.
 """
 
 import copy
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from nornir.core.configuration import Config
 from nornir.core.inventory import Host
 from nornir.core.plugins.connections import ConnectionPluginRegister
 
-from k8s_ecmp.errors import RouterError, UnsupportedPlatform
+from k8s_ecmp.errors import EcmpError, RouterError, UnsupportedPlatform
 from k8s_ecmp.routers.driver import Driver
 
 CONNECTION = "k8s_ecmp"
@@ -39,11 +40,18 @@ class RouterConnection:
         configuration: Config | None = None,
     ) -> None:
         extras = copy.deepcopy(extras or {})
-        options = extras.pop("optional_args", None) or {}
+        options = optional_args(extras)
+        extras.pop("optional_args", None)
         if port and "port" not in options:
             options["port"] = port
         base = configuration.user_defined.get(BASE_FOLDER) if configuration is not None else None
         resolve_paths(options, base)
+        unknown = sorted(set(extras) - {"timeout"})
+        if unknown:
+            raise RouterError(
+                f"connection_options.napalm.extras has {', '.join(unknown)}",
+                remedy="it takes timeout and optional_args; what is for the driver stands in optional_args",
+            )
         driver = driver_class(platform)(
             hostname=hostname or "",
             username=username or "",
@@ -56,6 +64,18 @@ class RouterConnection:
 
     def close(self) -> None:
         self.connection.close()
+
+
+def optional_args(extras: dict[str, Any] | None) -> dict[str, Any]:
+    """`optional_args` of a connection's extras.
+
+    Raises:
+        RouterError: it is no mapping.
+    """
+    options = (extras or {}).get("optional_args") or {}
+    if not isinstance(options, dict):
+        raise RouterError(f"optional_args must be a mapping in the inventory, not a {type(options).__name__}")
+    return options
 
 
 def resolve_paths(options: dict[str, Any], base: str | None) -> None:
@@ -83,6 +103,7 @@ def driver_class(platform: str | None) -> type[Any]:
     if platform in NAPALM_PLATFORMS:
         from napalm import get_network_driver
 
+        logging.getLogger("pyeapi").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
         napalm_driver: type[Any] = get_network_driver(platform)
         return napalm_driver
     known = ", ".join((*OWN_PLATFORMS, *NAPALM_PLATFORMS))
@@ -114,7 +135,7 @@ def connect(host: Host, configuration: Config) -> Driver:
                 extras=options.extras,
                 default_to_host_attributes=False,
             )
-        except RouterError:
+        except EcmpError:
             raise
         except Exception as error:
             raise RouterError(f"cannot connect to {options.hostname}: {describe(error)}") from error
@@ -122,10 +143,10 @@ def connect(host: Host, configuration: Config) -> Driver:
     return driver
 
 
-def timeout_s(host: Host) -> float:
-    """The seconds that one answer of the router may take, from the inventory."""
-    extras = host.get_connection_parameters(OPTIONS).extras or {}
-    return float(extras.get("timeout", DEFAULT_TIMEOUT_S))
+def platform_of(host: Host) -> str | None:
+    """The platform that the connection is made with: that of the connection's options, else the host's."""
+    platform: str | None = host.get_connection_parameters(OPTIONS).platform
+    return platform
 
 
 def describe(error: BaseException) -> str:

@@ -62,10 +62,11 @@ def init_nornir(settings: Settings, base_folder: str | Path | None = None, *, de
     except SettingsError:
         raise
     except Exception as error:
-        raise SettingsError(f"the inventory {path} cannot be read: {_one_line(error)}") from error
+        raise SettingsError(f"the inventory {path} cannot be read: {_reason(error)}") from error
     if not nornir.inventory.hosts:
         raise SettingsError(f"the inventory {path} has no hosts")
     nornir.data.failed_hosts = _NeverSticky()
+    nornir.config.core.raise_on_error = False  # one router's failure is its own
     nornir.config.user_defined[BASE_FOLDER] = None if base_folder is None else str(base_folder)
     for host in nornir.inventory.hosts.values():
         router_settings(host)
@@ -135,5 +136,10 @@ def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
             into[key] = copy.deepcopy(value)
 
 
-def _one_line(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
+    """One line; Nornir's loader tells of wrong shapes by Python's own errors."""
+    if isinstance(error, KeyError):
+        return f"a host or group names the group {error}, which groups.yaml does not have"
+    if isinstance(error, AttributeError | TypeError):
+        return f"hosts.yaml, groups.yaml and defaults.yaml must be mappings ({error})"
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from nornir.core import Nornir
 
 from k8s_ecmp.core.plan import is_blocked
+from k8s_ecmp.errors import DeadlineExceeded, PlanRefused
 from k8s_ecmp.model import CommitResult, GuardTrip, RouterPlan
 from k8s_ecmp.routers.inventory import router_settings
 from k8s_ecmp.routers.runner import DeadlineRunner
@@ -55,6 +56,9 @@ def roll_out(
     A router whose plan failed or is blocked is left out, the others go on. A router that refuses before anything was
     committed (no connection, a lock, a stale plan) does not stop the others; one whose change had to be taken back, or
     whose state is not known, does: the waves after it are "not-attempted".
+
+    Raises:
+        PlanRefused: the settings' mode writes to no router.
     """
     by_name = {plan.name: plan for plan in plans}
     ready = [plan for plan in plans if plan.changes and plan.status == "changes" and not is_blocked(plan, holds)]
@@ -63,6 +67,8 @@ def roll_out(
             yield CommitResult(plan.name, "failed", error=plan.error)
         elif plan not in ready:
             yield CommitResult(plan.name, "blocked" if plan.status == "blocked" else "unchanged")
+    if ready and settings.mode in ("observe", "propose"):
+        raise PlanRefused(f"mode is {settings.mode}, which writes to no router")
     domains = [(plan.name, router_settings(nornir.inventory.hosts[plan.name]).failure_domain) for plan in ready]
     committing = _Committing(progress)
     stopped: str | None = None
@@ -80,9 +86,19 @@ def roll_out(
         some = nornir.filter(filter_func=_among(names)).with_runner(
             DeadlineRunner(settings.rollout.parallel, deadline_s)
         )
-        results = run(some, apply_routes, settings=settings, plans=plans, overrides=overrides, progress=committing)
+        results = run(
+            some,
+            apply_routes,
+            settings=settings,
+            plans=plans,
+            overrides=overrides,
+            deadline_s=deadline_s,
+            progress=committing,
+        )
+        late = {name for name, multi in results.items() if isinstance(multi[0].exception, DeadlineExceeded)}
         for result in outcomes(results, CommitResult, _lost):
-            if result.outcome == "rolled-back" or (result.outcome == "failed" and result.router in committing.reached):
+            unknown = result.router in committing.reached or result.router in late
+            if result.outcome == "rolled-back" or (result.outcome == "failed" and unknown):
                 stopped = stopped or result.router
             yield result
 

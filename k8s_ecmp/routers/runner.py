@@ -1,5 +1,6 @@
 """A Nornir runner with a deadline for each router: a router that hangs fails alone, the others go on."""
 
+import contextlib
 import queue
 import threading
 import time
@@ -69,8 +70,6 @@ def _late(task: Task, host: Host, deadline_s: float) -> MultiResult:
 
 
 def _close(connection: object) -> None:
-    import contextlib
-
     with contextlib.suppress(Exception):
         connection.close()  # type: ignore[attr-defined]
 

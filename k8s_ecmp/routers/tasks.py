@@ -21,6 +21,8 @@ from k8s_ecmp.core.plan import plan_router
 from k8s_ecmp.core.reviewed import reviewed_changes
 from k8s_ecmp.core.rules import Rules
 from k8s_ecmp.errors import (
+    ConfirmExpired,
+    DeadlineExceeded,
     EcmpError,
     ForeignLines,
     PlanRefused,
@@ -30,7 +32,7 @@ from k8s_ecmp.errors import (
     VerifyFailed,
 )
 from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
-from k8s_ecmp.routers.connection import CONNECTION, connect, describe, driver_class
+from k8s_ecmp.routers.connection import CONNECTION, connect, describe, driver_class, platform_of
 from k8s_ecmp.routers.inventory import router_settings, router_view
 from k8s_ecmp.routers.transaction import Port, Transaction, predict, table_problems
 from k8s_ecmp.settings import Settings
@@ -67,18 +69,36 @@ class VerifyReport:
         return self.error is None and not self.drifted and self.plan is not None and not self.plan.conflicts
 
 
-def read_routes(task: Task) -> Result:
-    """The static routes of the router: `result` is a `RunningRoutes`."""
-    return _guarded(task, lambda: _read(task), lambda _: None)
+def read_routes(task: Task, *, recover: bool = False) -> Result:
+    """The static routes of the router: `result` is a `RunningRoutes`.
+
+    Args:
+        task: Nornir's.
+        recover: first take back what a run that died left unconfirmed; takes the router's lock for that moment.
+    """
+
+    def read() -> RunningRoutes:
+        with _session(task, _port(task), None, recover=recover) as session:
+            return session.read()
+
+    return _guarded(task, read, lambda _: None)
 
 
-def plan_routes(task: Task, *, intent: Intent, device_diff: bool = False, progress: Progress | None = None) -> Result:
+def plan_routes(
+    task: Task,
+    *,
+    intent: Intent,
+    device_diff: bool = False,
+    recover: bool = False,
+    progress: Progress | None = None,
+) -> Result:
     """What shall change on the router: `result` is a `RouterPlan`, `diff` its diff. Writes nothing.
 
     Args:
         task: Nornir's.
         intent: what is wanted.
         device_diff: ask the router for the diff where it can compute one; takes its lock for that moment.
+        recover: first take back what a run that died left unconfirmed, as `apply` does.
         progress: called with router and step.
     """
 
@@ -86,13 +106,12 @@ def plan_routes(task: Task, *, intent: Intent, device_diff: bool = False, progre
         port = _port(task)
         ask_device = device_diff and port.own and port.capabilities.device_diff
         _tell(progress, task, "connect")
-        with _session(task, port, _template(intent.settings, port)) as session:
-            if ask_device:
-                session.begin()
+        template = _template(intent.settings, port)
+        with _session(task, port, template, recover=recover or ask_device) as session:
             _tell(progress, task, "read")
             running = session.read()
             planned = _plan(task, port, session, intent, running, intent.rules)
-            predicted = predict(port, planned.changes, running, _template(intent.settings, port))
+            predicted = predict(port, planned.changes, running, template)
             planned = msgspec.structs.replace(planned, commands=predicted.commands, diff=predicted.diff)
             if planned.changes and ask_device:
                 allowed = FOREIGN_LINES in intent.rules.overrides
@@ -105,9 +124,9 @@ def plan_routes(task: Task, *, intent: Intent, device_diff: bool = False, progre
             return planned
 
     def failed(error: Exception) -> RouterPlan:
-        return RouterPlan(task.host.name, task.host.platform or "", "failed", error=error_text(error))
+        return RouterPlan(task.host.name, platform_of(task.host) or "", "failed", error=error_text(error))
 
-    result = _guarded(task, plan, failed)
+    result = _guarded(task, plan, failed, progress)
     result.diff = result.result.diff
     return result
 
@@ -118,6 +137,7 @@ def apply_routes(
     settings: Settings,
     plans: Sequence[RouterPlan],
     overrides: Collection[str] = (),
+    deadline_s: float | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Does what a plan says for this router, exactly that or nothing: `result` is a `CommitResult`.
@@ -131,6 +151,7 @@ def apply_routes(
         settings: owner, tag, rollout.
         plans: the plans of all routers; a router without one is left alone.
         overrides: names of guards that are switched off; "foreign-lines" is the one that is asked here.
+        deadline_s: seconds after which nothing is begun any more, because nobody waits for this router.
         progress: called with router and step.
     """
     started = time.monotonic()
@@ -140,7 +161,12 @@ def apply_routes(
     def apply() -> CommitResult:
         if planned is None or not planned.changes:
             return CommitResult(name, "unchanged")
-        return _apply(task, settings, planned, FOREIGN_LINES in overrides, progress, started)
+
+        def in_time() -> None:
+            if deadline_s is not None and time.monotonic() > started + deadline_s:
+                raise DeadlineExceeded(f"{name} came no further within {deadline_s:g} s; nothing was written")
+
+        return _apply(task, settings, planned, FOREIGN_LINES in overrides, in_time, progress)
 
     def failed(error: Exception) -> CommitResult:
         outcome: Outcome = "failed"
@@ -152,7 +178,7 @@ def apply_routes(
             outcome = "rolled-back"
         return CommitResult(name, outcome, 0, time.monotonic() - started, error_text(error))
 
-    result = _guarded(task, apply, failed)
+    result = _guarded(task, apply, failed, progress)
     result.changed = result.result.outcome == "committed"
     result.diff = planned.diff if planned is not None else ""
     return result
@@ -175,12 +201,12 @@ def verify_routes(task: Task, *, intent: Intent, progress: Progress | None = Non
             problems = table_problems(tables, expected) if (tables := session.installed(vrf)) is not None else ()
             return VerifyReport(task.host.name, planned, problems, len(expected))
 
-    return _guarded(task, verify, lambda error: VerifyReport(task.host.name, error=error_text(error)))
+    return _guarded(task, verify, lambda error: VerifyReport(task.host.name, error=error_text(error)), progress)
 
 
 def run(nornir: Nornir, task: Callable[..., Result], **kwargs: Any) -> AggregatedResult:
     """Runs one of these tasks; slow libraries are imported here once, not in every thread."""
-    for platform in {host.platform for host in nornir.inventory.hosts.values()}:
+    for platform in {platform_of(host) for host in nornir.inventory.hosts.values()}:
         with contextlib.suppress(RouterError):
             driver_class(platform)
     return nornir.run(task=task, **kwargs)
@@ -211,12 +237,6 @@ def _port(task: Task) -> Port:
     return Port.of(task.host)
 
 
-def _read(task: Task) -> RunningRoutes:
-    port = _port(task)
-    with _session(task, port, None) as session:
-        return session.read()
-
-
 def _everything(rules: Rules) -> Rules:
     """The rules of a plan that holds nothing back: what verify compares with."""
     overrides = rules.overrides | _PREFIX_GUARDS
@@ -240,16 +260,16 @@ def _apply(
     settings: Settings,
     planned: RouterPlan,
     allow_foreign_lines: bool,
+    in_time: Callable[[], None],
     progress: Progress | None,
-    started: float,
 ) -> CommitResult:
+    started = time.monotonic()
     port = _port(task)
     marks = port.traits.marks(Rules(tag=settings.tag, owner=settings.owner, guards=settings.guards))
     vrf = planned.changes[0].vrf
     rollout = settings.rollout
     _tell(progress, task, "connect")
-    with _session(task, port, _template(settings, port)) as session:
-        session.begin()
+    with _session(task, port, _template(settings, port), recover=True) as session:
         _tell(progress, task, "read")
         running = session.read()
         found = fingerprint(running, marks, vrf, [change.prefix for change in planned.changes])
@@ -258,19 +278,41 @@ def _apply(
                 f"the routes on {task.host.name} are not those that the plan was made for", remedy="make a new plan"
             )
         changes = reviewed_changes(planned.changes, running, marks, port.traits.default_distance)
+        in_time()
         _tell(progress, task, "stage")
         if session.stage(changes, running, allow_foreign_lines=allow_foreign_lines) != planned.commands:
             raise PlanRefused(
                 f"the commands for {task.host.name} are no longer those of the plan", remedy="make a new plan"
             )
+        in_time()
         _tell(progress, task, "commit")
         session.commit(rollout.confirm_within_s, sum(len(change.before) + len(change.after) for change in changes))
-        _tell(progress, task, "verify")
-        warnings = _verify_commit(session, vrf, running, changes, marks, rollout.verify_timeout_s)
-        _tell(progress, task, "confirm")
-        session.confirm()
-        _tell(progress, task, "done")
+        with _taken_back_on_error(session, rollout.confirm_within_s if port.capabilities.confirm else 0):
+            _tell(progress, task, "verify")
+            warnings = _verify_commit(session, vrf, running, changes, marks, rollout.verify_timeout_s)
+            _tell(progress, task, "confirm")
+            session.confirm()
     return CommitResult(task.host.name, "committed", len(changes), time.monotonic() - started, None, warnings)
+
+
+@contextlib.contextmanager
+def _taken_back_on_error(session: Transaction, timer_s: int) -> Iterator[None]:
+    """Takes a commit back where what follows it fails, and says what is left on the router."""
+    try:
+        yield
+    except ConfirmExpired:
+        raise
+    except EcmpError as error:
+        try:
+            session.rollback()
+        except EcmpError as second:
+            left = (
+                f"the router takes the change back by itself within {timer_s} s"
+                if timer_s
+                else "the change is in force and not verified"
+            )
+            raise RouterError(f"{error}; it could not be taken back: {error_text(second)}; {left}") from error
+        raise VerifyFailed(f"{error}; the change was taken back") from error
 
 
 def _verify_commit(
@@ -281,10 +323,13 @@ def _verify_commit(
     marks: Marks,
     timeout_s: float,
 ) -> tuple[str, ...]:
-    """Checks configuration and tables after a commit; takes it back where they are wrong.
+    """Checks configuration and tables after a commit.
 
     Returns:
         Warnings: next hops that the router cannot resolve, and what others changed meanwhile.
+
+    Raises:
+        VerifyFailed: they are not what the plan says.
     """
     after = session.read()
     wanted = _owned(before, marks, vrf)
@@ -310,12 +355,7 @@ def _verify_commit(
         problems, warnings = session.verify(vrf, expected, timeout_s)
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        text = f"{'; '.join(problems[:3])}{more}"
-        try:
-            session.rollback()
-        except EcmpError as error:
-            raise RouterError(f"{text}; and the change could not be taken back: {error_text(error)}") from error
-        raise VerifyFailed(f"after the commit {text}; the change was taken back")
+        raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}")
     ours = {(vrf, prefix) for prefix in wanted} | {(change.vrf, change.prefix) for change in changes}
     return warnings + tuple(
         f"{route.vrf} {route.prefix} was changed by somebody else meanwhile"
@@ -353,11 +393,19 @@ def _template(settings: Settings, port: Port) -> str | None:
 
 
 @contextlib.contextmanager
-def _session(task: Task, port: Port, template: str | None) -> Iterator[Transaction]:
-    """An open transaction; discarded and closed at the end whatever happens."""
+def _session(task: Task, port: Port, template: str | None, *, recover: bool = False) -> Iterator[Transaction]:
+    """An open transaction, discarded and closed at the end whatever happens.
+
+    With `recover` it holds the router's lock and has taken back what a dead run left; else such a change is an error,
+    because what would be read does not last.
+    """
     driver = connect(task.host, task.nornir.config)
     session = Transaction(driver, port, template)
     try:
+        if recover and port.own:
+            session.begin()
+        else:
+            session.expect_settled()
         yield session
     finally:
         try:
@@ -368,11 +416,18 @@ def _session(task: Task, port: Port, template: str | None) -> Iterator[Transacti
                 task.host.close_connection(CONNECTION)
 
 
-def _guarded(task: Task, work: Callable[[], Any], failed: Callable[[Exception], Any]) -> Result:
+def _guarded(
+    task: Task,
+    work: Callable[[], Any],
+    failed: Callable[[Exception], Any],
+    progress: Progress | None = None,
+) -> Result:
     try:
         return Result(host=task.host, result=work())
     except Exception as error:  # noqa: BLE001  whatever it is, it is this router's alone
         return Result(host=task.host, result=failed(error), failed=True, exception=error)
+    finally:
+        _tell(progress, task, "done")
 
 
 def _tell(progress: Progress | None, task: Task, step: str) -> None:

@@ -5,7 +5,7 @@ from `begin` to `discard`.
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,20 @@ from nornir.core.inventory import Host
 
 from k8s_ecmp.core.guards import Limits
 from k8s_ecmp.core.rules import PlatformTraits
-from k8s_ecmp.errors import CommitFailed, ForeignLines, ParseError, RouterError, UnsupportedPlatform
+from k8s_ecmp.errors import ChangePending, CommitFailed, ForeignLines, ParseError, RouterError, UnsupportedPlatform
 from k8s_ecmp.model import Prefix, RouteChange, RunningRoutes, address_key
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.base import Capabilities, Installed, Platform
 from k8s_ecmp.platforms.edits import unified
-from k8s_ecmp.routers.connection import OPTIONS, OWN_PLATFORMS, describe
+from k8s_ecmp.routers.connection import (
+    NAPALM_PLATFORMS,
+    OPTIONS,
+    OWN_PLATFORMS,
+    describe,
+    driver_class,
+    optional_args,
+    platform_of,
+)
 from k8s_ecmp.routers.driver import Driver
 
 _POLL_S = 0.1
@@ -40,11 +48,12 @@ class Port:
         Raises:
             UnsupportedPlatform: nobody drives the platform, or nobody parses its syntax yet.
         """
-        platform = host.platform or ""
+        platform = platform_of(host) or ""
         syntax_name = platform
+        if platform not in (*OWN_PLATFORMS, *NAPALM_PLATFORMS):
+            driver_class(platform)
         if platform == "file":
-            extras = host.get_connection_parameters(OPTIONS).extras or {}
-            syntax_name = str((extras.get("optional_args") or {}).get("syntax", ""))
+            syntax_name = str(optional_args(host.get_connection_parameters(OPTIONS).extras).get("syntax", ""))
             if not syntax_name:
                 raise UnsupportedPlatform(
                     "a file router needs optional_args.syntax",
@@ -111,6 +120,18 @@ class Transaction:
                 remedy="apply the plan's commands by hand",
             )
         self._call("lock", self._driver.load_merge_candidate, config="")
+
+    def expect_settled(self) -> None:
+        """Looks whether the router is in a state that lasts.
+
+        Raises:
+            ChangePending: a change of another run waits for its confirm.
+        """
+        if self._port.own and self._call("ask for pending changes", self._driver.has_pending_commit):
+            raise ChangePending(
+                "a change of another run waits for its confirm, or for the router to take it back",
+                remedy="wait, or let `k8s-ecmp apply` take it back now",
+            )
 
     def read(self) -> RunningRoutes:
         """All static routes of the running configuration.
@@ -258,13 +279,19 @@ def is_address(label: str) -> bool:
 
 
 def foreign_lines(device_diff: str, predicted_diff: str) -> list[str]:
-    """The added and removed lines of the device's diff that the predicted one has not."""
-    planned = {line.split() and tuple(line.split()) for line in predicted_diff.splitlines()}
-    return [
-        line
-        for line in device_diff.splitlines()
-        if line[:1] in "+-" and line[:3] not in ("+++", "---") and line.split() and tuple(line.split()) not in planned
-    ]
+    """The added and removed lines of the device's diff that the predicted one has not, under the same context."""
+    planned = set(_changed_lines(predicted_diff))
+    return [" ".join(words) for context, words in _changed_lines(device_diff) if (context, words) not in planned]
+
+
+def _changed_lines(diff: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(last context line, words with their sign) of every added and removed line."""
+    context = ""
+    for line in diff.splitlines():
+        if line[:1] == " ":
+            context = line.strip()
+        elif line[:1] in ("+", "-") and line[:3] not in ("+++", "---") and line[1:].strip():
+            yield context, (line[0], *line[1:].split())
 
 
 def table_problems(tables: Mapping[Prefix, Installed], expected: Mapping[Prefix, Collection[str]]) -> tuple[str, ...]:

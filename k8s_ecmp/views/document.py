@@ -56,7 +56,7 @@ def canonical_json(document: Any) -> bytes:
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
-    """The plan as the contract's dict of lists, dicts and scalars."""
+    """The plan as a dict of lists, dicts and scalars."""
     document: dict[str, Any] = msgspec.json.decode(encode_plan(plan))
     return document
 

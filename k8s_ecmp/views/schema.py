@@ -6,7 +6,6 @@ from typing import Literal
 
 import msgspec
 
-from k8s_ecmp.errors import PlanRefused
 from k8s_ecmp.model import Action, RouterPlan, RouterStatus
 
 VERSION = 1
@@ -114,17 +113,6 @@ class PlanDocument(PlanBody, frozen=True, kw_only=True):
     """The whole document. `id` is the "sha256:..." of the body's canonical JSON."""
 
     id: str
-
-    def check_fresh(self, now: datetime) -> None:
-        """Refuses a plan that has expired.
-
-        Raises:
-            PlanRefused: `now` is not before `expires`.
-        """
-        if now >= read_time(self.expires):
-            raise PlanRefused(
-                f"the plan of {self.created} expired at {self.expires}", remedy="make a new one and have it reviewed"
-            )
 
 
 def write_time(time: datetime) -> str:

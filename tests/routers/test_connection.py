@@ -97,11 +97,55 @@ def test_wrong_router_data_names_the_host(tmp_path: Path, data: dict[str, Any], 
     assert "r7" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["{", "- a\n", "r1: {hostname: [1}\n", ""])
-def test_a_broken_inventory_is_one_settings_error(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "Parser"),
+        ("- a\n", "must be mappings"),
+        ("r1: {hostname: [1}\n", "Parser"),
+        ("r1: {groups: [nope]}\n", "the group 'nope'"),
+        ("", "no hosts"),
+    ],
+)
+def test_a_broken_inventory_is_one_settings_error(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "hosts.yaml").write_text(text)
-    with pytest.raises(SettingsError, match=str(tmp_path)):
+    with pytest.raises(SettingsError, match=says) as caught:
         init_nornir(Settings(owner="x", tag=4201, inventory=str(tmp_path)))
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_connections_platform_stands_over_the_hosts(tmp_path: Path) -> None:
+    (tmp_path / "r1.cfg").write_text("hostname r1\nip route 10.96.0.0/12 10.0.0.1 tag 4201\n")
+    extras = {"optional_args": {"syntax": "frr", "path": "r1.cfg"}}
+    hosts = {
+        "r1": {"platform": "cisco_ios", "connection_options": {"napalm": {"platform": "file", "extras": extras}}},
+        "r2": {"platform": "file", "connection_options": {"napalm": {"extras": {"optional_args": ["a"]}}}},
+        "r3": {"platform": "frr", "connection_options": {"napalm": {"extras": {"transport": "ssh"}}}},
+        "r4": {},
+    }
+    results = run(init_nornir(inventory(tmp_path, hosts), tmp_path), read_routes)
+    assert len(results["r1"][0].result) == 1
+    errors = {name: str(results[name][0].exception) for name in ("r2", "r3", "r4")}
+    assert "optional_args must be a mapping" in errors["r2"]
+    assert "transport" in errors["r3"]
+    assert "names no platform" in errors["r4"]
+
+
+def test_raise_on_error_of_a_nornir_file_does_not_cost_the_others(tmp_path: Path) -> None:
+    options = {"optional_args": {"syntax": "frr", "path": "r1.cfg"}}
+    (tmp_path / "r1.cfg").write_text("hostname r1\n")
+    hosts = {
+        "r1": {"platform": "file", "connection_options": {"napalm": {"extras": options}}},
+        "r2": {"platform": "vrp"},
+    }
+    inventory(tmp_path, hosts)
+    plugin = {"plugin": "SimpleInventory", "options": {"host_file": str(tmp_path / "hosts.yaml")}}
+    (tmp_path / "nornir.yaml").write_text(yaml.safe_dump({"core": {"raise_on_error": True}, "inventory": plugin}))
+    results = run(
+        init_nornir(Settings(owner="x", tag=4201, inventory=str(tmp_path / "nornir.yaml")), tmp_path), read_routes
+    )
+    assert (results["r1"].failed, results["r2"].failed) == (False, True)
 
 
 @pytest.mark.parametrize("name", ["demo", "lab", "datacenter"])

@@ -12,7 +12,6 @@ from k8s_ecmp.errors import EcmpError, PlanRefused
 from k8s_ecmp.model import GuardTrip, NextHop, Plan, Prefix, RouteChange, RouterPlan, Skipped
 from k8s_ecmp.views.document import (
     canonical_json,
-    decode_document,
     decode_plan,
     desired_document,
     encode_plan,
@@ -270,14 +269,6 @@ def test_a_file_with_a_fitting_hash_must_still_make_sense(edit, told):
 def test_a_digest_of_other_changes_is_refused():
     with pytest.raises(PlanRefused, match="digest"):
         decode_plan(sealed({**plan_document(FULL), "digest": "sha256:0"}))
-
-
-def test_freshness():
-    document = decode_document(encode_plan(FULL))
-    document.check_fresh(FULL.expires - timedelta(seconds=1))
-    for now in (FULL.expires, FULL.expires + timedelta(days=2)):
-        with pytest.raises(PlanRefused, match="expired at 2025-03-01T13:00:00Z"):
-            document.check_fresh(now)
 
 
 def test_write_plan(tmp_path):

@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import msgspec
 
-from k8s_ecmp.errors import CommitFailed, ConfigRejected, LockHeld, ParseError, Unreachable
-from k8s_ecmp.model import text_lines
+from k8s_ecmp.errors import CommitFailed, ConfigRejected, LockHeld, ParseError, RenderError, Unreachable
+from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes, text_lines
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.base import Capabilities
 from k8s_ecmp.platforms.edits import Edit, apply_edits, unified
@@ -56,7 +56,7 @@ class FileDriver:
         self._base = ""
         self._commands = ""
         self._edits: tuple[Edit, ...] = ()
-        self._before: str | None = None
+        self._last: tuple[str, str] | None = None
 
     def open(self) -> None:
         """Looks whether the file is there.
@@ -116,7 +116,7 @@ class FileDriver:
         if self._read() != self._base:
             raise CommitFailed(f"{self._path} was changed by somebody who does not lock it; nothing was written")
         self._write(self._candidate)
-        self._before = self._base
+        self._last = (self._base, self._candidate)
         self._forget()
 
     def confirm_commit(self) -> None:
@@ -127,16 +127,32 @@ class FileDriver:
         return False
 
     def rollback(self) -> None:
-        """Puts the text before this driver's last commit in force.
+        """Takes this driver's last commit back; what others wrote into the file since stays.
 
         Raises:
-            CommitFailed: this driver has committed nothing.
+            CommitFailed: this driver has committed nothing, or its routes were changed since.
         """
-        if self._before is None:
+        if self._last is None:
             raise CommitFailed(f"{self._path}: nothing to roll back")
-        self._write(self._before)
-        self._before = None
+        before, after = self._last
+        text = self._read()
+        self._write(before if text == after else self._without_change(before, after, text))
+        self._last = None
         self._forget()
+
+    def _without_change(self, before: str, after: str, now: str) -> str:
+        """The text as it is now with the routes of the last commit as they were before it."""
+        try:
+            old, new, current = (self._platform.parse(text) for text in (before, after, now))
+            keys = {key for key in old.by_prefix.keys() | new.by_prefix.keys() if _hops(old, key) != _hops(new, key)}
+            if any(_hops(new, key) != _hops(current, key) for key in keys):
+                raise CommitFailed(
+                    f"{self._path}: somebody changed the same routes since the commit; nothing was undone"
+                )
+            undo = [RouteChange.between(*key, _hops(new, key), _hops(old, key)) for key in sorted(keys)]
+            return apply_edits(now, self._platform.edits(current, self._platform.render(undo, current)))
+        except (ParseError, RenderError) as error:
+            raise CommitFailed(f"{self._path}: {error}; nothing was undone") from error
 
     def discard_config(self) -> None:
         """Throws the candidate away and gives the lock back."""
@@ -189,6 +205,11 @@ class FileDriver:
         _replace(history / f"{number:06}.cfg", self._path.read_bytes(), 0o600)
         for path in kept[: max(0, len(kept) + 1 - _KEEP_VERSIONS)]:
             path.unlink()
+
+
+def _hops(routes: RunningRoutes, key: tuple[str, Prefix]) -> tuple[NextHop, ...]:
+    route = routes.get(*key)
+    return route.next_hops if route is not None else ()
 
 
 def _replace(path: Path, content: bytes, mode: int) -> None:

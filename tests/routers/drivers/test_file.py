@@ -42,6 +42,29 @@ def test_a_commit_changes_only_its_lines_and_keeps_every_other_byte(path: Path) 
     assert path.read_bytes() == CONFIG
 
 
+def test_a_rollback_keeps_what_others_wrote_since(path: Path) -> None:
+    router = driver(path)
+    router.load_merge_candidate(config="ip route 10.96.0.0/12 10.0.0.1 tag 4201\nno ip route 192.0.2.0/24 10.0.0.9\n")
+    router.commit_config()
+    committed = path.read_bytes()
+    theirs = b"ip route 203.0.113.0/24 10.0.0.9\r\n"
+    path.write_bytes(committed.replace(b"!\r\n", b"!\r\n" + theirs))
+    router.rollback()
+    assert theirs in path.read_bytes()
+    assert sorted(path.read_bytes().replace(theirs, b"").splitlines()) == sorted(CONFIG.splitlines())
+
+
+def test_a_rollback_of_routes_that_somebody_changed_since_is_refused(path: Path) -> None:
+    router = driver(path)
+    router.load_merge_candidate(config="ip route 10.96.0.0/12 10.0.0.1 tag 4201\n")
+    router.commit_config()
+    changed = path.read_bytes().replace(b"10.0.0.1 tag", b"10.0.0.2 tag")
+    path.write_bytes(changed)
+    with pytest.raises(CommitFailed, match="nothing was undone"):
+        router.rollback()
+    assert path.read_bytes() == changed
+
+
 def test_discard_leaves_all_as_it_was(path: Path) -> None:
     router = driver(path)
     router.load_merge_candidate(config="ip route 10.96.0.0/12 10.0.0.1 tag 4201\n")

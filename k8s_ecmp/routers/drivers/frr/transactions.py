@@ -100,16 +100,6 @@ class Running:
         if change.hostname:
             self.hostname = change.hostname[1]
 
-    def give_back(self, change: "Change") -> None:
-        """Follows a change that was taken back."""
-        for key, (before, _) in change.prefixes.items():
-            if before:
-                self.routes[key] = list(before)
-            else:
-                self.routes.pop(key, None)
-        if change.hostname:
-            self.hostname = change.hostname[0]
-
 
 @dataclass(frozen=True)
 class Change:
