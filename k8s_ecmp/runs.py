@@ -16,7 +16,8 @@ from k8s_ecmp.core.reviewed import forbids
 from k8s_ecmp.errors import PlanRefused, SettingsError
 from k8s_ecmp.kube import load_cluster
 from k8s_ecmp.model import CommitResult, GuardTrip, Plan, RouterPlan, RunningRoutes
-from k8s_ecmp.routers.tasks import VerifyReport, error_text, outcomes, read_routes, run
+from k8s_ecmp.routers.connection import error_text
+from k8s_ecmp.routers.tasks import VerifyReport, outcomes, read_routes, run
 from k8s_ecmp.routers.transaction import Port
 from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.document import decode_plan

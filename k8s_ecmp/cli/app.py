@@ -8,6 +8,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from k8s_ecmp.cli.apply import apply
+from k8s_ecmp.cli.demo import demo
+from k8s_ecmp.cli.desired import desired
+from k8s_ecmp.cli.plan import plan
+from k8s_ecmp.cli.verify import verify
+from k8s_ecmp.cli.version import version
+from k8s_ecmp.cli.why import why
 from k8s_ecmp.errors import EcmpError, PlanRefused
 
 EXIT_CODES = (
@@ -48,11 +55,14 @@ def options(context: typer.Context, config: ConfigOption = None) -> None:
     context.obj = config
 
 
+for command in (plan, apply, verify, desired, why, demo, version):
+    app.command()(command)
+app.command("diff", hidden=True, help="The same as plan.")(plan)
+
+
 def main() -> None:
     """Runs the command line and leaves the process with its exit code."""
     gc.set_threshold(100_000, 20, 20)  # large plans make many small objects that live to the end
-    from k8s_ecmp.cli import apply, demo, desired, plan, verify, version, why  # noqa: F401  they register themselves
-
     try:
         code = app(standalone_mode=False)
     except PlanRefused as error:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from k8s_ecmp.cli.app import app
 from k8s_ecmp.cli.common import (
     FilterOption,
     OverrideOption,
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from k8s_ecmp.model import CommitResult, Plan
 
 
-@app.command()
 def apply(
     context: typer.Context,
     plan_file: Annotated[

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from nornir.core import Nornir
 
-    from k8s_ecmp.routers.tasks import Progress
+    from k8s_ecmp.routers.session import Progress
 
 RouterOption = Annotated[
     list[str] | None,

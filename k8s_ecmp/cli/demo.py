@@ -10,14 +10,12 @@ from typing import Annotated
 
 import typer
 
-from k8s_ecmp.cli.app import app
 from k8s_ecmp.errors import EcmpError
 from k8s_ecmp.resources import resource_dir
 
 _FOREIGN = "ip route 198.51.100.10/32 192.0.2.77\n"
 
 
-@app.command()
 def demo(
     folder: Annotated[
         Path | None,
@@ -65,6 +63,8 @@ def _lay_out(place: Path) -> None:
 def _run(place: Path, *arguments: str, expect: int) -> None:
     sys.stdout.write(f"\n$ k8s-ecmp {' '.join(arguments)}\n")
     sys.stdout.flush()
+    from k8s_ecmp.cli.app import app
+
     code = app(["--config", str(place / "k8s-ecmp.yaml"), *arguments], standalone_mode=False)
     sys.stdout.write(f"(exit code {code})\n")
     if code != expect:

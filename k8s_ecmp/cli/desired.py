@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from k8s_ecmp.cli.app import app
 from k8s_ecmp.cli.common import settings_of, warn_all
 
 
@@ -17,7 +16,6 @@ class DesiredFormat(StrEnum):
     json = "json"
 
 
-@app.command()
 def desired(
     context: typer.Context,
     output: Annotated[DesiredFormat, typer.Option("--format", help="How to show the routes.")] = DesiredFormat.text,

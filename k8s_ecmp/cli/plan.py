@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from k8s_ecmp.cli.app import app
 from k8s_ecmp.cli.common import (
     FilterOption,
     OverrideOption,
@@ -27,8 +26,6 @@ class PlanFormat(StrEnum):
     json = "json"
 
 
-@app.command("diff", hidden=True, help="The same as plan.")
-@app.command()
 def plan(
     context: typer.Context,
     router: RouterOption = None,

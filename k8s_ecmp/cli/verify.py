@@ -2,11 +2,9 @@
 
 import typer
 
-from k8s_ecmp.cli.app import app
 from k8s_ecmp.cli.common import FilterOption, RouterOption, progress_over, routers_of, settings_of, warn_all
 
 
-@app.command()
 def verify(context: typer.Context, router: RouterOption = None, filters: FilterOption = None) -> int:
     """Check that every router has what the cluster asks for, in its configuration and in its tables. Writes nothing.
 

@@ -5,10 +5,8 @@ import platform
 import typer
 
 import k8s_ecmp
-from k8s_ecmp.cli.app import app
 
 
-@app.command()
 def version() -> None:
     """Show the version."""
     typer.echo(f"k8s-ecmp {k8s_ecmp.__version__} (Python {platform.python_version()})")

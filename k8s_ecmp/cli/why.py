@@ -4,12 +4,10 @@ from typing import Annotated
 
 import typer
 
-from k8s_ecmp.cli.app import app
 from k8s_ecmp.cli.common import routers_of, settings_of, warn_all
 from k8s_ecmp.errors import EcmpError
 
 
-@app.command()
 def why(
     context: typer.Context,
     prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="A prefix, or an address for its host route.")],
@@ -22,8 +20,9 @@ def why(
     from k8s_ecmp import runs
     from k8s_ecmp.core.explain import explain
     from k8s_ecmp.model import Prefix, RunningRoutes
+    from k8s_ecmp.routers.connection import error_text
     from k8s_ecmp.routers.inventory import router_view
-    from k8s_ecmp.routers.tasks import error_text, read_routes, run
+    from k8s_ecmp.routers.tasks import read_routes, run
     from k8s_ecmp.routers.transaction import Port
     from k8s_ecmp.views.why import print_answer
 

@@ -153,3 +153,8 @@ def describe(error: BaseException) -> str:
     """One line for an error of a library: its kind and its text."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def error_text(error: BaseException) -> str:
+    """One line for people: the message and remedy of our own errors, kind and text of others."""
+    return str(error) if isinstance(error, EcmpError) else describe(error)

@@ -8,9 +8,11 @@ from nornir.core import Nornir
 from k8s_ecmp.core.plan import is_blocked
 from k8s_ecmp.errors import DeadlineExceeded, PlanRefused
 from k8s_ecmp.model import CommitResult, GuardTrip, RouterPlan
+from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.inventory import router_settings
 from k8s_ecmp.routers.runner import DeadlineRunner
-from k8s_ecmp.routers.tasks import Progress, apply_routes, error_text, outcomes, run
+from k8s_ecmp.routers.session import Progress
+from k8s_ecmp.routers.tasks import apply_routes, outcomes, run
 from k8s_ecmp.settings import RolloutSettings, Settings
 
 # Seconds that a router may take for each next hop that changes, above all else: FRR 8.4 takes 0.4 ms at 160,000.

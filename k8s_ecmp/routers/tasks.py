@@ -6,9 +6,8 @@ router is in `Result.exception`, with `Result.failed` set, and never raised into
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,28 +15,17 @@ from nornir.core import Nornir
 from nornir.core.task import AggregatedResult, Result, Task
 
 from k8s_ecmp.core.intent import Intent
-from k8s_ecmp.core.ownership import Marks, fingerprint, is_owned
 from k8s_ecmp.core.plan import plan_router
-from k8s_ecmp.core.reviewed import reviewed_changes
 from k8s_ecmp.core.rules import Rules
-from k8s_ecmp.errors import (
-    ConfirmExpired,
-    DeadlineExceeded,
-    EcmpError,
-    ForeignLines,
-    PlanRefused,
-    RenderError,
-    RouterError,
-    UnsupportedPlatform,
-    VerifyFailed,
-)
-from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
-from k8s_ecmp.routers.connection import CONNECTION, connect, describe, driver_class, platform_of
-from k8s_ecmp.routers.inventory import router_settings, router_view
+from k8s_ecmp.errors import DeadlineExceeded, ForeignLines, PlanRefused, RouterError, VerifyFailed
+from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, RouterPlan, RunningRoutes
+from k8s_ecmp.routers.applying import apply_plan, owned_labels
+from k8s_ecmp.routers.connection import driver_class, error_text, platform_of
+from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_of
 from k8s_ecmp.routers.transaction import Port, Transaction, predict, table_problems
 from k8s_ecmp.settings import Settings
 
-Progress = Callable[[str, str], None]
 FOREIGN_LINES = "foreign-lines"
 # Guards that hold single prefixes back from a plan.
 _PREFIX_GUARDS = frozenset(("last-next-hop", "frozen"))
@@ -78,7 +66,7 @@ def read_routes(task: Task, *, recover: bool = False) -> Result:
     """
 
     def read() -> RunningRoutes:
-        with _session(task, _port(task), None, recover=recover) as session:
+        with open_session(task, port_of(task), None, recover=recover) as session:
             return session.read()
 
     return _guarded(task, read, lambda _: None)
@@ -103,12 +91,12 @@ def plan_routes(
     """
 
     def plan() -> RouterPlan:
-        port = _port(task)
+        port = port_of(task)
         ask_device = device_diff and port.own and port.capabilities.device_diff
-        _tell(progress, task, "connect")
-        template = _template(intent.settings, port)
-        with _session(task, port, template, recover=recover or ask_device) as session:
-            _tell(progress, task, "read")
+        tell(progress, task, "connect")
+        template = template_of(intent.settings, port)
+        with open_session(task, port, template, recover=recover or ask_device) as session:
+            tell(progress, task, "read")
             running = session.read()
             planned = _plan(task, port, session, intent, running, intent.rules)
             predicted = predict(port, planned.changes, running, template)
@@ -166,7 +154,7 @@ def apply_routes(
             if deadline_s is not None and time.monotonic() > started + deadline_s:
                 raise DeadlineExceeded(f"{name} came no further within {deadline_s:g} s; nothing was written")
 
-        return _apply(task, settings, planned, FOREIGN_LINES in overrides, in_time, progress)
+        return apply_plan(task, settings, planned, FOREIGN_LINES in overrides, in_time, progress)
 
     def failed(error: Exception) -> CommitResult:
         outcome: Outcome = "failed"
@@ -188,16 +176,16 @@ def verify_routes(task: Task, *, intent: Intent, progress: Progress | None = Non
     """Whether the router has what it shall have, in configuration and tables: `result` is a `VerifyReport`."""
 
     def verify() -> VerifyReport:
-        port = _port(task)
-        _tell(progress, task, "connect")
-        with _session(task, port, None) as session:
-            _tell(progress, task, "read")
+        port = port_of(task)
+        tell(progress, task, "connect")
+        with open_session(task, port, None) as session:
+            tell(progress, task, "read")
             running = session.read()
             planned = _plan(task, port, session, intent, running, _everything(intent.rules))
             marks = port.traits.marks(intent.rules)
             vrf = router_view(task.host).vrf
-            expected = _owned(running, marks, vrf)
-            _tell(progress, task, "verify")
+            expected = owned_labels(running, marks, vrf)
+            tell(progress, task, "verify")
             problems = table_problems(tables, expected) if (tables := session.installed(vrf)) is not None else ()
             return VerifyReport(task.host.name, planned, problems, len(expected))
 
@@ -224,19 +212,6 @@ def outcomes(results: AggregatedResult, kind: type[_T], missing: Callable[[str, 
     return out
 
 
-def error_text(error: BaseException) -> str:
-    """One line for people: the message and remedy of our own errors, kind and text of others."""
-    return str(error) if isinstance(error, EcmpError) else describe(error)
-
-
-def _port(task: Task) -> Port:
-    if router_settings(task.host).mode == "bgp":
-        raise UnsupportedPlatform(
-            "mode: bgp is not in this version, which programs static routes", remedy="set mode: static in the inventory"
-        )
-    return Port.of(task.host)
-
-
 def _everything(rules: Rules) -> Rules:
     """The rules of a plan that holds nothing back: what verify compares with."""
     overrides = rules.overrides | _PREFIX_GUARDS
@@ -255,167 +230,6 @@ def _plan(
     return planned
 
 
-def _apply(
-    task: Task,
-    settings: Settings,
-    planned: RouterPlan,
-    allow_foreign_lines: bool,
-    in_time: Callable[[], None],
-    progress: Progress | None,
-) -> CommitResult:
-    started = time.monotonic()
-    port = _port(task)
-    marks = port.traits.marks(Rules(tag=settings.tag, owner=settings.owner, guards=settings.guards))
-    vrf = planned.changes[0].vrf
-    rollout = settings.rollout
-    _tell(progress, task, "connect")
-    with _session(task, port, _template(settings, port), recover=True) as session:
-        _tell(progress, task, "read")
-        running = session.read()
-        found = fingerprint(running, marks, vrf, [change.prefix for change in planned.changes])
-        if found != planned.fingerprint:
-            raise PlanRefused(
-                f"the routes on {task.host.name} are not those that the plan was made for", remedy="make a new plan"
-            )
-        changes = reviewed_changes(planned.changes, running, marks, port.traits.default_distance)
-        in_time()
-        _tell(progress, task, "stage")
-        if session.stage(changes, running, allow_foreign_lines=allow_foreign_lines) != planned.commands:
-            raise PlanRefused(
-                f"the commands for {task.host.name} are no longer those of the plan", remedy="make a new plan"
-            )
-        in_time()
-        _tell(progress, task, "commit")
-        session.commit(rollout.confirm_within_s, sum(len(change.before) + len(change.after) for change in changes))
-        with _taken_back_on_error(session, rollout.confirm_within_s if port.capabilities.confirm else 0):
-            _tell(progress, task, "verify")
-            warnings = _verify_commit(session, vrf, running, changes, marks, rollout.verify_timeout_s)
-            _tell(progress, task, "confirm")
-            session.confirm()
-    return CommitResult(task.host.name, "committed", len(changes), time.monotonic() - started, None, warnings)
-
-
-@contextlib.contextmanager
-def _taken_back_on_error(session: Transaction, timer_s: int) -> Iterator[None]:
-    """Takes a commit back where what follows it fails, and says what is left on the router."""
-    try:
-        yield
-    except ConfirmExpired:
-        raise
-    except EcmpError as error:
-        try:
-            session.rollback()
-        except EcmpError as second:
-            left = (
-                f"the router takes the change back by itself within {timer_s} s"
-                if timer_s
-                else "the change is in force and not verified"
-            )
-            raise RouterError(f"{error}; it could not be taken back: {error_text(second)}; {left}") from error
-        raise VerifyFailed(f"{error}; the change was taken back") from error
-
-
-def _verify_commit(
-    session: Transaction,
-    vrf: str,
-    before: RunningRoutes,
-    changes: Sequence[RouteChange],
-    marks: Marks,
-    timeout_s: float,
-) -> tuple[str, ...]:
-    """Checks configuration and tables after a commit.
-
-    Returns:
-        Warnings: next hops that the router cannot resolve, and what others changed meanwhile.
-
-    Raises:
-        VerifyFailed: they are not what the plan says.
-    """
-    after = session.read()
-    wanted = _owned(before, marks, vrf)
-    for change in changes:
-        if change.after:
-            wanted[change.prefix] = frozenset(change.next_hops)
-        else:
-            wanted.pop(change.prefix, None)
-    found = _owned(after, marks, vrf)
-    problems: tuple[str, ...] = tuple(
-        f"{prefix} is configured as {_words(found.get(prefix))} instead of {_words(wanted.get(prefix))}"
-        for prefix in sorted(wanted.keys() | found.keys())
-        if wanted.get(prefix) != found.get(prefix)
-    )
-    warnings: tuple[str, ...] = ()
-    if not problems:
-        # A prefix that somebody else routes too stays in the tables after we have left it.
-        expected = {
-            change.prefix: wanted.get(change.prefix, frozenset[str]())
-            for change in changes
-            if change.after or after.get(vrf, change.prefix) is None
-        }
-        problems, warnings = session.verify(vrf, expected, timeout_s)
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}")
-    ours = {(vrf, prefix) for prefix in wanted} | {(change.vrf, change.prefix) for change in changes}
-    return warnings + tuple(
-        f"{route.vrf} {route.prefix} was changed by somebody else meanwhile"
-        for route in _differing(before, after)
-        if (route.vrf, route.prefix) not in ours
-    )
-
-
-def _differing(before: RunningRoutes, after: RunningRoutes) -> list[StaticRoute]:
-    mine = {(route.vrf, route.prefix, frozenset(route.next_hops)): route for route in before}
-    theirs = {(route.vrf, route.prefix, frozenset(route.next_hops)): route for route in after}
-    return [theirs.get(key) or mine[key] for key in sorted(mine.keys() ^ theirs.keys(), key=lambda k: (k[0], k[1]))]
-
-
-def _owned(running: RunningRoutes, marks: Marks, vrf: str) -> dict[Prefix, frozenset[str]]:
-    return {
-        route.prefix: frozenset(hop.label for hop in route.next_hops)
-        for route in running
-        if route.vrf == vrf and is_owned(route, marks)
-    }
-
-
-def _words(hops: frozenset[str] | None) -> str:
-    return "nothing" if hops is None else ", ".join(sorted(hops))
-
-
-def _template(settings: Settings, port: Port) -> str | None:
-    if settings.templates is None:
-        return None
-    path = Path(settings.templates) / f"{port.syntax.name}.j2"
-    try:
-        return path.read_text(encoding="utf-8") if path.is_file() else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RenderError(f"the template {path} cannot be read: {error}") from error
-
-
-@contextlib.contextmanager
-def _session(task: Task, port: Port, template: str | None, *, recover: bool = False) -> Iterator[Transaction]:
-    """An open transaction, discarded and closed at the end whatever happens.
-
-    With `recover` it holds the router's lock and has taken back what a dead run left; else such a change is an error,
-    because what would be read does not last.
-    """
-    driver = connect(task.host, task.nornir.config)
-    session = Transaction(driver, port, template)
-    try:
-        if recover and port.own:
-            session.begin()
-        else:
-            session.expect_settled()
-        yield session
-    finally:
-        try:
-            with contextlib.suppress(RouterError):
-                session.discard()
-        finally:
-            with contextlib.suppress(Exception):
-                task.host.close_connection(CONNECTION)
-
-
 def _guarded(
     task: Task,
     work: Callable[[], Any],
@@ -427,9 +241,4 @@ def _guarded(
     except Exception as error:  # noqa: BLE001  whatever it is, it is this router's alone
         return Result(host=task.host, result=failed(error), failed=True, exception=error)
     finally:
-        _tell(progress, task, "done")
-
-
-def _tell(progress: Progress | None, task: Task, step: str) -> None:
-    if progress is not None:
-        progress(task.host.name, step)
+        tell(progress, task, "done")

@@ -458,3 +458,27 @@ def test_the_demo_runs(site: Site, tmp_path: Path) -> None:
     done = site.run("demo", str(tmp_path / "tour"))
     assert done.code == 0, done.err
     assert "conflict" in done.out
+
+
+def test_an_interrupt_is_said_and_leaves_with_130(site: Site) -> None:
+    site.settings(cluster={"source": "-", "service_cidrs": ["10.96.0.0/12"]})
+    with subprocess.Popen(
+        [*COMMAND, "--config", str(site.folder / "k8s-ecmp.yaml"), "plan"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        deadline = time.monotonic() + 30
+        while not _reads_stdin(process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert "interrupted" in process.stderr.read()
+
+
+def _reads_stdin(pid: int) -> bool:
+    """Whether the process waits in read(0, ...)."""
+    return Path(f"/proc/{pid}/syscall").read_text().startswith("0 0x0 ")

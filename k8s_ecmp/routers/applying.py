@@ -1,0 +1,160 @@
+"""Applying a reviewed plan to one router: lock, read, compare, stage, commit, verify, confirm, or take back."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from nornir.core.task import Task
+
+from k8s_ecmp.core.ownership import Marks, fingerprint, is_owned
+from k8s_ecmp.core.reviewed import reviewed_changes
+from k8s_ecmp.errors import ConfirmExpired, EcmpError, PlanRefused, RouterError, VerifyFailed
+from k8s_ecmp.model import CommitResult, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
+from k8s_ecmp.routers.connection import error_text
+from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_of
+from k8s_ecmp.routers.transaction import Transaction
+from k8s_ecmp.settings import Settings
+
+
+def apply_plan(
+    task: Task,
+    settings: Settings,
+    planned: RouterPlan,
+    allow_foreign_lines: bool,
+    in_time: Callable[[], None],
+    progress: Progress | None,
+) -> CommitResult:
+    """Does what the plan says, exactly that or nothing.
+
+    Args:
+        task: Nornir's.
+        settings: owner, tag, rollout.
+        planned: this router's plan, with changes.
+        allow_foreign_lines: go on where the router's own diff shows other lines too.
+        in_time: raises when it is too late to begin anything.
+        progress: called with router and step.
+
+    Raises:
+        PlanRefused: the routes or the commands are no longer those of the plan; nothing was written.
+        ForeignLines, ConfigRejected, DeadlineExceeded: nothing was written.
+        VerifyFailed: it was committed, did not show, and was taken back.
+        RouterError: anything else; the message says what is left.
+    """
+    started = time.monotonic()
+    port = port_of(task)
+    marks = Marks(settings.tag, settings.owner, port.capabilities.name_mark)
+    vrf = planned.changes[0].vrf
+    rollout = settings.rollout
+    tell(progress, task, "connect")
+    with open_session(task, port, template_of(settings, port), recover=True) as session:
+        tell(progress, task, "read")
+        running = session.read()
+        found = fingerprint(running, marks, vrf, [change.prefix for change in planned.changes])
+        if found != planned.fingerprint:
+            raise PlanRefused(
+                f"the routes on {task.host.name} are not those that the plan was made for", remedy="make a new plan"
+            )
+        changes = reviewed_changes(planned.changes, running, marks, port.traits.default_distance)
+        in_time()
+        tell(progress, task, "stage")
+        if session.stage(changes, running, allow_foreign_lines=allow_foreign_lines) != planned.commands:
+            raise PlanRefused(
+                f"the commands for {task.host.name} are no longer those of the plan", remedy="make a new plan"
+            )
+        in_time()
+        tell(progress, task, "commit")
+        session.commit(rollout.confirm_within_s, sum(len(change.before) + len(change.after) for change in changes))
+        with _taken_back_on_error(session, rollout.confirm_within_s if port.capabilities.confirm else 0):
+            tell(progress, task, "verify")
+            warnings = _verify_commit(session, vrf, running, changes, marks, rollout.verify_timeout_s)
+            tell(progress, task, "confirm")
+            session.confirm()
+    return CommitResult(task.host.name, "committed", len(changes), time.monotonic() - started, None, warnings)
+
+
+@contextlib.contextmanager
+def _taken_back_on_error(session: Transaction, timer_s: int) -> Iterator[None]:
+    """Takes a commit back where what follows it fails, and says what is left on the router."""
+    try:
+        yield
+    except ConfirmExpired:
+        raise
+    except EcmpError as error:
+        try:
+            session.rollback()
+        except EcmpError as second:
+            left = (
+                f"the router takes the change back by itself within {timer_s} s"
+                if timer_s
+                else "the change is in force and not verified"
+            )
+            raise RouterError(f"{error}; it could not be taken back: {error_text(second)}; {left}") from error
+        raise VerifyFailed(f"{error}; the change was taken back") from error
+
+
+def _verify_commit(
+    session: Transaction,
+    vrf: str,
+    before: RunningRoutes,
+    changes: Sequence[RouteChange],
+    marks: Marks,
+    timeout_s: float,
+) -> tuple[str, ...]:
+    """Checks configuration and tables after a commit.
+
+    Returns:
+        Warnings: next hops that the router cannot resolve, and what others changed meanwhile.
+
+    Raises:
+        VerifyFailed: they are not what the plan says.
+    """
+    after = session.read()
+    wanted = owned_labels(before, marks, vrf)
+    for change in changes:
+        if change.after:
+            wanted[change.prefix] = frozenset(change.next_hops)
+        else:
+            wanted.pop(change.prefix, None)
+    found = owned_labels(after, marks, vrf)
+    problems: tuple[str, ...] = tuple(
+        f"{prefix} is configured as {_words(found.get(prefix))} instead of {_words(wanted.get(prefix))}"
+        for prefix in sorted(wanted.keys() | found.keys())
+        if wanted.get(prefix) != found.get(prefix)
+    )
+    warnings: tuple[str, ...] = ()
+    if not problems:
+        # A prefix that somebody else routes too stays in the tables after we have left it.
+        expected = {
+            change.prefix: wanted.get(change.prefix, frozenset[str]())
+            for change in changes
+            if change.after or after.get(vrf, change.prefix) is None
+        }
+        problems, warnings = session.verify(vrf, expected, timeout_s)
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}")
+    ours = {(vrf, prefix) for prefix in wanted} | {(change.vrf, change.prefix) for change in changes}
+    return warnings + tuple(
+        f"{route.vrf} {route.prefix} was changed by somebody else meanwhile"
+        for route in _differing(before, after)
+        if (route.vrf, route.prefix) not in ours
+    )
+
+
+def _differing(before: RunningRoutes, after: RunningRoutes) -> list[StaticRoute]:
+    mine = {(route.vrf, route.prefix, frozenset(route.next_hops)): route for route in before}
+    theirs = {(route.vrf, route.prefix, frozenset(route.next_hops)): route for route in after}
+    return [theirs.get(key) or mine[key] for key in sorted(mine.keys() ^ theirs.keys(), key=lambda k: (k[0], k[1]))]
+
+
+def owned_labels(running: RunningRoutes, marks: Marks, vrf: str) -> dict[Prefix, frozenset[str]]:
+    """Labels of the next hops of our routes in the VRF."""
+    return {
+        route.prefix: frozenset(hop.label for hop in route.next_hops)
+        for route in running
+        if route.vrf == vrf and is_owned(route, marks)
+    }
+
+
+def _words(hops: frozenset[str] | None) -> str:
+    return "nothing" if hops is None else ", ".join(sorted(hops))

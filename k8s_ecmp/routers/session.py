@@ -1,0 +1,73 @@
+"""An open transaction on a router, for the length of one task."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nornir.core.task import Task
+
+from k8s_ecmp.errors import RenderError, RouterError, UnsupportedPlatform
+from k8s_ecmp.routers.connection import CONNECTION, connect
+from k8s_ecmp.routers.inventory import router_settings
+from k8s_ecmp.routers.transaction import Port, Transaction
+from k8s_ecmp.settings import Settings
+
+Progress = Callable[[str, str], None]
+
+
+def port_of(task: Task) -> Port:
+    """What is known of the router before it is spoken to.
+
+    Raises:
+        UnsupportedPlatform: nobody drives it, or it asks for BGP.
+    """
+    if router_settings(task.host).mode == "bgp":
+        raise UnsupportedPlatform(
+            "mode: bgp is not in this version, which programs static routes", remedy="set mode: static in the inventory"
+        )
+    return Port.of(task.host)
+
+
+def template_of(settings: Settings, port: Port) -> str | None:
+    """The user's own template for the router's syntax, None where the shipped one serves.
+
+    Raises:
+        RenderError: it cannot be read.
+    """
+    if settings.templates is None:
+        return None
+    path = Path(settings.templates) / f"{port.syntax.name}.j2"
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RenderError(f"the template {path} cannot be read: {error}") from error
+
+
+@contextlib.contextmanager
+def open_session(task: Task, port: Port, template: str | None, *, recover: bool = False) -> Iterator[Transaction]:
+    """An open transaction, discarded and closed at the end whatever happens.
+
+    With `recover` it holds the router's lock and has taken back what a dead run left; else such a change is an error,
+    because what would be read does not last.
+    """
+    driver = connect(task.host, task.nornir.config)
+    session = Transaction(driver, port, template)
+    try:
+        if recover and port.own:
+            session.begin()
+        else:
+            session.expect_settled()
+        yield session
+    finally:
+        try:
+            with contextlib.suppress(RouterError):
+                session.discard()
+        finally:
+            with contextlib.suppress(Exception):
+                task.host.close_connection(CONNECTION)
+
+
+def tell(progress: Progress | None, task: Task, step: str) -> None:
+    """Says that a router has come to a step, where anybody listens."""
+    if progress is not None:
+        progress(task.host.name, step)
