@@ -19,7 +19,7 @@ test: .venv/developing
 	$(BIN)/pytest -q
 
 check: .venv/developing style
-	$(BIN)/pytest -q -n 2 -m "not world and not kubeworld and not slow"
+	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 2 -m "not world and not kubeworld and not slow"
 
 .PHONY: style
 style:

@@ -2,12 +2,16 @@
 
 import os
 
+import hypothesis
 import pytest
 
 from tests.world import frr
 from tests.world.kube.fixtures import kube_api, kube_server
 
 __all__ = ["kube_api", "kube_server"]
+
+hypothesis.settings.register_profile("quick", max_examples=20)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.site import REPO, Outcome, Site, new_site
 
+pytestmark = pytest.mark.slow
+
 
 def play(site: Site, name: str, *arguments: str) -> Outcome:
     done = subprocess.run(

@@ -262,7 +262,11 @@ _PATHS = st.sampled_from(
 
 
 @given(base=st.sampled_from(ITEMS), path=_PATHS, value=_JSON)
-@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=hypothesis_settings.default.max_examples * 3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_nothing_in_one_object_touches_another(tmp_path: Path, base: Any, path: tuple[str, ...], value: Any) -> None:
     """Whatever stands at a field, JSON and YAML say the same and the good objects are there."""
     document = json.loads(json.dumps(base))

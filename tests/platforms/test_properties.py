@@ -110,7 +110,7 @@ def test_what_stands_in_a_text_is_read(name: str, data: st.DataObject):
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-@settings(max_examples=200)
+@settings(max_examples=settings.default.max_examples * 2)
 def test_there_and_back(name: str, data: st.DataObject):
     platform = get_platform(name)
     assert isinstance(platform, FlatPlatform)
@@ -143,7 +143,7 @@ def test_there_and_back(name: str, data: st.DataObject):
 
 @pytest.mark.parametrize("name", NAMES)
 @given(text=st.text(max_size=300) | st.text("ip routevf6:/.0129 \n\r\t!%", max_size=300))
-@settings(max_examples=500)
+@settings(max_examples=settings.default.max_examples * 5)
 def test_any_text_is_read_or_refused(name: str, text: str):
     platform = get_platform(name)
     for read in (platform.parse, lambda commands: platform.edits(platform.parse("hostname r1\n"), commands)):
@@ -155,7 +155,7 @@ def test_any_text_is_read_or_refused(name: str, text: str):
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-@settings(max_examples=300)
+@settings(max_examples=settings.default.max_examples * 3)
 def test_damaged_configuration_is_read_or_refused(name: str, data: st.DataObject):
     """One character lost, doubled or exchanged anywhere: never another exception, never a route at no line."""
     platform = get_platform(name)
