@@ -61,6 +61,15 @@ def apply_plan(
             raise PlanRefused(
                 f"the commands for {task.host.name} are no longer those of the plan", remedy="make a new plan"
             )
+        if not port.capabilities.device_diff:
+            # Where the router shows no diff of its own, a route that somebody adds now would pass unseen, and on FRR
+            # take over our tag with the rest of its prefix.
+            again = fingerprint(session.read(), marks, vrf, [change.prefix for change in planned.changes])
+            if again != planned.fingerprint:
+                raise PlanRefused(
+                    f"the routes on {task.host.name} were changed while the plan was being staged; nothing was written",
+                    remedy="make a new plan",
+                )
         in_time()
         tell(progress, task, "commit")
         session.commit(rollout.confirm_within_s, sum(len(change.before) + len(change.after) for change in changes))

@@ -13,6 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
+from k8s_ecmp import runs
+from k8s_ecmp.routers.inventory import init_nornir, select
+from k8s_ecmp.routers.rollout import roll_out
+from k8s_ecmp.routers.tasks import plan_routes, run
+from k8s_ecmp.routers.transaction import Transaction
+from k8s_ecmp.settings import load_settings
 from tests.site import COMMAND, Outcome, Site, new_site
 from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
@@ -240,6 +246,33 @@ def test_kill_9_at_any_moment_ends_old_or_new_and_the_next_run_heals(world: Worl
         for router in world.routers:
             router.configure("\n".join(f"no {line}" for line in sorted(world.ours(router))))
     assert seen == {False, True}, "the moments of the kills were not spread over the whole run"
+
+
+def test_a_foreign_route_that_comes_while_we_stage_stops_the_change(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = world.routers[0]
+    foreign = "ip route 10.97.10.1/32 192.0.2.77"
+    settings = load_settings(world.site.folder / "k8s-ecmp.yaml")
+    nornir = select(init_nornir(settings, world.site.folder), [router.name], [])
+    intent = runs.observe(settings)
+    plan = runs.assemble(intent, run(nornir, plan_routes, intent=intent))
+    stage = Transaction.stage
+
+    def interrupted(self: Transaction, *arguments: Any, **options: Any) -> Any:
+        staged = stage(self, *arguments, **options)
+        router.configure(foreign)
+        return staged
+
+    monkeypatch.setattr(Transaction, "stage", interrupted)
+    try:
+        (result,) = list(roll_out(nornir, settings, plan.routers, plan.holds))
+        assert result.outcome == "refused"
+        assert "while the plan was being staged" in str(result.error)
+        assert world.ours(router) == set()
+        assert foreign in router.running_config().splitlines()
+    finally:
+        router.configure(f"no {foreign}")
 
 
 DIE_BEFORE_CONFIRM = """
