@@ -27,7 +27,7 @@ def main() -> int:
     plan = runs.reviewed(arguments.plan, settings)
     runs.check_current(nornir, settings, plan)
     results = []
-    for result in roll_out(nornir, settings, plan.routers, plan.holds):
+    for result in roll_out(nornir, settings, plan.routers):
         print(f"{result.router}: {result.outcome} {result.error or ''}".rstrip(), flush=True)
         results.append(result)
     return runs.apply_exit(plan, results)

@@ -83,7 +83,9 @@ def _plan_now(settings: Settings, nornir: "Nornir", overrides: list[str]) -> "Pl
 
 
 def _writes(settings: Settings) -> bool:
-    return settings.mode not in ("observe", "propose")
+    from k8s_ecmp.routers.tasks import NEVER_WRITE
+
+    return settings.mode not in NEVER_WRITE
 
 
 def _ask(count: int) -> None:
@@ -98,7 +100,7 @@ def _roll_out(settings: Settings, nornir: "Nornir", planned: "Plan", overrides: 
     results = []
     ready = sum(plan.status == "changes" for plan in planned.routers)
     with progress_over(ready, "changing routers") as progress:
-        for result in roll_out(nornir, settings, planned.routers, planned.holds, progress, overrides):
+        for result in roll_out(nornir, settings, planned.routers, progress, overrides):
             if progress is None and result.outcome not in ("unchanged", "blocked"):
                 say(f"{result.router}: {result.outcome} after {result.elapsed_s:.1f} s")
             results.append(result)

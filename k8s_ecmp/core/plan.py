@@ -94,11 +94,6 @@ def plan_router(
     )
 
 
-def is_blocked(plan: RouterPlan, holds: Sequence[GuardTrip]) -> bool:
-    """Whether a guard stops all of the router's changes (one that names a prefix stops only that)."""
-    return bool(plan.changes) and (bool(holds) or any(trip.prefix is None for trip in plan.guards))
-
-
 def _status(
     changes: Sequence[RouteChange],
     conflicts: Sequence[Conflict],

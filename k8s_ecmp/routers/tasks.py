@@ -27,6 +27,7 @@ from k8s_ecmp.routers.transaction import Port, Transaction, predict, table_probl
 from k8s_ecmp.settings import Settings
 
 FOREIGN_LINES = "foreign-lines"
+NEVER_WRITE = frozenset(("observe", "propose"))  # modes
 # Guards that hold single prefixes back from a plan.
 _PREFIX_GUARDS = frozenset(("last-next-hop", "frozen"))
 _T = TypeVar("_T")
@@ -132,7 +133,7 @@ def apply_routes(
 
     Under the router's lock the routes are read again; when those that the plan speaks of are no longer what they were,
     the plan is refused. Then stage, commit, verify, confirm; a change that the router's tables do not show is taken
-    back.
+    back. A plan that a guard blocks is not applied, and none in a mode that never writes.
 
     Args:
         task: Nornir's.
@@ -149,6 +150,10 @@ def apply_routes(
     def apply() -> CommitResult:
         if planned is None or not planned.changes:
             return CommitResult(name, "unchanged")
+        if planned.status != "changes":
+            return CommitResult(name, "blocked")
+        if settings.mode in NEVER_WRITE:
+            raise PlanRefused(f"mode is {settings.mode}, which writes to no router")
 
         def in_time() -> None:
             if deadline_s is not None and time.monotonic() > started + deadline_s:

@@ -266,7 +266,7 @@ def test_a_foreign_route_that_comes_while_we_stage_stops_the_change(
 
     monkeypatch.setattr(Transaction, "stage", interrupted)
     try:
-        (result,) = list(roll_out(nornir, settings, plan.routers, plan.holds))
+        (result,) = list(roll_out(nornir, settings, plan.routers))
         assert result.outcome == "refused"
         assert "while the plan was being staged" in str(result.error)
         assert world.ours(router) == set()
