@@ -426,6 +426,8 @@ class ClusterState:
     skipped: tuple[Skipped, ...] = ()
     source: str = ""
     warnings: tuple[str, ...] = field(default=())
+    drains: Mapping[str, str] = field(default_factory=dict)
+    """Node -> reason, of drain signals that stand on no Node object (kured's lock)."""
 
 
 # --- decisions ---------------------------------------------------------------------------------------------------

@@ -33,31 +33,56 @@ def collect_claims(
     services: Iterable[Service], settings: ServiceSettings, service_cidrs: Sequence[ServiceCIDR]
 ) -> tuple[dict[Prefix, list[Claim]], list[Skipped]]:
     """The claims on every address, and what was left out. An address of several services has several claims (S4)."""
-    selector = Selector.parse(settings.selector)
-    cluster_ranges = tuple(cidr.prefix for cidr in service_cidrs)
-    external_ranges = ranges(settings.external_ips)
-    balancer_ranges = ranges(settings.load_balancer_ips)
+    allowance = Allowance.of(settings, service_cidrs)
     claims: dict[Prefix, list[Claim]] = {}
     skipped: list[Skipped] = []
     for service in sorted(services, key=lambda s: (s.namespace, s.name)):
+        made, notes = allowance.claims_of(service)
+        for prefix, claim in made:
+            claims.setdefault(prefix, []).append(claim)
+        skipped += notes
+    return claims, skipped
+
+
+class Allowance(NamedTuple):
+    """What settings and service CIDRs allow a service to ask for."""
+
+    settings: ServiceSettings
+    selector: Selector
+    cluster: tuple[Prefix, ...]
+    external: tuple[Prefix, ...]
+    balancer: tuple[Prefix, ...]
+
+    @classmethod
+    def of(cls, settings: ServiceSettings, service_cidrs: Sequence[ServiceCIDR]) -> "Allowance":
+        return cls(
+            settings,
+            Selector.parse(settings.selector),
+            tuple(cidr.prefix for cidr in service_cidrs),
+            ranges(settings.external_ips),
+            ranges(settings.load_balancer_ips),
+        )
+
+    def claims_of(self, service: Service) -> tuple[list[tuple[Prefix, Claim]], list[Skipped]]:
+        """The claims of one service, and what of it was left out."""
+        settings = self.settings
+        claims: list[tuple[Prefix, Claim]] = []
         subject = f"Service {service.key}"
-        reason = _ineligible(service, selector)
+        reason = _ineligible(service, self.selector)
+        skipped = [Skipped(subject, note) for note in service.load_balancer_notes]
         advertise = service.annotations.get(ADVERTISE_ANNOTATION)
         if advertise is not None and parse_bool(advertise) is None:
-            skipped.append(
-                Skipped(subject, f'annotation {ADVERTISE_ANNOTATION} is "true" or "false", not {advertise!r}: ignored')
-            )
-        skipped.extend(Skipped(subject, note) for note in service.load_balancer_notes)
+            text = f'annotation {ADVERTISE_ANNOTATION} is "true" or "false", not {advertise!r}: ignored'
+            skipped.append(Skipped(subject, text))
         if reason is not None:
-            skipped.append(Skipped(subject, reason))
-            continue
+            return claims, [*skipped, Skipped(subject, reason)]
         cluster_local = service.external_local or service.internal_local
         for field, addresses, allowed, local, mode, why in (
-            ("clusterIP", service.cluster_ips, cluster_ranges, cluster_local, settings.cluster_ips, "service CIDR"),
+            ("clusterIP", service.cluster_ips, self.cluster, cluster_local, settings.cluster_ips, "service CIDR"),
             (
                 "externalIP",
                 service.external_ips,
-                external_ranges,
+                self.external,
                 service.external_local,
                 settings.external_ips.host_routes,
                 "range of services.external_ips.cidrs",
@@ -65,7 +90,7 @@ def collect_claims(
             (
                 "loadBalancerIP",
                 service.load_balancer_ips,
-                balancer_ranges,
+                self.balancer,
                 service.external_local,
                 settings.load_balancer_ips.host_routes,
                 "range of services.load_balancer_ips.cidrs",
@@ -77,8 +102,8 @@ def collect_claims(
                     if field != "clusterIP" or mode != "none" or settings.aggregate:
                         skipped.append(Skipped(subject, f"{field} {address} is in no {why}"))
                 elif mode != "none":
-                    claims.setdefault(prefix, []).append(Claim(service.key, field, local, mode))
-    return claims, skipped
+                    claims.append((prefix, Claim(service.key, field, local, mode)))
+        return claims, skipped
 
 
 def ranges(settings: AddressRanges) -> tuple[Prefix, ...]:

@@ -1,6 +1,6 @@
 """How long a node condition must last before it counts."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from k8s_ecmp.model import Condition
@@ -9,11 +9,15 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 class Damped(NamedTuple):
-    """Whether a condition counts as good, whether it is good at this moment, and the words for it."""
+    """Whether a condition counts as good, whether it is good at this moment, and the words for it.
+
+    `until` is the time at which the answer changes by itself; None: it lasts.
+    """
 
     good: bool
     raw_good: bool
     text: str
+    until: datetime | None = None
 
 
 def duration(seconds: float) -> str:
@@ -57,10 +61,12 @@ def damp(
     age_s = max(0.0, (now - condition.since).total_seconds())
     if good:
         if age_s < hold_up_s:
-            return Damped(False, True, f"{name} for {duration(age_s)} only, counts after {hold_up_s:g} s (hold_up_s)")
+            text = f"{name} for {duration(age_s)} only, counts after {hold_up_s:g} s (hold_up_s)"
+            return Damped(False, True, text, condition.since + timedelta(seconds=hold_up_s))
         return Damped(True, True, f"{name} for {duration(age_s)}")
     if age_s < hold_down_s:
         was_good_s = None if created is None else (condition.since - created).total_seconds()
         if was_good_s is None or was_good_s >= hold_up_s:
-            return Damped(True, False, f"not {name} for {duration(age_s)}, held for {hold_down_s:g} s (hold_down_s)")
+            text = f"not {name} for {duration(age_s)}, held for {hold_down_s:g} s (hold_down_s)"
+            return Damped(True, False, text, condition.since + timedelta(seconds=hold_down_s))
     return Damped(False, False, f"not {name} for {duration(age_s)}")

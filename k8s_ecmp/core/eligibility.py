@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from k8s_ecmp.core.damping import damp
+from k8s_ecmp.core.damping import Damped, damp
 from k8s_ecmp.core.flags import parse_bool
-from k8s_ecmp.model import Node, Skipped, address_family, canonical_address
+from k8s_ecmp.model import Condition, Node, Skipped, address_family, canonical_address
 from k8s_ecmp.selector import Selector
 from k8s_ecmp.settings import NodeSettings
 
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 NEXT_HOPS_ANNOTATION = "k8s-ecmp.io/next-hops"
 DRAIN_ANNOTATION = "k8s-ecmp.io/drain"
+DRAIN_ID_ANNOTATION = "k8s-ecmp.io/drain-id"
 
 # cluster-autoscaler, Karpenter and the out-of-service taint of KEP-2268: the node is going or gone (rule N1).
 EXCLUDING_TAINTS = frozenset(
@@ -22,17 +24,42 @@ EXCLUDING_TAINTS = frozenset(
 )
 # medik8s' node-maintenance-operator marks a node that is being emptied in good order.
 DRAIN_TAINTS = frozenset(("medik8s.io/drain",))
+# OpenShift's machine-config-operator asks with "drain-<config>" before it evicts and reboots, and takes it back with
+# "uncordon-<config>" once the node has returned.
+MCO_ANNOTATION = "machineconfiguration.openshift.io/desiredDrain"
+_MCO_DRAIN = "drain-"
 
 Standing = Literal["eligible", "draining", "out"]
+
+
+class Health(NamedTuple):
+    """What only somebody who has watched a node for a while knows of it.
+
+    `ill`: why its own health check fails, None where it answers or is not asked. `well_since`: since when it answers
+    again, None where it never failed. `hold_up_s`: seconds that it must be well before it returns, longer for a node
+    that flaps; None: `nodes.hold_up_s`. `held_down`: it counted as well when it was lost, so `nodes.hold_down_s` is
+    given to it.
+    """
+
+    ill: str | None = None
+    well_since: datetime | None = None
+    hold_up_s: float | None = None
+    held_down: bool = True
+
+
+_UNWATCHED = Health()
+_NOTHING_KNOWN: Mapping[str, Health] = MappingProxyType({})
+_NO_DRAINS: Mapping[str, str] = MappingProxyType({})
 
 
 class NodeVerdict(msgspec.Struct, frozen=True):
     """What a node is to us, and why.
 
     `standing`: "eligible"; "draining" (healthy, but asked to leave: it keeps a Local address that nobody else serves);
-    "out". `bad` says that Kubernetes itself reports the node as not Ready at this moment, undamped. `selected` says
-    that `nodes.selector` admits it. `annotated` and `internal` hold addresses by family. A node whose annotation is not
-    `readable` is out and gives no address: its InternalIP would be a next hop that nobody asked for.
+    "out". `bad` says that at this moment, undamped, Kubernetes reports the node as not Ready or its own health check
+    fails. `selected` says that `nodes.selector` admits it. `annotated` and `internal` hold addresses by family. A node
+    whose annotation is not `readable` is out and gives no address: its InternalIP would be a next hop that nobody asked
+    for. `changes_at` is when a hold ends and the verdict may be another; None: it lasts.
     """
 
     name: str
@@ -44,6 +71,7 @@ class NodeVerdict(msgspec.Struct, frozen=True):
     annotated: Mapping[int, tuple[str, ...]]
     internal: Mapping[int, tuple[str, ...]]
     readable: bool = True
+    changes_at: datetime | None = None
 
     def address_of(self, family: int) -> tuple[str, ...]:
         """The annotated addresses of the family, else its first InternalIP, else nothing (rule N6)."""
@@ -53,27 +81,53 @@ class NodeVerdict(msgspec.Struct, frozen=True):
 
 
 def judge_nodes(
-    nodes: Iterable[Node], settings: NodeSettings, now: datetime
+    nodes: Iterable[Node],
+    settings: NodeSettings,
+    now: datetime,
+    drains: Mapping[str, str] = _NO_DRAINS,
+    health: Mapping[str, Health] = _NOTHING_KNOWN,
 ) -> tuple[dict[str, NodeVerdict], list[Skipped]]:
-    """A verdict for every node by name, and the annotations that cannot be read."""
+    """A verdict for every node by name, and the annotations that cannot be read.
+
+    Args:
+        nodes: all of them, in any order.
+        settings: selector, holds.
+        now: the time that ages are counted to.
+        drains: node -> reason, of signals that stand on no Node object.
+        health: by node, what a watcher knows beyond the objects.
+    """
     selector = Selector.parse(settings.selector)
     verdicts: dict[str, NodeVerdict] = {}
     skipped: list[Skipped] = []
     for node in sorted(nodes, key=lambda n: n.name):
-        annotated: dict[int, tuple[str, ...]] | None = None
-        try:
-            annotated = _annotated_addresses(node)
-        except ValueError as error:
-            skipped.append(Skipped(f"Node {node.name}", f"annotation {NEXT_HOPS_ANNOTATION}: {error}"))
-        drain = node.annotations.get(DRAIN_ANNOTATION)
-        if drain and parse_bool(drain) is None:
-            skipped.append(
-                Skipped(
-                    f"Node {node.name}", f'annotation {DRAIN_ANNOTATION} is "true" or "false", not {drain!r}: ignored'
-                )
-            )
-        verdicts[node.name] = _judge(node, annotated, selector, settings, now)
+        verdict, notes = judge_node(
+            node, selector, settings, now, drains.get(node.name), health.get(node.name, _UNWATCHED)
+        )
+        verdicts[node.name] = verdict
+        skipped += notes
     return verdicts, skipped
+
+
+def judge_node(
+    node: Node,
+    selector: Selector,
+    settings: NodeSettings,
+    now: datetime,
+    drain: str | None = None,
+    health: Health = _UNWATCHED,
+) -> tuple[NodeVerdict, tuple[Skipped, ...]]:
+    """The verdict on one node; arguments as for `judge_nodes`, `selector` is the parsed `nodes.selector`."""
+    notes: tuple[Skipped, ...] = ()
+    annotated: dict[int, tuple[str, ...]] | None = None
+    try:
+        annotated = _annotated_addresses(node)
+    except ValueError as error:
+        notes = (Skipped(f"Node {node.name}", f"annotation {NEXT_HOPS_ANNOTATION}: {error}"),)
+    asked = node.annotations.get(DRAIN_ANNOTATION)
+    if asked and parse_bool(asked) is None:
+        text = f'annotation {DRAIN_ANNOTATION} is "true" or "false", not {asked!r}: ignored'
+        notes = (*notes, Skipped(f"Node {node.name}", text))
+    return _judge(node, annotated, selector, settings, now, drain, health), notes
 
 
 def _annotated_addresses(node: Node) -> dict[int, tuple[str, ...]]:
@@ -90,26 +144,15 @@ def _by_family(addresses: Iterable[str]) -> dict[int, tuple[str, ...]]:
 
 
 def _judge(
-    node: Node, annotated: dict[int, tuple[str, ...]] | None, selector: Selector, settings: NodeSettings, now: datetime
+    node: Node,
+    annotated: dict[int, tuple[str, ...]] | None,
+    selector: Selector,
+    settings: NodeSettings,
+    now: datetime,
+    signal: str | None,
+    health: Health,
 ) -> NodeVerdict:
-    ready = damp(
-        node.ready,
-        "True",
-        "Ready",
-        created=node.created,
-        now=now,
-        hold_down_s=settings.hold_down_s,
-        hold_up_s=settings.hold_up_s,
-    )
-    network = damp(
-        node.network_unavailable,
-        "False",
-        "network available",
-        created=node.created,
-        now=now,
-        hold_down_s=settings.hold_down_s,
-        hold_up_s=settings.hold_up_s,
-    )
+    ready, network, answers = _damped(node, settings, now, health)
     selected = selector.matches(node.labels)
     standing: Standing = "out"
     reason = _out_reason(node, selector)
@@ -120,8 +163,12 @@ def _judge(
             reason = ready.text
         elif not network.good:
             reason = network.text
+        elif health.ill is not None:
+            reason = health.ill
+        elif not answers.good:
+            reason = answers.text
         else:
-            drain = _drain_reason(node, settings)
+            drain = _drain_reason(node, settings) or signal
             standing = "draining" if drain else "eligible"
             held = next((state.text for state in (ready, network) if not state.raw_good), None)
             reason = drain or held or ready.text
@@ -129,13 +176,42 @@ def _judge(
         name=node.name,
         standing=standing,
         reason=reason,
-        bad=node.ready is None or node.ready.status != "True",
+        bad=node.ready is None or node.ready.status != "True" or health.ill is not None,
         selected=selected,
         labels=node.labels,
         annotated=annotated or {},
         internal=_by_family(node.internal_ips),
         readable=annotated is not None,
+        changes_at=min((state.until for state in (ready, network, answers) if state.until is not None), default=None),
     )
+
+
+def is_well(node: Node) -> bool:
+    """What Kubernetes says of the node at this moment, undamped (rule N2)."""
+    network = node.network_unavailable
+    return node.ready is not None and node.ready.status == "True" and (network is None or network.status != "True")
+
+
+def counts_as_well(node: Node, settings: NodeSettings, now: datetime, health: Health = _UNWATCHED) -> bool:
+    """What counts of it, damped."""
+    ready, network, _ = _damped(node, settings, now, health)
+    return ready.good and network.good
+
+
+def _damped(node: Node, settings: NodeSettings, now: datetime, health: Health) -> tuple[Damped, Damped, Damped]:
+    """Ready, network available, and answering its health check."""
+    hold_up_s = settings.hold_up_s if health.hold_up_s is None else health.hold_up_s
+    hold_down_s = settings.hold_down_s if health.held_down else 0
+    ready, network = (
+        damp(condition, good, name, created=node.created, now=now, hold_down_s=hold_down_s, hold_up_s=hold_up_s)
+        for condition, good, name in (
+            (node.ready, "True", "Ready"),
+            (node.network_unavailable, "False", "network available"),
+        )
+    )
+    answering = Condition("True", health.well_since)
+    name = "answering its health check"
+    return ready, network, damp(answering, "True", name, created=None, now=now, hold_down_s=0, hold_up_s=hold_up_s)
 
 
 def _out_reason(node: Node, selector: Selector) -> str | None:
@@ -159,6 +235,8 @@ def _drain_reason(node: Node, settings: NodeSettings) -> str | None:
     taint = next((taint.key for taint in node.taints if taint.key in DRAIN_TAINTS), None)
     if taint is not None:
         return f"draining: taint {taint}"
+    if node.annotations.get(MCO_ANNOTATION, "").startswith(_MCO_DRAIN):
+        return f"draining: annotation {MCO_ANNOTATION}"
     if settings.withdraw_on_cordon and node.unschedulable:
         return "draining: cordoned, and nodes.withdraw_on_cordon is set"
     return None

@@ -1,60 +1,99 @@
 """Which endpoints of a service are usable, and the nodes that they make next hops of a Local address."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from k8s_ecmp.core.eligibility import NodeVerdict
 from k8s_ecmp.model import EndpointSlice
 
 Terminating = Literal["last-resort", "never", "always"]
+Key = tuple[str, int]
+"""Service "namespace/name" and family."""
+
+_NOBODY: frozenset[str] = frozenset()
 
 
 class ServiceEndpoints:
     """The usable endpoints of one service in one family: the union over its slices (rule S1).
 
-    `ready` and `terminating` are names of nodes with a ready, or a serving and terminating endpoint; `anywhere`
-    likewise counts endpoints of any place, those without a node too.
+    Counted by node, so that one slice can be taken out again without looking at the others. `young` are nodes whose
+    endpoints do not count yet, because kube-proxy there may not know of them.
     """
 
-    __slots__ = ("ready", "ready_anywhere", "terminating", "terminating_anywhere")
+    __slots__ = ("_anywhere", "_ready", "_terminating", "young")
 
-    def __init__(self) -> None:
-        self.ready: set[str] = set()
-        self.terminating: set[str] = set()
-        self.ready_anywhere = False
-        self.terminating_anywhere = False
+    def __init__(self, young: AbstractSet[str] = _NOBODY) -> None:
+        self._ready: dict[str, int] = {}
+        self._terminating: dict[str, int] = {}
+        self._anywhere = [0, 0]
+        self.young = young
+
+    def add(self, piece: EndpointSlice) -> None:
+        """Counts a slice in."""
+        self._count(piece, 1)
+
+    def remove(self, piece: EndpointSlice) -> None:
+        """Counts a slice out that was counted in before."""
+        self._count(piece, -1)
+
+    def _count(self, piece: EndpointSlice, by: int) -> None:
+        for endpoint in piece.endpoints:
+            if endpoint.ready:
+                index, nodes = 0, self._ready
+            elif endpoint.serving and endpoint.terminating:
+                index, nodes = 1, self._terminating
+            else:
+                continue
+            self._anywhere[index] += by
+            name = endpoint.node
+            if name is not None:
+                count = nodes.get(name, 0) + by
+                if count:
+                    nodes[name] = count
+                else:
+                    del nodes[name]
+
+    @property
+    def nodes(self) -> AbstractSet[str]:
+        """Nodes with any usable endpoint, young ones too."""
+        return self._ready.keys() | self._terminating.keys() if self._terminating else self._ready.keys()
+
+    @property
+    def ready(self) -> AbstractSet[str]:
+        """Nodes with a ready endpoint that counts."""
+        return self._ready.keys() - self.young if self.young else self._ready.keys()
+
+    @property
+    def terminating(self) -> AbstractSet[str]:
+        """Nodes with an endpoint that terminates and still serves."""
+        return self._terminating.keys()
 
     def usable_anywhere(self, policy: Terminating) -> bool:
-        """Whether anything would answer."""
-        return self.ready_anywhere or (policy != "never" and self.terminating_anywhere)
+        """Whether anything would answer, endpoints without a node too."""
+        return bool(self._anywhere[0]) or (policy != "never" and bool(self._anywhere[1]))
 
     def usable_on_a_node(self, policy: Terminating) -> bool:
         """Whether anything would answer that stands on a node."""
-        return bool(self.ready) or (policy != "never" and bool(self.terminating))
+        return bool(self.ready) or (policy != "never" and bool(self._terminating))
 
 
 NO_ENDPOINTS = ServiceEndpoints()
 
 
-def index_endpoints(slices: Iterable[EndpointSlice]) -> dict[tuple[str, int], ServiceEndpoints]:
-    """(service "namespace/name", family) -> its endpoints."""
-    index: dict[tuple[str, int], ServiceEndpoints] = {}
+def index_endpoints(
+    slices: Iterable[EndpointSlice], young: Mapping[Key, AbstractSet[str]] | None = None
+) -> dict[Key, ServiceEndpoints]:
+    """(service "namespace/name", family) -> its endpoints; `young` by the same keys."""
+    index: dict[Key, ServiceEndpoints] = {}
     for piece in slices:
         if piece.service is None:
             continue
         key = (piece.service, piece.family)
         found = index.get(key)
         if found is None:
-            found = index[key] = ServiceEndpoints()
-        for endpoint in piece.endpoints:
-            if endpoint.ready:
-                found.ready_anywhere = True
-                if endpoint.node is not None:
-                    found.ready.add(endpoint.node)
-            elif endpoint.serving and endpoint.terminating:
-                found.terminating_anywhere = True
-                if endpoint.node is not None:
-                    found.terminating.add(endpoint.node)
+            found = index[key] = ServiceEndpoints((young or {}).get(key, _NOBODY))
+        found.add(piece)
     return index
 
 

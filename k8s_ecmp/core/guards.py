@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from k8s_ecmp.core.desired import Desired
 from k8s_ecmp.core.freeze import Freeze
-from k8s_ecmp.model import GuardTrip, NextHop, Prefix, RouteChange, StaticRoute
+from k8s_ecmp.core.table import Size
+from k8s_ecmp.model import GuardTrip, NextHop, Prefix, RouteChange
 from k8s_ecmp.settings import GuardSettings
 
 GUARDS = (
@@ -38,7 +39,7 @@ def cluster_holds(
     """The guards that hold every router. A caller shows them only where something would change.
 
     Args:
-        desired: the decision.
+        desired: the decision; its nodes alone are looked at.
         settings: thresholds.
         not_synced: why the view of the cluster is not complete; None if it is.
         freeze: the freeze in force, if any.
@@ -115,28 +116,45 @@ def hold_prefixes(
 def router_guards(
     router: str,
     changes: Sequence[RouteChange],
-    owned: Sequence[StaticRoute],
+    owned: Size,
     limits: Limits,
     settings: GuardSettings,
     overrides: Collection[str] = (),
+    start: Size | None = None,
+    excused: Size | None = None,
 ) -> tuple[GuardTrip, ...]:
-    """The guards that block one router ("empty-desired", "mass-withdrawal", "platform-limit"); none without changes."""
+    """The guards that block one router ("empty-desired", "mass-withdrawal", "platform-limit"); none without changes.
+
+    Args:
+        router: its name.
+        changes: what is planned.
+        owned: what it carries of ours now.
+        limits: what its platform takes.
+        settings: thresholds.
+        overrides: names of guards that are switched off for this plan.
+        start: what it carried when the window began; None: the same as now.
+        excused: what of the changes counts as no withdrawal, because it is planned maintenance.
+    """
     if not changes:
         return ()
-    prefixes = len(owned)
-    hops = sum(len(route.next_hops) for route in owned)
-    prefixes_after = prefixes + sum({"create": 1, "update": 0, "delete": -1}[change.action] for change in changes)
-    hops_after = hops + sum(len(change.after) - len(change.before) for change in changes)
+    result = owned.after(changes)
+    prefixes, prefixes_after = owned.prefixes, result.prefixes
     trips = []
     if prefixes and prefixes_after == 0:
         trips.append(("empty-desired", f"all {prefixes} owned prefixes would go, nothing would remain"))
-    for what, before, after in (("prefixes", prefixes, prefixes_after), ("next hops", hops, hops_after)):
-        lost = before - after
-        if settings.max_withdrawn_fraction < 1 and lost > settings.max_withdrawn_fraction * before:
+    first, planned = start or owned, excused or Size()
+    for what, now, before, after, forgiven in (
+        ("prefixes", prefixes, first.prefixes, prefixes_after, planned.prefixes),
+        ("next hops", owned.hops, first.hops, result.hops, planned.hops),
+    ):
+        lost = before - after - forgiven
+        withdraws = now - after > forgiven
+        if withdraws and settings.max_withdrawn_fraction < 1 and lost > settings.max_withdrawn_fraction * before:
+            within = "" if before == now else f" within {settings.window_s:g} s"
             trips.append(
                 (
                     "mass-withdrawal",
-                    f"{lost} of {before} owned {what} would go ({lost / before:.0%}), more than the "
+                    f"{lost} of {before} owned {what} would go ({lost / before:.0%}){within}, more than the "
                     f"{settings.max_withdrawn_fraction:.0%} of guards.max_withdrawn_fraction",
                 )
             )

@@ -13,6 +13,8 @@ What is decided for each prefix in the router's VRF:
 
 from collections.abc import Collection, Sequence
 
+import msgspec
+
 from k8s_ecmp.core.compare import Comparison
 from k8s_ecmp.core.desired import Desired
 from k8s_ecmp.core.guards import hold_prefixes, router_guards
@@ -20,6 +22,7 @@ from k8s_ecmp.core.ownership import fingerprint, foreign_reason, is_owned
 from k8s_ecmp.core.reasons import Reasons, still_wanted
 from k8s_ecmp.core.rules import PlatformTraits, Rules
 from k8s_ecmp.core.selection import RouterView, Selected, Selection
+from k8s_ecmp.core.table import Size, Table
 from k8s_ecmp.model import (
     Conflict,
     DesiredRoute,
@@ -51,7 +54,36 @@ def plan_router(
         unresolved: addresses that the router cannot resolve; they are not added anywhere, hops that stand stay.
     """
     marks = traits.marks(rules)
-    here = {route.prefix: route for route in running if route.vrf == router.vrf}
+    plan = plan_prefixes(router, traits, desired, Table.of(running, marks, router.vrf), rules, unresolved)
+    touched = [change.prefix for change in plan.changes]
+    return msgspec.structs.replace(plan, fingerprint=fingerprint(running, marks, router.vrf, touched))
+
+
+def plan_prefixes(
+    router: RouterView,
+    traits: PlatformTraits,
+    desired: Desired,
+    table: Table,
+    rules: Rules,
+    unresolved: Collection[str] = (),
+    *,
+    scope: Collection[Prefix] | None = None,
+    start: Size | None = None,
+) -> RouterPlan:
+    """The plan of one router without fingerprint, commands and diff; for some of its prefixes where `scope` names them.
+
+    Args:
+        router: its part of the inventory.
+        traits: its platform.
+        desired: the decision, at least for the prefixes in `scope`.
+        table: what runs on it.
+        rules: owner, guards, mode and policy.
+        unresolved: as for `plan_router`.
+        scope: the prefixes to look at; None: all.
+        start: what the router carried of ours when the guards' window began; None: what it carries now.
+    """
+    marks = traits.marks(rules)
+    here = table.here
     selection = Selection(router, desired.nodes)
     reasons = Reasons(desired, selection)
     compare = Comparison(router, marks, traits.default_distance, frozenset(unresolved))
@@ -71,27 +103,45 @@ def plan_router(
             conflicts.append(Conflict(router.vrf, route.prefix, foreign_reason(present, marks)))
         elif (change := compare.change(route, selected.addresses, present)) is not None:
             changes.append(change)
-    owned = [route for route in here.values() if is_owned(route, marks)]
     changes += [
-        RouteChange("delete", router.vrf, route.prefix, route.next_hops, ())
-        for route in owned
-        if route.prefix not in asked
+        RouteChange("delete", router.vrf, prefix, table.owned[prefix].next_hops, ())
+        for prefix in (table.owned if scope is None else scope)
+        if prefix not in asked and prefix in table.owned
     ]
     changes.sort(key=lambda change: change.prefix)
     allowed = [left for change in changes if (left := _permit(change, rules)) is not None]
     dead = {hop.address for change in allowed for hop in change.before if hop.address and reasons.is_dead(hop.address)}
     kept, prefix_trips = hold_prefixes(router.name, allowed, wanted, dead, rules.freeze, rules.overrides)
-    trips = prefix_trips + router_guards(router.name, kept, owned, traits.limits, rules.guards, rules.overrides)
+    maintenance = excused_by_drains(kept, reasons) if start is not None else None
+    trips = prefix_trips + router_guards(
+        router.name, kept, table.size, traits.limits, rules.guards, rules.overrides, start, maintenance
+    )
     return RouterPlan(
         name=router.name,
         platform=traits.name,
         status=_status(kept, conflicts, trips, rules.holds),
-        fingerprint=fingerprint(running, marks, router.vrf, [change.prefix for change in kept]),
         changes=tuple(reasons.explained(change, asked.get(change.prefix)) for change in kept),
         conflicts=tuple(conflicts),
         guards=trips,
         skipped=compare.skipped(),
     )
+
+
+def excused(plan: RouterPlan, desired: Desired, router: RouterView) -> Size:
+    """What of a plan is planned maintenance."""
+    return excused_by_drains(plan.changes, Reasons(desired, Selection(router, desired.nodes)))
+
+
+def excused_by_drains(changes: Collection[RouteChange], reasons: Reasons) -> Size:
+    """What goes because its node drains: planned maintenance, which guard "mass-withdrawal" lets through."""
+    prefixes = hops = 0
+    for change in changes:
+        staying = set(change.next_hops)
+        leaving = [hop for hop in change.before if hop.label not in staying]
+        drained = sum(1 for hop in leaving if hop.address is not None and reasons.is_draining(hop.address))
+        hops += drained
+        prefixes += change.action == "delete" and drained == len(leaving)
+    return Size(prefixes, hops)
 
 
 def _status(

@@ -1,6 +1,7 @@
 """Words for every next hop that comes or goes, and for every prefix."""
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from k8s_ecmp.core.desired import Desired
 from k8s_ecmp.core.selection import Selected, Selection
@@ -13,18 +14,31 @@ class Reasons:
     def __init__(self, desired: Desired, selection: Selection) -> None:
         self._desired = desired
         self._selection = selection
-        self._owners: dict[str, str] = {}
-        for name, verdict in desired.nodes.items():
+        self._absent: dict[tuple[str, int], str] = {}
+
+    @cached_property
+    def _owners(self) -> dict[str, str]:
+        """Address -> node."""
+        owners: dict[str, str] = {}
+        for name, verdict in self._desired.nodes.items():
             for pool in (verdict.internal, verdict.annotated):
                 for addresses in pool.values():
-                    self._owners.update(dict.fromkeys(addresses, name))
-        self._by_sources = {route.prefix: route.sources for route in desired.routes}
-        self._absent: dict[tuple[str, int], str] = {}
+                    owners.update(dict.fromkeys(addresses, name))
+        return owners
+
+    @cached_property
+    def _by_sources(self) -> dict[Prefix, tuple[str, ...]]:
+        return {route.prefix: route.sources for route in self._desired.routes}
 
     def is_dead(self, address: str) -> bool:
         """Whether no node has the address, or its node is not Ready."""
         owner = self._owners.get(address)
         return owner is None or self._desired.nodes[owner].bad
+
+    def is_draining(self, address: str) -> bool:
+        """Whether the node that has the address leaves in good order."""
+        owner = self._owners.get(address)
+        return owner is not None and self._desired.nodes[owner].standing == "draining"
 
     def explained(self, change: RouteChange, asked: tuple[DesiredRoute, Selected] | None) -> RouteChange:
         """The change with its reasons; `asked` is what the router shall have at the prefix, None for nothing."""

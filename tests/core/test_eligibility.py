@@ -54,6 +54,20 @@ def test_the_drain_annotation() -> None:
     assert standing(node("n1", annotations={"k8s-ecmp.io/drain": "false"})) == "eligible"
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("drain-rendered-worker-6b1c", "draining"),
+        ("uncordon-rendered-worker-6b1c", "eligible"),
+        ("", "eligible"),
+        ("undrain-rendered-worker-6b1c", "eligible"),
+    ],
+)
+def test_openshifts_machine_config_operator_drains_until_it_uncordons(value: str, expected: str) -> None:
+    made = node("n1", annotations={"machineconfiguration.openshift.io/desiredDrain": value})
+    assert standing(made) == expected
+
+
 def test_an_excluded_node_is_no_drain_even_when_annotated() -> None:
     both = node("n1", annotations={"k8s-ecmp.io/drain": "true"}, labels={EXCLUDE_LABEL: "true"})
     assert standing(both) == "out"
