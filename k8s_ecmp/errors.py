@@ -8,6 +8,7 @@
     │   ├── ClusterRefused       it answered with an error, such as a 403
     │   └── ServiceCIDRUnknown   no service CIDR is configured or discoverable
     ├── PlanRefused              a plan file is edited, expired or stale
+    ├── NotLeading               this process may not write at the moment             retryable
     ├── ParseError               a running config cannot be understood
     ├── RenderError              a template failed or wrote something that the plan does not say
     └── RouterError              one router; the others go on
@@ -77,6 +78,12 @@ class ServiceCIDRUnknown(ClusterError):
 
 class PlanRefused(EcmpError):
     """A plan file is edited, expired or stale; nothing was written."""
+
+
+class NotLeading(EcmpError):
+    """Another process writes, or it is not known who does; nothing was written."""
+
+    retryable: ClassVar[bool] = True
 
 
 class ParseError(EcmpError):

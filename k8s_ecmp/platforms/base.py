@@ -42,6 +42,10 @@ class Verification(Protocol):
         """Show commands whose answers `read_tables` understands."""
         ...
 
+    def prefix_commands(self, vrf: str, prefixes: Sequence[Prefix]) -> tuple[str, ...]:
+        """Show commands for these prefixes alone, of the same form as `table_commands`."""
+        ...
+
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
         """Static routes by (VRF, prefix).
 

@@ -21,6 +21,10 @@ class FrrVerification:
         """One for each VRF and family; `vrf all` would print one JSON document after another."""
         return tuple(f"show {keyword} route vrf {vrf} static json" for vrf in vrfs for keyword in _KEYWORDS.values())
 
+    def prefix_commands(self, vrf: str, prefixes: Sequence[Prefix]) -> tuple[str, ...]:
+        """One for each prefix."""
+        return tuple(f"show {_KEYWORDS[prefix.family]} route vrf {vrf} {prefix} json" for prefix in prefixes)
+
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
         """Static routes by (VRF, prefix); both sets are empty where another protocol's route is the best.
 

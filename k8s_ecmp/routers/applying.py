@@ -11,7 +11,7 @@ from k8s_ecmp.core.reviewed import reviewed_changes
 from k8s_ecmp.errors import ConfirmExpired, EcmpError, PlanRefused, RouterError, VerifyFailed
 from k8s_ecmp.model import CommitResult, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
 from k8s_ecmp.routers.connection import error_text
-from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_of
+from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.transaction import Transaction
 from k8s_ecmp.settings import Settings
 
@@ -46,7 +46,7 @@ def apply_plan(
     vrf = planned.changes[0].vrf
     rollout = settings.rollout
     tell(progress, task, "connect")
-    with open_session(task, port, template_of(settings, port), recover=True) as session:
+    with open_session(task, port, template_for(settings, port), recover=True) as session:
         tell(progress, task, "read")
         running = session.read()
         found = fingerprint(running, marks, vrf, [change.prefix for change in planned.changes])
@@ -73,7 +73,7 @@ def apply_plan(
         in_time()
         tell(progress, task, "commit")
         session.commit(rollout.confirm_within_s, sum(len(change.before) + len(change.after) for change in changes))
-        with _taken_back_on_error(session, rollout.confirm_within_s if port.capabilities.confirm else 0):
+        with taken_back_on_error(session, rollout.confirm_within_s if port.capabilities.confirm else 0):
             tell(progress, task, "verify")
             warnings = _verify_commit(session, vrf, running, changes, marks, rollout.verify_timeout_s)
             tell(progress, task, "confirm")
@@ -82,7 +82,7 @@ def apply_plan(
 
 
 @contextlib.contextmanager
-def _taken_back_on_error(session: Transaction, timer_s: int) -> Iterator[None]:
+def taken_back_on_error(session: Transaction, timer_s: int) -> Iterator[None]:
     """Takes a commit back where what follows it fails, and says what is left on the router."""
     try:
         yield

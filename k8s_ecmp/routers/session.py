@@ -28,7 +28,7 @@ def port_of(task: Task) -> Port:
     return Port.of(task.host)
 
 
-def template_of(settings: Settings, port: Port) -> str | None:
+def template_for(settings: Settings, port: Port) -> str | None:
     """The user's own template for the router's syntax, None where the shipped one serves.
 
     Raises:

@@ -22,7 +22,7 @@ from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, RouterPlan, Running
 from k8s_ecmp.routers.applying import apply_plan, owned_labels
 from k8s_ecmp.routers.connection import driver_class, error_text, platform_of
 from k8s_ecmp.routers.inventory import router_view
-from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_of
+from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.transaction import Port, Transaction, predict, table_problems
 from k8s_ecmp.settings import Settings
 
@@ -95,7 +95,7 @@ def plan_routes(
         port = port_of(task)
         ask_device = device_diff and port.own and port.capabilities.device_diff
         tell(progress, task, "connect")
-        template = template_of(intent.settings, port)
+        template = template_for(intent.settings, port)
         with open_session(task, port, template, recover=recover or ask_device) as session:
             tell(progress, task, "read")
             running = session.read()

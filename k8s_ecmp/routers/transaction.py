@@ -30,6 +30,7 @@ from k8s_ecmp.routers.connection import (
 from k8s_ecmp.routers.driver import Driver
 
 _POLL_S = 0.1
+_FEW = 24  # prefixes that are asked for one by one instead of reading the whole table
 
 
 @dataclass(frozen=True)
@@ -194,12 +195,18 @@ class Transaction:
         self._call("commit", self._driver.commit_config, revert_in=timer)
         self._pending = timer is not None
 
-    def installed(self, vrf: str) -> dict[Prefix, Installed] | None:
-        """What the routing and forwarding tables hold in the VRF; None where the platform does not show it."""
+    def installed(self, vrf: str, prefixes: Sequence[Prefix] | None = None) -> dict[Prefix, Installed] | None:
+        """What the routing and forwarding tables hold in the VRF, or at some prefixes of it; of those others may lack.
+
+        None where the platform does not show it.
+        """
         verification = self._port.syntax.verification if self._port.platform != "file" else None
         if verification is None:
             return None
-        commands = list(verification.table_commands([vrf]))
+        if prefixes is not None and len(prefixes) <= _FEW:
+            commands = list(verification.prefix_commands(vrf, prefixes))
+        else:
+            commands = list(verification.table_commands([vrf]))
         tables = verification.read_tables(self._call("read the routing table", self._driver.cli, commands))
         return {prefix: found for (in_vrf, prefix), found in tables.items() if in_vrf == vrf}
 
@@ -220,7 +227,7 @@ class Transaction:
         deadline = time.monotonic() + timeout_s
         unresolved: frozenset[str] | None = None
         while True:
-            tables = self.installed(vrf)
+            tables = self.installed(vrf, tuple(expected))
             if tables is None:
                 return (), ()
             problems = table_problems(tables, expected)

@@ -132,7 +132,18 @@ lock() { # OWNER STALE: says "LOCKED N BEFORE", "HELD owner", "WORKING owner" or
   newest_lock
   if [ "$k" != "$N" ]; then echo BUSY; return; fi
   LOCK=$N
+  fence
   echo "LOCKED $LOCK $before"
+}
+
+fence() { # sets FENCE to the router's uptime: a commit that comes much later is of somebody who slept
+  { read -r FENCE rest </proc/uptime; } 2>/dev/null || FENCE=
+  FENCE=${FENCE%%.*}
+}
+
+asleep() { # SECONDS: whether more than that have gone by since the fence; 0 or no clock: never
+  [ "${1:-0}" != 0 ] && [ -n "$FENCE" ] && { read -r now rest </proc/uptime; } 2>/dev/null &&
+    [ $((${now%%.*} - FENCE)) -gt "$1" ]
 }
 
 locked() { # whether this agent still holds the lock
@@ -170,9 +181,10 @@ drop() { # FILE...
   rm -f "$@" 2>/dev/null || for f; do : >|"$f"; done
 }
 
-commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 0: no timer; HOW: show or cat feed
-  # the waiting vtysh, file has each batch read by its own
+commit() { # ID BATCHES UNDOS SLOT SECONDS HOW FENCE: starts the application; SECONDS 0: no timer; HOW: show or cat
+  # feed the waiting vtysh, file has each batch read by its own; FENCE: seconds that may have gone by since the fence
   locked || { echo LOST; return; }
+  if asleep "$7"; then echo ASLEEP; return; fi
   printf '%s %s %s %s\n' "$CHECKER" "$2" "$3" "$4" >|"tx.applying.$1" || { echo UNWRITABLE; return; }
   if [ "$5" != 0 ]; then
     : >|"pending.$1"

@@ -16,6 +16,7 @@ from k8s_ecmp.routers.drivers.frr.transactions import Change, Commands, Refused,
 
 _SHOWN_LINES = 20  # up to so many lines the shell itself feeds to vtysh, faster than it starts `cat`
 _WARM_LINES = 100  # up to so many lines go through the waiting vtysh; above, `vtysh -f` is faster
+_NOT_STARTED = {"LOST": "the lock was lost", "ASLEEP": "the commit came too long after it was prepared"}
 _SECONDS_PER_LINE = 0.01  # patience with a large commit; measured: 0.0005
 
 
@@ -56,6 +57,9 @@ class FrrDriver:
         self._candidate: Change | None = None
         self._last: _Applied | None = None
         self._unsaved = False
+        self.fence_s = 0
+        """The router refuses a commit that comes more than so many seconds after the candidate was loaded, or after
+        `renew_fence`: its sender slept meanwhile and may no longer be the one who writes. 0: no such limit."""
 
     def __enter__(self) -> Self:
         self.open()
@@ -163,6 +167,26 @@ class FrrDriver:
         word = "ip" if prefix.family == 4 else "ipv6"
         where = f"{prefix} longer-prefixes" if longer else str(prefix) if "/" in destination else prefix.address
         return getters.routes(self._remote.show(f"show {word} route {where} json"), protocol)
+
+    @property
+    def reads(self) -> int:
+        """Counts how often the running configuration was read; staging reads it when another session held the lock."""
+        return self._remote.reads
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether the running configuration has a commit that the startup configuration may lack."""
+        return self._unsaved
+
+    def save_startup(self) -> None:
+        """Writes the startup configuration; one that a login may not write is a warning in the log."""
+        self._unsaved = False
+        self._remote.save()
+
+    def renew_fence(self) -> None:
+        """Begins the time of `fence_s` anew."""
+        if self.fence_s:
+            self._remote.agent.ask("fence")
 
     # --- changing ---
 
@@ -318,7 +342,8 @@ class FrrDriver:
         counts = f"{len(change.batches)} {len(change.undo)}"
         slot, self._slot = self._slot, "b" if self._slot == "a" else "a"
         try:
-            started = agent.ask(f"commit {applied.transaction} {counts} {slot} {revert_in or 0} {how}").text.strip()
+            command = f"commit {applied.transaction} {counts} {slot} {revert_in or 0} {how} {self.fence_s}"
+            started = agent.ask(command).text.strip()
             if started == "STARTED":
                 verdict, reason = agent.result(applied.transaction, self._patience(change))
         except (Unreachable, DeadlineExceeded):
@@ -333,7 +358,7 @@ class FrrDriver:
         self._remote.forget_running()
         self._remote.restart_agent()
         if started != "STARTED":
-            why = "the lock was lost" if started == "LOST" else "the work directory takes no more files"
+            why = _NOT_STARTED.get(started, "the work directory takes no more files")
             raise CommitFailed(f"router {self.hostname}: nothing was applied: {why}", remedy="load the candidate again")
         if verdict == "undone":
             raise ConfigRejected(f"router {self.hostname} refused the change and is as before: {reason}")

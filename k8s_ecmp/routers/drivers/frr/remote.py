@@ -36,6 +36,7 @@ class Remote:
         self._running: Running | None = None
         self._running_text: str | None = None
         self._running_lock = -1
+        self.reads = 0
 
     def open(self) -> None:
         """Connects, and starts the agent.
@@ -106,6 +107,7 @@ class Remote:
         Raises:
             RouterError: it came incomplete.
         """
+        self.reads += 1
         number, whose = self.agent.ask("lock_state").text.split()
         text = self.show("show running-config")
         if "!\n" not in text or not text.rstrip().endswith("\nend"):

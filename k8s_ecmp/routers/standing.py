@@ -1,0 +1,303 @@
+"""A session to one router that stays open: what a daemon reads through it and commits, as fast as is safe.
+
+It knows the router's routes between two commits, so that a change costs no reading of the whole configuration. What it
+knows is dropped as soon as anything speaks against it: another session of this tool, a hop that is not ours at a prefix
+to be changed, an error. Not for several threads.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from nornir.core.configuration import Config
+from nornir.core.inventory import Host
+
+from k8s_ecmp.core.ownership import Marks
+from k8s_ecmp.core.selection import RouterView
+from k8s_ecmp.core.table import Table
+from k8s_ecmp.errors import EcmpError, PlanRefused, RouterError, UnsupportedPlatform, VerifyFailed
+from k8s_ecmp.model import NextHop, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
+from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.edits import apply_edits
+from k8s_ecmp.routers.applying import taken_back_on_error
+from k8s_ecmp.routers.connection import CONNECTION, connect
+from k8s_ecmp.routers.inventory import router_settings, router_view
+from k8s_ecmp.routers.session import template_for
+from k8s_ecmp.routers.transaction import Port, Transaction, table_problems
+from k8s_ecmp.settings import Settings
+
+_FEW = 24
+_SLOW_STAGE_S = 1.0
+
+Permission = Callable[[], None]
+"""Asked directly before a commit; raises when nothing may be written now."""
+
+
+class StandingSession:
+    """One router: `connect`, then `read`, then any number of `commit`."""
+
+    def __init__(self, host: Host, configuration: Config, settings: Settings, *, fence_s: int = 0) -> None:
+        """Reads the inventory; connects to nothing yet.
+
+        Args:
+            host: Nornir's.
+            configuration: Nornir's.
+            settings: owner, tag, rollout.
+            fence_s: a commit that reaches the router so many seconds after it was prepared is refused there, where the
+                driver can; 0: no such limit.
+
+        Raises:
+            UnsupportedPlatform: nobody drives the router, or this version does not write to it.
+            RenderError: the user's template cannot be read.
+        """
+        self._host = host
+        self._configuration = configuration
+        self._settings = settings
+        self._fence_s = fence_s
+        self.view: RouterView = router_view(host)
+        if router_settings(host).mode == "bgp":
+            raise UnsupportedPlatform("mode: bgp is not in this version", remedy="set mode: static in the inventory")
+        self.port = Port.of(host)
+        if not self.port.own:
+            raise UnsupportedPlatform(
+                f"this version reads and plans platform {self.port.platform} but does not write to it",
+                remedy="take the router out of the daemon's inventory",
+            )
+        self._template = template_for(settings, self.port)
+        self._marks = self.port.capabilities.name_mark
+        self._driver: Any = None
+        self._transaction: Transaction | None = None
+        self._table: Table | None = None
+        self._reads: int | None = None
+        self._reachable: set[str] = set()
+
+    @property
+    def connected(self) -> bool:
+        return self._transaction is not None
+
+    @property
+    def table(self) -> Table | None:
+        """What is known to run; None: it has to be read."""
+        return self._table
+
+    @property
+    def saves_later(self) -> bool:
+        """Whether a commit waits for `save_startup`."""
+        return bool(getattr(self._driver, "unsaved", False))
+
+    def connect(self) -> None:
+        """Opens the session.
+
+        Raises:
+            RouterError: no connection; a subclass says why.
+        """
+        self.close()
+        self._driver = connect(self._host, self._configuration)
+        if self._fence_s and hasattr(self._driver, "fence_s"):
+            self._driver.fence_s = self._fence_s
+        self._transaction = Transaction(self._driver, self.port, self._template)
+
+    def close(self) -> None:
+        """Leaves the router as it is, its startup configuration saved where it can be. May be called at any time."""
+        transaction, self._transaction, self._driver, self._table = self._transaction, None, None, None
+        self._reachable.clear()
+        if transaction is not None:
+            with contextlib.suppress(EcmpError):
+                transaction.discard()
+        with contextlib.suppress(Exception):
+            self._host.close_connection(CONNECTION)
+
+    def forget(self) -> None:
+        """What is known may be wrong; the next thing is to read."""
+        self._table = None
+        self._reachable.clear()
+
+    def check(self) -> None:
+        """Asks the router for a sign of life.
+
+        Raises:
+            RouterError: there is none.
+        """
+        if self._driver is None or not self._driver.is_alive().get("is_alive"):
+            raise RouterError(f"router {self._host.name}: the session was lost")
+
+    def read(self, *, recover: bool) -> Table:
+        """The whole running configuration.
+
+        Args:
+            recover: first take back what a process that died left unconfirmed.
+
+        Raises:
+            ChangePending: such a change is there and `recover` is false.
+            ParseError: the text cannot be understood.
+            RouterError: anything else.
+        """
+        session = self._open()
+        self.forget()
+        if recover:
+            session.begin()
+            session.discard()
+        else:
+            session.expect_settled()
+        table = self._know(session.read())
+        self._reads = getattr(self._driver, "reads", None)
+        return table
+
+    def installed(self) -> dict[Prefix, Installed] | None:
+        """The router's routing and forwarding tables; None where it does not show them."""
+        tables = self._open().installed(self.view.vrf)
+        if tables is not None:
+            self._reachable.update(label for found in tables.values() for label in found.fib)
+        return tables
+
+    def unresolved(self, addresses: Collection[str]) -> frozenset[str]:
+        """Those of `addresses` to which the router has no way; asks only for those that no route of it uses."""
+        unknown = [address for address in addresses if address not in self._reachable]
+        if not unknown:
+            return frozenset()
+        missing = self._open().unresolved(self.view.vrf, sorted(unknown))
+        self._reachable.update(set(unknown) - missing)
+        return missing
+
+    def drift_in_tables(self) -> tuple[str, ...]:
+        """How routing and forwarding tables differ from the configuration of our routes, a sentence each."""
+        tables = self.installed()
+        if tables is None or self._table is None:
+            return ()
+        expected = {p: frozenset(hop.label for hop in r.next_hops) for p, r in self._table.owned.items()}
+        missing = {
+            a for p, labels in expected.items() for a in labels - (tables[p].fib if p in tables else frozenset())
+        }
+        if missing:
+            lost = self._open().unresolved(self.view.vrf, sorted(a for a in missing if " " not in a and a != "discard"))
+            expected = {p: labels - lost for p, labels in expected.items()}
+        return table_problems(tables, expected)
+
+    def commit(
+        self, planned: RouterPlan, permission: Permission, alone: AbstractContextManager[Any] | None = None
+    ) -> tuple[str, ...]:
+        """Makes the planned changes, verifies and confirms them.
+
+        Args:
+            planned: made from `table`.
+            permission: asked directly before the commit.
+            alone: held from the commit until it is verified.
+
+        Returns:
+            Warnings.
+
+        Raises:
+            PlanRefused: what runs is no longer what the plan was made from; nothing was written.
+            NotLeading: what `permission` raised; nothing was written.
+            VerifyFailed: it was committed, did not show, and was taken back.
+            RouterError: anything else; the message says what is left.
+        """
+        session = self._open()
+        table = self._table
+        if table is None:
+            raise PlanRefused(f"router {self._host.name} has to be read first")
+        changes = planned.changes
+        try:
+            began = time.monotonic()
+            if self._reads is None:
+                table = self._read_again(session, table, changes)
+            commands = session.stage(changes, table.running)
+            self._expect_unchanged(session, table, changes)
+            if time.monotonic() - began > _SLOW_STAGE_S and hasattr(self._driver, "renew_fence"):
+                self._driver.renew_fence()
+            with alone or nullcontext():
+                permission()
+                warnings = self._commit(session, changes)
+        except BaseException:
+            self.forget()
+            raise
+        finally:
+            with contextlib.suppress(EcmpError):
+                session.discard()
+        if self._reads is None:
+            self._know(session.read())
+        else:
+            edits = self.port.syntax.edits(table.running, "\n".join(commands))
+            self._know(self.port.syntax.parse(apply_edits(table.running.text, edits)))
+        return warnings
+
+    def save_startup(self) -> None:
+        """Saves the startup configuration where the driver leaves that to us."""
+        if self.saves_later:
+            self._driver.save_startup()
+
+    # --- inside ---
+
+    def _open(self) -> Transaction:
+        if self._transaction is None:
+            raise RouterError(f"router {self._host.name}: no session")
+        return self._transaction
+
+    def _know(self, running: RunningRoutes) -> Table:
+        marks = Marks(self._settings.tag, self._settings.owner, self._marks)
+        self._table = Table.of(running, marks, self.view.vrf)
+        return self._table
+
+    def _read_again(self, session: Transaction, table: Table, changes: Sequence[RouteChange]) -> Table:
+        """For drivers that cannot tell whether somebody else was there."""
+        fresh = self._know(session.read())
+        if any(_hops(fresh.here.get(c.prefix)) != _hops(table.here.get(c.prefix)) for c in changes):
+            raise PlanRefused(f"router {self._host.name} was changed by somebody else")
+        return fresh
+
+    def _expect_unchanged(self, session: Transaction, table: Table, changes: Sequence[RouteChange]) -> None:
+        """Looks for what others did at the prefixes that gain a hop: on FRR it would take over our tag.
+
+        Raises:
+            PlanRefused: something is there that the plan does not know.
+        """
+        if self._reads is not None and self._driver.reads != self._reads:
+            raise PlanRefused(f"another session has changed router {self._host.name}")
+        if self.port.capabilities.device_diff:
+            return
+        gaining = [change for change in changes if change.add]
+        if not gaining:
+            return
+        prefixes = [change.prefix for change in gaining]
+        known = {p: table.here[p] for p in prefixes if p in table.here}
+        tables = session.installed(self.view.vrf, prefixes) if len(prefixes) <= _FEW else None
+        if tables is None:
+            running = session.read()
+            now = {p: route for p in prefixes if (route := running.get(self.view.vrf, p)) is not None}
+            changed = [p for p in prefixes if _hops(now.get(p)) != _hops(known.get(p))]
+        else:
+            changed = [p for p, found in tables.items() if not found.rib <= {hop.label for hop in _hops(known.get(p))}]
+        if changed:
+            raise PlanRefused(f"{changed[0]} on router {self._host.name} was changed by somebody else")
+
+    def _commit(self, session: Transaction, changes: Sequence[RouteChange]) -> tuple[str, ...]:
+        rollout = self._settings.rollout
+        hops = sum(len(change.before) + len(change.after) for change in changes)
+        session.commit(rollout.confirm_within_s, hops)
+        timer_s = rollout.confirm_within_s if self.port.capabilities.confirm else 0
+        with taken_back_on_error(session, timer_s):
+            expected = {change.prefix: frozenset(change.next_hops) for change in changes}
+            problems, warnings = session.verify(self.view.vrf, expected, rollout.verify_timeout_s)
+            if problems:
+                more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+                raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}")
+            session.confirm()
+        self._reachable.update(label for labels in expected.values() for label in labels)
+        return warnings
+
+
+def _hops(route: StaticRoute | None) -> frozenset[NextHop]:
+    return frozenset(route.next_hops) if route is not None else frozenset()
+
+
+@contextlib.contextmanager
+def one_at_a_time(lock: Any, patience_s: float) -> Iterator[None]:
+    """Holds `lock`, but waits for it no longer than `patience_s`: a router that hangs must not hold its neighbour."""
+    taken = lock.acquire(timeout=patience_s)
+    try:
+        yield
+    finally:
+        if taken:
+            lock.release()
