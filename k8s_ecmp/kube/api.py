@@ -17,13 +17,17 @@ from kubernetes.config import ConfigException
 from urllib3 import exceptions as http
 
 from k8s_ecmp.errors import ClusterError, ClusterRefused, ClusterUnreachable
-from k8s_ecmp.kube.kubeconfig import load_configuration
+from k8s_ecmp.kube.kubeconfig import load, root_log
+from k8s_ecmp.kube.sockets import Sockets
 from k8s_ecmp.settings import ClusterSettings
 
 _CONNECT_S, _READ_S = 5.0, 75.0
 _BUSY = (429, 503)
 _BUSY_ATTEMPTS = 5
 _LONGEST_PAUSE_S = 10.0
+
+FAILURES = (ApiException, ConfigException, http.HTTPError, OSError, ValueError)
+"""What the client library and its transport raise when a request or a stream fails."""
 
 
 class _Status(msgspec.Struct):
@@ -33,75 +37,129 @@ class _Status(msgspec.Struct):
     reason: str | None = None
 
 
-class Api:
-    """One API server. Not for several threads.
+class Busy(ClusterUnreachable):
+    """The server asks to come again after `pause_s` seconds (Retry-After, in seconds)."""
 
-    `server` is its URL.
+    def __init__(self, message: str, *, pause_s: float, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.pause_s = pause_s
+
+
+class Api:
+    """One API server, with the credentials of one moment. Several threads may use it.
+
+    `server` is its URL; `files` are those that it was configured from.
     """
 
-    def __init__(self, cluster: ClusterSettings) -> None:
+    def __init__(self, cluster: ClusterSettings, sockets: Sockets | None = None) -> None:
         """Reads the kubeconfig; connects to nothing yet.
+
+        Args:
+            cluster: kubeconfig and context.
+            sockets: learns of every connection that is made.
 
         Raises:
             ClusterError: as `load_configuration`.
         """
-        self._configuration = load_configuration(cluster)
+        self._configuration, self.files = load(cluster)
         self._client = ApiClient(self._configuration)
+        if sockets is not None:
+            sockets.follow(self._client)
         self.server: str = self._configuration.host
 
-    def get(self, path: str, query: dict[str, str | int] | None = None) -> bytes:
+    def get(self, path: str, query: Mapping[str, str | int] | None = None, *, attempts: int = _BUSY_ATTEMPTS) -> bytes:
         """The body of the answer.
 
         Args:
             path: from the server's root, such as "/api/v1/nodes".
             query: parameters of the request.
+            attempts: how often to ask a server that says when to come again.
 
         Raises:
             ClusterUnreachable: no connection, no answer in time, or the server cannot serve at the moment.
             ClusterRefused: any other answer than 200.
             ClusterError: TLS fails, or the credentials cannot be used.
         """
-        url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
-        for attempt in range(1, _BUSY_ATTEMPTS + 1):
+        url = self._url(path, query)
+        for attempt in range(1, attempts + 1):
             status, headers, body = self._request(url)
             if status == 200:
                 return body
             pause = _pause_s(headers) if status in _BUSY else None
-            if pause is None or attempt == _BUSY_ATTEMPTS:
+            if pause is None or attempt == attempts:
                 break
-            time.sleep(pause)
-        raise self._refusal(status, path, body)
+            time.sleep(min(pause, _LONGEST_PAUSE_S))
+        raise self._refusal(status, path, body, _pause_s(headers))
+
+    def open(self, path: str, query: Mapping[str, str | int], *, read_s: float) -> urllib3.HTTPResponse:
+        """The answer with its body still to be read, for streams; whoever asks closes it.
+
+        Args:
+            path: as for `get`.
+            query: as for `get`.
+            read_s: seconds of silence after which the stream counts as broken.
+
+        Raises:
+            ClusterError: as `get`.
+        """
+        try:
+            response = self._send(self._url(path, query), read_s)
+            if response.status == 200:
+                return response
+            try:
+                body = response.read(decode_content=True)
+            finally:
+                response.release_conn()
+        except FAILURES as error:
+            raise self._translated(error, read_s) from error
+        raise self._refusal(response.status, path, body, _pause_s(response.headers))
+
+    def broken(self, error: Exception, read_s: float) -> ClusterError:
+        """The error for a failure (one of `FAILURES`) of a stream that `open` gave."""
+        return self._translated(error, read_s)
 
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
         self._client.rest_client.close()
 
+    def _url(self, path: str, query: Mapping[str, str | int] | None) -> str:
+        return f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
+
+    def _send(self, url: str, read_s: float) -> urllib3.HTTPResponse:
+        answer = self._client.call_api("GET", url, self._headers(), _request_timeout=(_CONNECT_S, read_s))
+        response: urllib3.HTTPResponse = answer.response
+        return response
+
     def _request(self, url: str) -> tuple[int, Any, bytes]:
         try:
-            answer = self._client.call_api("GET", url, self._headers(), _request_timeout=(_CONNECT_S, _READ_S))
-            response: urllib3.HTTPResponse = answer.response
+            response = self._send(url, _READ_S)
             try:
                 return response.status, response.headers, response.read(decode_content=True)
             finally:
                 response.release_conn()
-        except (ApiException, ConfigException, http.HTTPError, OSError, ValueError) as error:
+        except FAILURES as error:
             raise self._translated(error) from error
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": "k8s-ecmp"}
-        settings: Mapping[str, Any] = self._configuration.auth_settings()
+        # A credential plugin whose token has expired runs here; when it fails, the server's 401 makes the kubeconfig
+        # be read again, which says why.
+        with root_log():
+            settings: Mapping[str, Any] = self._configuration.auth_settings()
         for setting in settings.values():
             # A token out of a file ends with that file's newline.
             headers[setting["key"]] = str(setting["value"]).strip()
         return headers
 
-    def _translated(self, error: Exception) -> ClusterError:
-        """A failure before there was an answer."""
+    def _translated(self, error: Exception, read_s: float | None = None) -> ClusterError:
+        """A failure before there was an answer, or before it was whole."""
         proxy = self._configuration.proxy
         text = " ".join(str(error).split())
         if isinstance(error, ApiException | http.SSLError) or "CERTIFICATE_VERIFY_FAILED" in text:
-            return ClusterError(
+            # The other side has gone in the middle of it: a restart as well as somebody who speaks no TLS.
+            kind = ClusterUnreachable if "EOF occurred" in text else ClusterError
+            return kind(
                 f"no TLS connection to the API server {self.server}: {_tls_reason(text)}",
                 remedy="check certificate-authority-data and server of the kubeconfig",
             )
@@ -116,8 +174,8 @@ class Api:
             what = "connection refused" if "refused" in text else "no connection"
         elif isinstance(error, http.ConnectTimeoutError):
             what = f"no connection within {_CONNECT_S:g} s"
-        elif isinstance(error, http.ReadTimeoutError):
-            what = f"no answer within {_READ_S:g} s"
+        elif isinstance(error, http.ReadTimeoutError | TimeoutError):
+            what = f"no answer within {_READ_S if read_s is None else read_s:g} s"
         elif isinstance(error, http.ProtocolError | OSError):
             what = "the connection broke off"
         else:
@@ -130,7 +188,7 @@ class Api:
             remedy="check that it runs and can be reached from here, or name another in cluster.context",
         )
 
-    def _refusal(self, status: int, path: str, body: bytes) -> ClusterError:
+    def _refusal(self, status: int, path: str, body: bytes, pause_s: float | None = None) -> ClusterError:
         try:
             message = msgspec.json.decode(body, type=_Status).message or ""
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -156,14 +214,17 @@ class Api:
             )
         what = f"the API server {self.server} answered {status} for {path}" + (f": {message}" if message else "")
         if status == 429 or status >= 500:
-            return ClusterUnreachable(what, remedy="try again when it is less busy or whole again")
+            remedy = "try again when it is less busy or whole again"
+            if pause_s is not None:
+                return Busy(what, pause_s=pause_s, remedy=remedy)
+            return ClusterUnreachable(what, remedy=remedy)
         return ClusterRefused(what, status=status)
 
 
 def _pause_s(headers: Any) -> float | None:
     """Retry-After in seconds; None where the server does not ask to come again."""
     text = headers.get("Retry-After") or ""
-    return min(float(text), _LONGEST_PAUSE_S) if text.isascii() and text.isdigit() else None
+    return float(text) if text.isascii() and text.isdigit() else None
 
 
 def _tls_reason(text: str) -> str:

@@ -1,7 +1,7 @@
 """Gathers API objects, from wherever they come, into one ClusterState."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,7 +21,7 @@ from k8s_ecmp.kube.wire import (
     WireService,
     WireServiceCIDR,
 )
-from k8s_ecmp.model import ClusterState, EndpointSlice, Node, Service, Skipped
+from k8s_ecmp.model import ClusterState, EndpointSlice, Node, Service, ServiceCIDR, Skipped
 
 REPORTED = ("Node", "Service", "EndpointSlice", "ServiceCIDR")
 """Kinds whose broken objects are named; ConfigMaps and Pods are mostly other people's."""
@@ -56,7 +56,7 @@ class Collector:
         try:
             self._convert(wire)
         except ValueError as error:
-            self.skipped.append(Skipped(_title(kind, wire.metadata), str(error)))
+            self.skipped.append(Skipped(title(kind, wire.metadata), str(error)))
 
     def add_broken(self, kind: str, document: Any, error: Exception) -> None:
         """Takes an object that could not be decoded.
@@ -67,11 +67,11 @@ class Collector:
             error: why it could not be decoded.
         """
         fields = document if isinstance(document, dict) else {}
-        meta = _loose_meta(fields.get("metadata"))
+        meta = loose_meta(fields.get("metadata"))
         version = fields.get("apiVersion")
         if kind in REPORTED and self._is_read(kind, version if isinstance(version, str) else None, meta):
             self.seen[kind] += 1
-            self.skipped.append(Skipped(_title(kind, meta), describe(error, document)))
+            self.skipped.append(Skipped(title(kind, meta), describe(error, document)))
 
     def take(self, other: "Collector") -> None:
         """Everything of another collector, as if it had come here."""
@@ -85,7 +85,15 @@ class Collector:
         self.pods.update(other.pods)
         self.twice.update(other.twice)
 
-    def state(self, configured: Sequence[str], source: str, *, hint: str, warnings: Iterable[str] = ()) -> ClusterState:
+    def state(
+        self,
+        configured: Sequence[str],
+        source: str,
+        *,
+        hint: str,
+        warnings: Iterable[str] = (),
+        drains: Mapping[str, str] | None = None,
+    ) -> ClusterState:
         """Everything so far.
 
         Args:
@@ -93,10 +101,11 @@ class Collector:
             source: where the objects come from, in words for people.
             hint: what to do when a kind is missing.
             warnings: further ones, which stand first.
+            drains: node -> reason, of drain signals that stand on no Node object.
         """
         cidrs = service_cidrs.from_settings(configured)
         if not cidrs:
-            cidrs, left_out = service_cidrs.discover(tuple(self.cidrs.values()), self.config, tuple(self.pods.values()))
+            cidrs, left_out = self.discovered()
             self.skipped.extend(left_out)
         return ClusterState(
             nodes=tuple(self.nodes.values()),
@@ -106,11 +115,16 @@ class Collector:
             skipped=tuple(self.skipped),
             source=source,
             warnings=(*warnings, *self._warnings(source, hint)),
+            drains=drains or {},
         )
 
     def knows_service_cidrs(self) -> bool:
         """Whether the objects so far tell of any."""
-        return bool(service_cidrs.discover(tuple(self.cidrs.values()), self.config, tuple(self.pods.values()))[0])
+        return bool(self.discovered()[0])
+
+    def discovered(self) -> tuple[tuple[ServiceCIDR, ...], list[Skipped]]:
+        """The service CIDRs that the objects so far tell of, and the objects that were left out."""
+        return service_cidrs.discover(tuple(self.cidrs.values()), self.config, tuple(self.pods.values()))
 
     def _is_read(self, kind: str, version: str | None, meta: Meta | SliceMeta | None) -> bool:
         versions = API_VERSIONS[kind]
@@ -119,7 +133,7 @@ class Collector:
         if version.rpartition("/")[0] == versions[0].rpartition("/")[0]:
             self.seen[kind] += 1
             reason = f"apiVersion: {version!r} is none of {', '.join(versions)}"
-            self.skipped.append(Skipped(_title(kind, meta), reason))
+            self.skipped.append(Skipped(title(kind, meta), reason))
         return False
 
     def _convert(self, wire: WireObject) -> None:
@@ -127,7 +141,7 @@ class Collector:
             case WireEndpointSlice(address_type="FQDN"):
                 # Host names are nothing that kube-proxy reads; without a service nobody would miss them.
                 if wire.owner:
-                    self.skipped.append(Skipped(_title("EndpointSlice", wire.metadata), "addressType FQDN"))
+                    self.skipped.append(Skipped(title("EndpointSlice", wire.metadata), "addressType FQDN"))
             case WireEndpointSlice():
                 piece = read_slice(wire)
                 self._put(self.slices, "EndpointSlice", f"{piece.namespace}/{piece.name}", piece)
@@ -144,7 +158,7 @@ class Collector:
                     self.config = wire
             case WirePod():
                 if service_cidrs.is_api_server(wire):
-                    self.pods[_title("Pod", wire.metadata)] = wire
+                    self.pods[title("Pod", wire.metadata)] = wire
 
     def _put(self, store: dict[str, T], kind: str, key: str, item: T) -> None:
         if key in store:
@@ -164,7 +178,7 @@ class Collector:
             yield f"{source}: the last one counts of what is there more than once: {names}{more}"
 
 
-def _loose_meta(value: Any) -> Meta:
+def loose_meta(value: Any) -> Meta:
     """As much of broken metadata as names the object."""
     fields = value if isinstance(value, dict) else {}
     name, namespace = fields.get("name"), fields.get("namespace")
@@ -174,7 +188,7 @@ def _loose_meta(value: Any) -> Meta:
     )
 
 
-def _title(kind: str, meta: Meta | SliceMeta | None) -> str:
+def title(kind: str, meta: Meta | SliceMeta | None) -> str:
     """The object's name for `Skipped`: "Kind namespace/name" or "Kind name"."""
     name = (meta.name if meta else None) or ""
     namespace = (meta.namespace if meta else None) or ("default" if kind in ("Service", "EndpointSlice") else "")

@@ -61,7 +61,7 @@ def read_node(wire: WireNode) -> Node:
     return Node(
         name=_name(meta.name),
         internal_ips=tuple(_internal_ips(status.addresses or ())),
-        labels=meta.labels or {},
+        labels=_labels(meta.labels),
         annotations=_annotations(meta.annotations),
         taints=tuple(Taint(taint.key or "", taint.value or "", taint.effect or "") for taint in spec.taints or ()),
         unschedulable=spec.unschedulable or False,
@@ -96,7 +96,7 @@ def read_service(wire: WireService) -> Service:
         load_balancer_notes=notes,
         internal_local=_is_local("spec.internalTrafficPolicy", spec.internal_traffic_policy),
         external_local=_is_local("spec.externalTrafficPolicy", spec.external_traffic_policy),
-        labels=meta.labels or {},
+        labels=_labels(meta.labels),
         annotations=_annotations(meta.annotations),
     )
 
@@ -116,15 +116,17 @@ def read_slice(wire: WireEndpointSlice) -> EndpointSlice:
     if family is None:
         raise ValueError(f"addressType: {wire.address_type!r} is none of IPv4, IPv6")
     endpoints = []
+    read_address = socket.inet_pton
     for position, endpoint in enumerate(wire.endpoints or ()):
-        if not endpoint.addresses:
+        addresses = endpoint.addresses
+        if not addresses:
             continue
-        for address in endpoint.addresses:
-            try:
-                socket.inet_pton(socket_family, address)
-            except (OSError, ValueError):
-                field = f"endpoints[{position}].addresses"
-                raise ValueError(f"{field}: {address!r} is not an {wire.address_type} address") from None
+        try:
+            for address in addresses:
+                read_address(socket_family, address)
+        except (OSError, ValueError):
+            field = f"endpoints[{position}].addresses"
+            raise ValueError(f"{field}: {address!r} is not an {wire.address_type} address") from None
         conditions = endpoint.conditions or _NO_CONDITIONS
         endpoints.append(
             _endpoint(endpoint.node_name or None, conditions.ready, conditions.serving, conditions.terminating)
@@ -141,7 +143,7 @@ def read_slice(wire: WireEndpointSlice) -> EndpointSlice:
 _NO_CONDITIONS = EndpointConditions()
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 14)
 def _endpoint(node: str | None, ready: bool | None, serving: bool | None, terminating: bool | None) -> Endpoint:
     """Nulls as the API defines them. Equal endpoints are one object: a cluster has far more of them than of nodes."""
     return Endpoint(node, ready=ready is not False, serving=serving is not False, terminating=terminating is True)
@@ -170,6 +172,23 @@ def is_true(conditions: Iterable[WireCondition] | None, kind: str) -> bool:
 def _annotations(all_of_them: dict[str, str] | None) -> dict[str, str]:
     """Those that somebody here reads; most others are long, and change without meaning anything to us."""
     return {key: value for key, value in (all_of_them or {}).items() if key.startswith(_ANNOTATIONS)}
+
+
+def _labels(labels: dict[str, str] | None) -> dict[str, str]:
+    """A cluster has few different labels, and every object carries some of them."""
+    return {_label_key(key): _label_value(value) for key, value in (labels or {}).items()}
+
+
+@lru_cache(maxsize=1 << 11)
+def _label_key(text: str) -> str:
+    """Equal keys are one object."""
+    return text
+
+
+@lru_cache(maxsize=1 << 11)
+def _label_value(text: str) -> str:
+    """Equal values that are seen often are one object."""
+    return text
 
 
 def _name(name: str | None) -> str:

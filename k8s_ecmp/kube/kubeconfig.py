@@ -6,14 +6,16 @@ The kubernetes client loads addresses, certificates and credentials; what it get
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from kubernetes.client import Configuration
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.config.incluster_config import SERVICE_CERT_FILENAME, SERVICE_TOKEN_FILENAME
 from kubernetes.config.kube_config import KubeConfigMerger
 
 from k8s_ecmp.errors import ClusterError
@@ -21,10 +23,27 @@ from k8s_ecmp.settings import ClusterSettings
 
 _DEFAULT = "~/.kube/config"
 _VARIABLE = "KUBECONFIG"
+_FILE_KEYS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 _REMEDY = "set cluster.kubeconfig, or KUBECONFIG in the environment, or read the cluster from a file of kubectl's"
 
 
+class Loaded(NamedTuple):
+    """The client's configuration with server, trust and credentials, and the files that it was read from."""
+
+    configuration: Configuration
+    files: tuple[Path, ...]
+
+
 def load_configuration(cluster: ClusterSettings) -> Configuration:
+    """The client's configuration; as `load`.
+
+    Raises:
+        ClusterError: as `load`.
+    """
+    return load(cluster).configuration
+
+
+def load(cluster: ClusterSettings) -> Loaded:
     """The client's configuration with server, trust and credentials.
 
     `cluster.kubeconfig`, else the files of KUBECONFIG, else ~/.kube/config, else, in a pod, its service account.
@@ -39,18 +58,18 @@ def load_configuration(cluster: ClusterSettings) -> Configuration:
     # One attempt: the client's three, without a pause, only triple the time until the error is seen.
     configuration.retries = False
     if present:
-        _load_files(present, cluster.context, configuration)
-    elif cluster.kubeconfig or "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return Loaded(configuration, (*map(Path, present), *_load_files(present, cluster.context, configuration)))
+    if cluster.kubeconfig or "KUBERNETES_SERVICE_HOST" not in os.environ:
         raise ClusterError(f"there is no kubeconfig {', '.join(paths)}", remedy=_REMEDY)
-    else:
-        try:
-            load_incluster_config(configuration)
-        except (ConfigException, OSError) as error:
-            raise ClusterError(f"the pod's service account cannot be used: {error}", remedy=_REMEDY) from error
-    return configuration
+    try:
+        load_incluster_config(configuration)
+    except (ConfigException, OSError) as error:
+        raise ClusterError(f"the pod's service account cannot be used: {error}", remedy=_REMEDY) from error
+    return Loaded(configuration, (Path(SERVICE_TOKEN_FILENAME), Path(SERVICE_CERT_FILENAME)))
 
 
-def _load_files(paths: list[str], context: str | None, configuration: Configuration) -> None:
+def _load_files(paths: list[str], context: str | None, configuration: Configuration) -> tuple[Path, ...]:
+    """Loads the kubeconfig; the files that its context names."""
     shown = ", ".join(paths)
     joined = os.pathsep.join(paths)
     try:
@@ -61,24 +80,43 @@ def _load_files(paths: list[str], context: str | None, configuration: Configurat
         raise ClusterError(f"kubeconfig {shown} is no YAML{place}", remedy=_REMEDY) from None
     except (ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ClusterError(f"kubeconfig {shown} cannot be read: {_safe(error)}", remedy=_REMEDY) from None
-    user = _check_names(merged.value, context, shown)
-    with _root_log() as complaints:
+    chosen, user = _check_names(merged.value, context, shown)
+    with root_log() as complaints:
         try:
             load_kube_config(joined, context, configuration)
         except (ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise ClusterError(f"kubeconfig {shown} cannot be used: {_safe(error)}", remedy=_REMEDY) from None
     # The client goes on as nobody when a plugin fails; the server's 401 would hide why.
-    if "exec" in user and not configuration.auth_settings() and not configuration.cert_file:
-        command = user["exec"].get("command") if isinstance(user["exec"], dict) else None
+    if "exec" in user.value and not configuration.auth_settings() and not configuration.cert_file:
+        plugin = user.value["exec"]
+        command = plugin.get("command") if isinstance(plugin, dict) else None
         why = "; ".join(complaints) or "it gave neither token nor certificate"
         raise ClusterError(
             f"kubeconfig {shown}: the credential plugin {command} failed: {why}",
             remedy="run `kubectl get nodes` with the same kubeconfig to see it work",
         )
+    return (*chosen.files(), *user.files())
 
 
-def _check_names(merged: dict[str, Any], context: str | None, shown: str) -> dict[str, Any]:
-    """The user of the context; the client's own messages about wrong names print whole entries, with secrets."""
+class _Entry(NamedTuple):
+    """A cluster or a user of a kubeconfig, and the folder that relative paths in it start from."""
+
+    value: dict[str, Any]
+    folder: Path
+
+    def files(self) -> Iterator[Path]:
+        """The files that it names."""
+        for key in _FILE_KEYS:
+            name = self.value.get(key)
+            if isinstance(name, str) and name:
+                yield self.folder / name
+
+
+def _check_names(merged: dict[str, Any], context: str | None, shown: str) -> tuple[_Entry, _Entry]:
+    """The cluster and the user of the context.
+
+    The client's own messages about wrong names print whole entries, with secrets.
+    """
     entries = {kind: _by_name(merged.get(kind)) for kind in ("contexts", "clusters", "users")}
     known = ", ".join(sorted(entries["contexts"])) or "none"
     wanted = context or merged.get("current-context")
@@ -87,7 +125,7 @@ def _check_names(merged: dict[str, Any], context: str | None, shown: str) -> dic
         raise ClusterError(f"kubeconfig {shown} has no current context", remedy=remedy)
     if wanted not in entries["contexts"]:
         raise ClusterError(f"kubeconfig {shown} has no context {wanted}", remedy=f"it has: {known}")
-    chosen = entries["contexts"][wanted].get("context") or {}
+    chosen = entries["contexts"][wanted].value.get("context") or {}
     for kind, field in (("clusters", "cluster"), ("users", "user")):
         name = chosen.get(field)
         if name not in entries[kind] and (name or field == "cluster"):
@@ -95,13 +133,23 @@ def _check_names(merged: dict[str, Any], context: str | None, shown: str) -> dic
                 f"kubeconfig {shown}: context {wanted} names the {field} {name}, which is not there",
                 remedy=f"its {kind} are: {', '.join(sorted(entries[kind])) or 'none'}",
             )
-    found: dict[str, Any] = entries["users"].get(chosen.get("user"), {}).get("user") or {}
+    nobody = _Entry({}, Path())
+    cluster, user = entries["clusters"][chosen["cluster"]], entries["users"].get(chosen.get("user"), nobody)
+    return _inner(cluster, "cluster"), _inner(user, "user")
+
+
+def _inner(entry: _Entry, key: str) -> _Entry:
+    value = entry.value.get(key)
+    return _Entry(value if isinstance(value, dict) else {}, entry.folder)
+
+
+def _by_name(entries: Any) -> dict[Any, _Entry]:
+    found = {}
+    for entry in entries or ():
+        value, path = getattr(entry, "value", entry), getattr(entry, "path", None)
+        if isinstance(value, dict):
+            found[value.get("name")] = _Entry(value, Path(path).absolute().parent if path else Path())
     return found
-
-
-def _by_name(entries: Any) -> dict[Any, dict[str, Any]]:
-    plain = (getattr(entry, "value", entry) for entry in entries or ())
-    return {entry.get("name"): entry for entry in plain if isinstance(entry, dict)}
 
 
 def _safe(error: Exception) -> str:
@@ -112,13 +160,15 @@ def _safe(error: Exception) -> str:
 
 
 @contextmanager
-def _root_log() -> Iterator[list[str]]:
-    """Collects what the client writes to the root logger, and keeps it off stderr."""
+def root_log() -> Iterator[list[str]]:
+    """Collects what the client writes to the root logger in this thread, and keeps it off stderr."""
     complaints: list[str] = []
+    thread = threading.get_ident()
 
     class Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            complaints.append(" ".join(record.getMessage().split()))
+            if record.thread == thread and record.name == "root":
+                complaints.append(" ".join(record.getMessage().split()))
 
     handler, root = Collect(logging.ERROR), logging.getLogger()
     root.addHandler(handler)

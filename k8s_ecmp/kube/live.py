@@ -1,6 +1,8 @@
 """The cluster's state out of an API server, once: paged lists, nothing is watched."""
 
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -8,45 +10,33 @@ from k8s_ecmp.errors import ClusterError, ClusterRefused, ClusterUnreachable
 from k8s_ecmp.kube import service_cidrs
 from k8s_ecmp.kube.api import Api
 from k8s_ecmp.kube.collect import Collector, plain
-from k8s_ecmp.kube.wire import KINDS, WireConfigMap, WireObject
+from k8s_ecmp.kube.drain_signals import read_locks
+from k8s_ecmp.kube.watched import KURED, NODES, SERVICE_CIDRS, SERVICES, SLICES, Page
+from k8s_ecmp.kube.wire import KINDS, WireConfigMap, WireDaemonSet, WireObject
 from k8s_ecmp.model import ClusterState
 from k8s_ecmp.settings import ClusterSettings
 
 PAGE = 500
-_LISTS = {
-    "Node": "/api/v1/nodes",
-    "Service": "/api/v1/services",
-    "EndpointSlice": "/apis/discovery.k8s.io/v1/endpointslices",
-}
-_CIDR_LISTS = ("/apis/networking.k8s.io/v1/servicecidrs", "/apis/networking.k8s.io/v1beta1/servicecidrs")
+_LISTS = {watched.tag: watched.paths[0] for watched in (NODES, SERVICES, SLICES)}
+_KURED = f"{KURED.paths[0]}/kured"
 _CONFIG = f"/api/v1/namespaces/{service_cidrs.KUBEADM_NAMESPACE}/configmaps/{service_cidrs.KUBEADM_NAME}"
 _PODS = "/api/v1/namespaces/kube-system/pods"
 _EXPIRED_ATTEMPTS = 5
 
-Item = TypeVar("Item")
 
-
-class _ListMeta(msgspec.Struct):
-    # Where the next page starts; absent or empty on the last.
-    token: str | None = msgspec.field(default=None, name="continue")
-
-
-class _Page(msgspec.Struct, Generic[Item]):
-    metadata: _ListMeta | None = None
-    items: list[Item] | None = None
-
-
-def _page_decoder(kind: str) -> msgspec.json.Decoder[_Page[WireObject]]:
-    page: Any = _Page
+def _page_decoder(kind: str) -> msgspec.json.Decoder[Page[WireObject]]:
+    page: Any = Page
     return msgspec.json.Decoder(page[KINDS[kind]])
 
 
 _PAGES = {kind: _page_decoder(kind) for kind in KINDS}
-_RAW_PAGE = msgspec.json.Decoder(_Page[msgspec.Raw])
+_RAW_PAGE = msgspec.json.Decoder(Page[msgspec.Raw])
 
 
 def load_live(cluster: ClusterSettings, *, limit: int = PAGE) -> ClusterState:
     """Lists what is needed and no more: service CIDRs are asked for only when the settings have none.
+
+    kured's lock is asked for too; that it may not be read is a warning.
 
     Args:
         cluster: kubeconfig, context and configured service CIDRs.
@@ -61,11 +51,12 @@ def load_live(cluster: ClusterSettings, *, limit: int = PAGE) -> ClusterState:
         collector = Collector()
         for kind, path in _LISTS.items():
             collector.take(_list(api, path, kind, limit))
-        warnings = [] if cluster.service_cidrs else _ask_for_service_cidrs(api, collector, limit)
+        warnings = [] if cluster.service_cidrs else ask_for_service_cidrs(api, collector, limit=limit)
+        drains = _ask_for_drains(api, warnings)
     finally:
         api.close()
     hint = "check the kubeconfig and its context"
-    return collector.state(cluster.service_cidrs, api.server, hint=hint, warnings=warnings)
+    return collector.state(cluster.service_cidrs, api.server, hint=hint, warnings=warnings, drains=drains)
 
 
 def _list(api: Api, path: str, kind: str, limit: int, **query: str) -> Collector:
@@ -124,18 +115,29 @@ def _add_item_by_item(api: Api, path: str, kind: str, body: bytes, collector: Co
     return page.metadata.token if page.metadata else None
 
 
-def _ask_for_service_cidrs(api: Api, collector: Collector, limit: int) -> list[str]:
+def ask_for_service_cidrs(api: Api, collector: Collector, *, limit: int = PAGE, objects: bool = True) -> list[str]:
     """Asks one source after the other until one knows a service CIDR; what is forbidden or not there costs nothing.
+
+    Args:
+        api: whom to ask.
+        collector: takes what is found.
+        limit: objects of one page.
+        objects: whether to ask for ServiceCIDR objects; otherwise only kubeadm's ConfigMap and kube-apiserver's pod.
 
     Returns:
         Warnings about what is forbidden.
+
+    Raises:
+        ClusterUnreachable: the API server does not answer.
+        ClusterError: TLS fails, or it answers with something else.
     """
     warnings: list[str] = []
-    sources = (
-        *((path, "ServiceCIDR", {}) for path in _CIDR_LISTS),
+    sources: list[tuple[str, str, dict[str, str]]] = [
         (_CONFIG, "ConfigMap", {}),
         (_PODS, "Pod", {"labelSelector": f"{service_cidrs.API_SERVER_LABEL}={service_cidrs.API_SERVER}"}),
-    )
+    ]
+    if objects:
+        sources = [*((path, "ServiceCIDR", {}) for path in SERVICE_CIDRS.paths), *sources]
     for path, kind, query in sources:
         try:
             if kind == "ConfigMap":
@@ -150,3 +152,19 @@ def _ask_for_service_cidrs(api: Api, collector: Collector, limit: int) -> list[s
         if collector.knows_service_cidrs():
             break
     return warnings
+
+
+def _ask_for_drains(api: Api, warnings: list[str]) -> Mapping[str, str]:
+    """The nodes that kured drains; without kured, none."""
+    try:
+        held = msgspec.json.decode(api.get(_KURED), type=WireDaemonSet)
+    except ClusterRefused as error:
+        if error.status != 404:
+            warnings.append(f"kured's lock: {error.message}")
+        return {}
+    except msgspec.DecodeError as error:
+        warnings.append(f"kured's lock: {_KURED} cannot be read: {error}")
+        return {}
+    locks = read_locks(held.lock, datetime.now(UTC))
+    warnings.extend(f"kured's lock: {flaw}" for flaw in locks.flaws)
+    return locks.reasons

@@ -6,6 +6,8 @@ Every field has a default and takes null, as Go's decoder does. What the types c
 import msgspec
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+KURED_ANNOTATION = "kured.dev/kured-node-lock"
+KURED_FORMER_ANNOTATION = "weave.works/kured-node-lock"
 
 
 class _Wire(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -21,6 +23,7 @@ class Meta(_Wire, frozen=True, gc=False):
     annotations: dict[str, str] | None = None
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
+    resource_version: str | None = None
 
 
 class WireCondition(_Wire, frozen=True, gc=False):
@@ -124,6 +127,7 @@ class SliceMeta(_Wire, frozen=True, gc=False):
     name: str | None = None
     namespace: str | None = None
     labels: SliceLabels | None = None
+    resource_version: str | None = None
 
 
 class EndpointConditions(_Wire, frozen=True, gc=False):
@@ -211,6 +215,35 @@ class WirePod(_Wire, frozen=True, gc=False, tag_field="kind", tag="Pod"):
     api_version: str | None = None
     metadata: Meta | None = None
     spec: PodSpec | None = None
+
+
+class LockAnnotation(_Wire, frozen=True, gc=False):
+    """kured's lock, under the name of today or that of its former home."""
+
+    lock: str | None = msgspec.field(default=None, name=KURED_ANNOTATION)
+    former_lock: str | None = msgspec.field(default=None, name=KURED_FORMER_ANNOTATION)
+
+
+class DaemonSetMeta(_Wire, frozen=True, gc=False):
+    """`metadata` of a DaemonSet."""
+
+    name: str | None = None
+    namespace: str | None = None
+    annotations: LockAnnotation | None = None
+    resource_version: str | None = None
+
+
+class WireDaemonSet(_Wire, frozen=True, gc=False, tag_field="kind", tag="DaemonSet"):
+    """apps/v1 DaemonSet, of which kured's lock alone is read."""
+
+    api_version: str | None = None
+    metadata: DaemonSetMeta | None = None
+
+    @property
+    def lock(self) -> str | None:
+        """The lock's text; None where nobody holds it."""
+        annotations = self.metadata.annotations if self.metadata else None
+        return annotations.lock or annotations.former_lock if annotations else None
 
 
 WireObject = WireNode | WireService | WireEndpointSlice | WireServiceCIDR | WireConfigMap | WirePod

@@ -67,6 +67,17 @@ def kubeadm(subnet: str) -> dict[str, Any]:
     }
 
 
+def kured(lock: object = None) -> dict[str, Any]:
+    """kured's DaemonSet; `lock` is written as JSON into its annotation."""
+    metadata: dict[str, Any] = {"name": "kured", "namespace": "kube-system"}
+    if lock is not None:
+        metadata["annotations"] = {"weave.works/kured-node-lock": json.dumps(lock)}
+    labels = {"name": "kured"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "kured", "image": "kured"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": spec}
+
+
 def api_server(*command: str, name: str = "kube-apiserver-n1") -> dict[str, Any]:
     return {
         "apiVersion": "v1",

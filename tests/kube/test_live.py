@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import certifi
 import pytest
@@ -14,7 +14,7 @@ from k8s_ecmp.kube.file import load_file
 from k8s_ecmp.kube.live import load_live
 from k8s_ecmp.model import ClusterState
 from k8s_ecmp.settings import ClusterSettings, Settings
-from tests.kube.build import settings
+from tests.kube.build import kured, settings
 from tests.world.kube import sample
 from tests.world.kube.server import ADMIN, READER, STRANGER, KubeApi
 
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.kubeworld
 
 REQUIRED = (("", "nodes", "list"), ("", "services", "list"), ("discovery.k8s.io", "endpointslices", "list"))
 CIDRS = ("networking.k8s.io", "servicecidrs", "list")
+KURED = ("apps", "daemonsets", "get")
 
 
 def load(
@@ -187,10 +188,31 @@ class TestServiceCIDRs:
         assert [entry.origin for entry in state.service_cidrs] == ["Pod kube-system/kube-apiserver-n1"]
 
 
+class TestKured:
+    LOCK: ClassVar = {"nodeID": "n2", "metadata": {}, "created": "2026-03-01T10:00:00Z", "TTL": 0}
+
+    def test_its_lock_drains_a_node(self, kube_api: KubeApi, tmp_path: Path) -> None:
+        kube_api.create(kured(self.LOCK))
+        state = load(kube_api, tmp_path)
+        assert state.drains == {"n2": "draining: kured's lock"}
+        assert state.warnings == load(kube_api, tmp_path, cidrs=("10.43.0.0/16",)).warnings
+
+    def test_without_it(self, kube_api: KubeApi, tmp_path: Path) -> None:
+        sample.create(kube_api)
+        state = load(kube_api, tmp_path)
+        assert (state.drains, state.warnings) == ({}, ())
+
+    def test_a_lock_that_cannot_be_read(self, kube_api: KubeApi, tmp_path: Path) -> None:
+        sample.create(kube_api)
+        kube_api.create(kured("nobody"))
+        state = load(kube_api, tmp_path)
+        assert (state.drains, state.warnings) == ({}, ("kured's lock: it is no mapping",))
+
+
 class TestRights:
     def test_the_required_ones_suffice(self, kube_api: KubeApi, tmp_path: Path) -> None:
         sample.create(kube_api)
-        kube_api.allow(READER, *REQUIRED, CIDRS)
+        kube_api.allow(READER, *REQUIRED, CIDRS, KURED)
         assert load(kube_api, tmp_path, READER) == load(kube_api, tmp_path)
 
     def test_without_service_cidrs_it_goes_on(self, kube_api: KubeApi, tmp_path: Path) -> None:
@@ -199,7 +221,7 @@ class TestRights:
         state = load(kube_api, tmp_path, READER)
         assert len(state.nodes) == 3
         assert state.service_cidrs == ()
-        assert len(state.warnings) == 4
+        assert [warning.partition(":")[0] for warning in state.warnings] == ["service CIDRs"] * 4 + ["kured's lock"]
 
     def test_without_services_it_does_not(self, kube_api: KubeApi, tmp_path: Path) -> None:
         kube_api.allow(READER, REQUIRED[0])

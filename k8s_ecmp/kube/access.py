@@ -1,0 +1,91 @@
+"""Credentials that are renewed: what one daemon's watches share to reach the API server."""
+
+import logging
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from k8s_ecmp.errors import ClusterError
+from k8s_ecmp.kube.api import Api
+from k8s_ecmp.kube.sockets import Sockets
+from k8s_ecmp.settings import ClusterSettings
+
+_log = logging.getLogger("k8s_ecmp.kube")
+
+_Marks = tuple[tuple[int, int, int] | None, ...]
+
+
+class Access:
+    """The API server with credentials that are in order as far as anybody knows. For all threads.
+
+    The kubeconfig is read again, and its credential plugin runs again, when one of its files has changed (a token file
+    that was replaced, a new certificate), and after the server has refused the credentials. Streams that are open go
+    on: the server checks a request when it begins.
+    """
+
+    def __init__(self, cluster: ClusterSettings) -> None:
+        """Reads the kubeconfig; connects to nothing yet.
+
+        Raises:
+            ClusterError: as `Api`.
+        """
+        self._cluster = cluster
+        self._lock = threading.Lock()
+        self._sockets = Sockets()
+        self._api: Api = Api(cluster, self._sockets)
+        self._refused = False
+        self._marks = _marks(self._api.files)
+        self.server: str = self._api.server
+
+    def api(self) -> Api:
+        """The server, with credentials read again where that is due.
+
+        Raises:
+            ClusterError: they were refused and cannot be had anew; the message says why.
+        """
+        with self._lock:
+            marks = _marks(self._api.files)
+            if self._refused or marks != self._marks:
+                self._renew(marks)
+            return self._api
+
+    def refuse(self, api: Api) -> None:
+        """Says that the server did not take the credentials of `api`, so that the next ones are read anew."""
+        with self._lock:
+            # Another thread may have renewed them since.
+            self._refused = self._refused or api is self._api
+
+    def close(self) -> None:
+        """Breaks every request and every stream off; what is asked for later fails."""
+        self._sockets.abort()
+        with self._lock:
+            self._api.close()
+
+    def _renew(self, marks: _Marks) -> None:
+        try:
+            renewed = Api(self._cluster, self._sockets)
+        except ClusterError as error:
+            if self._refused:
+                raise
+            # A file that is half written, or a secret that is just being swapped: the former credentials still count.
+            _log.warning("the credentials are not renewed: %s", error)
+            self._marks = marks
+            return
+        # Marks from before the files were read: a change in between is seen the next time.
+        self._marks = marks if renewed.files == self._api.files else _marks(renewed.files)
+        self._api.close()
+        self._api, self._refused = renewed, False
+        self.server = renewed.server
+
+
+def _marks(files: Iterable[Path]) -> _Marks:
+    """What changes whenever a file is written or replaced; None for one that is not there."""
+    return tuple(_mark(path) for path in files)
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
