@@ -11,7 +11,11 @@ import typer
 from k8s_ecmp.cli.apply import apply
 from k8s_ecmp.cli.demo import demo
 from k8s_ecmp.cli.desired import desired
+from k8s_ecmp.cli.doctor import doctor
+from k8s_ecmp.cli.drain import drain, undrain
 from k8s_ecmp.cli.plan import plan
+from k8s_ecmp.cli.run import run
+from k8s_ecmp.cli.status import status
 from k8s_ecmp.cli.verify import verify
 from k8s_ecmp.cli.version import version
 from k8s_ecmp.cli.why import why
@@ -55,7 +59,7 @@ def options(context: typer.Context, config: ConfigOption = None) -> None:
     context.obj = config
 
 
-for command in (plan, apply, verify, desired, why, demo, version):
+for command in (plan, apply, verify, run, desired, drain, undrain, status, why, doctor, demo, version):
     app.command()(command)
 app.command("diff", hidden=True, help="The same as plan.")(plan)
 

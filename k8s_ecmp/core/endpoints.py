@@ -21,12 +21,12 @@ class ServiceEndpoints:
     endpoints do not count yet, because kube-proxy there may not know of them.
     """
 
-    __slots__ = ("_anywhere", "_ready", "_terminating", "young")
+    __slots__ = ("_ready", "_ready_anywhere", "_terminating", "_terminating_anywhere", "young")
 
     def __init__(self, young: AbstractSet[str] = _NOBODY) -> None:
         self._ready: dict[str, int] = {}
         self._terminating: dict[str, int] = {}
-        self._anywhere = [0, 0]
+        self._ready_anywhere = self._terminating_anywhere = 0
         self.young = young
 
     def add(self, piece: EndpointSlice) -> None:
@@ -40,12 +40,13 @@ class ServiceEndpoints:
     def _count(self, piece: EndpointSlice, by: int) -> None:
         for endpoint in piece.endpoints:
             if endpoint.ready:
-                index, nodes = 0, self._ready
+                self._ready_anywhere += by
+                nodes = self._ready
             elif endpoint.serving and endpoint.terminating:
-                index, nodes = 1, self._terminating
+                self._terminating_anywhere += by
+                nodes = self._terminating
             else:
                 continue
-            self._anywhere[index] += by
             name = endpoint.node
             if name is not None:
                 count = nodes.get(name, 0) + by
@@ -71,7 +72,7 @@ class ServiceEndpoints:
 
     def usable_anywhere(self, policy: Terminating) -> bool:
         """Whether anything would answer, endpoints without a node too."""
-        return bool(self._anywhere[0]) or (policy != "never" and bool(self._anywhere[1]))
+        return bool(self._ready_anywhere) or (policy != "never" and bool(self._terminating_anywhere))
 
     def usable_on_a_node(self, policy: Terminating) -> bool:
         """Whether anything would answer that stands on a node."""

@@ -121,7 +121,6 @@ def router_guards(
     settings: GuardSettings,
     overrides: Collection[str] = (),
     start: Size | None = None,
-    excused: Size | None = None,
 ) -> tuple[GuardTrip, ...]:
     """The guards that block one router ("empty-desired", "mass-withdrawal", "platform-limit"); none without changes.
 
@@ -133,7 +132,6 @@ def router_guards(
         settings: thresholds.
         overrides: names of guards that are switched off for this plan.
         start: what it carried when the window began; None: the same as now.
-        excused: what of the changes counts as no withdrawal, because it is planned maintenance.
     """
     if not changes:
         return ()
@@ -142,14 +140,13 @@ def router_guards(
     trips = []
     if prefixes and prefixes_after == 0:
         trips.append(("empty-desired", f"all {prefixes} owned prefixes would go, nothing would remain"))
-    first, planned = start or owned, excused or Size()
-    for what, now, before, after, forgiven in (
-        ("prefixes", prefixes, first.prefixes, prefixes_after, planned.prefixes),
-        ("next hops", owned.hops, first.hops, result.hops, planned.hops),
+    first = start or owned
+    for what, now, before, after in (
+        ("prefixes", prefixes, first.prefixes, prefixes_after),
+        ("next hops", owned.hops, first.hops, result.hops),
     ):
-        lost = before - after - forgiven
-        withdraws = now - after > forgiven
-        if withdraws and settings.max_withdrawn_fraction < 1 and lost > settings.max_withdrawn_fraction * before:
+        lost = before - after
+        if after < now and settings.max_withdrawn_fraction < 1 and lost > settings.max_withdrawn_fraction * before:
             within = "" if before == now else f" within {settings.window_s:g} s"
             trips.append(
                 (

@@ -104,9 +104,9 @@ class Incremental:
         self._ranges: dict[Prefix, tuple[str, ...]] = {}
         self._claims: dict[Prefix, dict[str, tuple[Claim, ...]]] = {}
         self._pods: dict[Prefix, list[str]] = {}
-        # Only of services that have claims, since nobody else's endpoints are asked for.
+        # Only of services whose claims ask for endpoints.
         self._endpoints: dict[Key, ServiceEndpoints] = {}
-        self._on_node: dict[str, set[Key]] = {}
+        self._on_node: dict[str, list[Key]] = {}
         self._deadlines: list[tuple[datetime, str, str, int]] = []
         self._young: dict[Key, dict[str, datetime]] = {}
         self._everyone = {4: _Everyone(), 6: _Everyone()}
@@ -311,6 +311,14 @@ class Incremental:
             self._snapshot = dict(sorted(self._verdicts.items()))
         return self._snapshot
 
+    def keys(self, kind: str) -> AbstractSet[str]:
+        """The keys of the objects of one kind: "Node", "Service" or "EndpointSlice"."""
+        if kind == "Node":
+            return self._nodes.keys()
+        if kind == "EndpointSlice":
+            return self._slices.keys()
+        return {key for key, entry in self._services.items() if entry.service is not None}
+
     @property
     def prefixes(self) -> AbstractSet[Prefix]:
         """Everything that is asked for, routed or not."""
@@ -433,7 +441,10 @@ class Incremental:
 
     def _move_everyone(self) -> None:
         routed = self._view.aggregates
-        self._view.everyone = {family: self._everyone[family].hops() for family in _FAMILIES}
+        self._view.everyone = {
+            family: self._everyone[family].hops() if family in self._moved else hops
+            for family, hops in self._view.everyone.items()
+        }
         self._view.aggregates = self._routed_ranges()
         for family in self._moved:
             self._dirty |= self._for_all[family]
@@ -484,10 +495,10 @@ class Incremental:
             self._claims.setdefault(prefix, {})[key] = tuple(mine)
             self._dirty.add(prefix)
             self._mark_for_all(prefix)
-        if not claims:
-            self._forget_endpoints(key)
-        else:
+        if _asks_for_endpoints(claims):
             self._learn_endpoints(key, entry, now if young else None)
+        else:
+            self._forget_endpoints(key)
 
     def _unclaim(self, key: str, entry: _ServiceEntry, after: tuple[tuple[Prefix, Claim], ...]) -> None:
         staying = {prefix for prefix, _ in after}
@@ -537,7 +548,7 @@ class Incremental:
             found_here = self._endpoints.get((key, family))
             if found_here is not None:
                 for node in found_here.nodes:
-                    self._on_node.setdefault(node, set()).add((key, family))
+                    self._join_node(node, (key, family))
                 if young_from is not None:
                     self._make_young((key, family), found_here, set(found_here.nodes), young_from)
 
@@ -555,7 +566,7 @@ class Incremental:
             return
         key = (piece.service, piece.family)
         entry = self._services.get(piece.service)
-        if entry is None or not entry.claims:
+        if entry is None or not _asks_for_endpoints(entry.claims):
             return
         found = self._endpoints.get(key)
         if found is None:
@@ -568,7 +579,7 @@ class Incremental:
             found.remove(old)
         after = found.nodes
         for node in after - before:
-            self._on_node.setdefault(node, set()).add(key)
+            self._join_node(node, key)
         for node in before - after:
             self._leave_node(node, key)
         young = self._young.get(key, {})
@@ -596,12 +607,14 @@ class Incremental:
             del young[node]
         self._touch(*key)
 
+    def _join_node(self, node: str, key: Key) -> None:
+        self._on_node.setdefault(node, []).append(key)
+
     def _leave_node(self, node: str, key: Key) -> None:
-        keys = self._on_node.get(node)
-        if keys is not None:
-            keys.discard(key)
-            if not keys:
-                del self._on_node[node]
+        keys = self._on_node[node]
+        keys.remove(key)
+        if not keys:
+            del self._on_node[node]
 
     def _unlink(self, key: str, old: EndpointSlice) -> None:
         if old.service is None:
@@ -618,7 +631,8 @@ class _Everyone:
 
     def __init__(self) -> None:
         self._names: list[str] = []
-        self._addresses: list[tuple[tuple[int, bytes], str]] = []
+        self._keys: list[tuple[int, bytes]] = []
+        self._addresses: list[str] = []
         self._carriers: dict[str, int] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -635,20 +649,28 @@ class _Everyone:
             count = self._carriers.get(address, 0)
             self._carriers[address] = count + 1
             if not count:
-                insort(self._addresses, (address_key(address), address))
+                key = address_key(address)
+                at = bisect_left(self._keys, key)
+                self._keys.insert(at, key)
+                self._addresses.insert(at, address)
         for address in before:
             self._carriers[address] -= 1
             if not self._carriers[address]:
                 del self._carriers[address]
-                del self._addresses[bisect_left(self._addresses, (address_key(address), address))]
+                at = bisect_left(self._keys, address_key(address))
+                del self._keys[at], self._addresses[at]
 
     def hops(self) -> Hops:
-        return Hops(tuple(self._names), tuple(text for _, text in self._addresses))
+        return Hops(tuple(self._names), tuple(self._addresses))
 
 
 _NOBODY_ASKS = Ask()
 _NO_VERDICT = NodeVerdict("", "out", "", False, False, {}, {}, {})
 _UNANSWERED = "has not answered its health check yet"
+
+
+def _asks_for_endpoints(claims: Iterable[tuple[Prefix, Claim]]) -> bool:
+    return any(claim.local or claim.mode == "all" for _, claim in claims)
 
 
 def _alike(old: NodeVerdict, new: NodeVerdict) -> bool:

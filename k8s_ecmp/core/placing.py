@@ -54,6 +54,7 @@ class Placed(NamedTuple):
 
 
 NOTHING = Placed()
+_REMEMBERED = 512
 
 
 @dataclass
@@ -76,6 +77,8 @@ class View:
         key = (family, nodes)
         found = self._known.get(key)
         if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
             addresses = (address for name in nodes for address in self.verdicts[name].address_of(family))
             found = self._known[key] = Hops(tuple(sorted(nodes)), sorted_addresses(addresses))
         return found

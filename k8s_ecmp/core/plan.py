@@ -112,9 +112,8 @@ def plan_prefixes(
     allowed = [left for change in changes if (left := _permit(change, rules)) is not None]
     dead = {hop.address for change in allowed for hop in change.before if hop.address and reasons.is_dead(hop.address)}
     kept, prefix_trips = hold_prefixes(router.name, allowed, wanted, dead, rules.freeze, rules.overrides)
-    maintenance = excused_by_drains(kept, reasons) if start is not None else None
     trips = prefix_trips + router_guards(
-        router.name, kept, table.size, traits.limits, rules.guards, rules.overrides, start, maintenance
+        router.name, kept, table.size, traits.limits, rules.guards, rules.overrides, start
     )
     return RouterPlan(
         name=router.name,
@@ -127,15 +126,11 @@ def plan_prefixes(
     )
 
 
-def excused(plan: RouterPlan, desired: Desired, router: RouterView) -> Size:
-    """What of a plan is planned maintenance."""
-    return excused_by_drains(plan.changes, Reasons(desired, Selection(router, desired.nodes)))
-
-
-def excused_by_drains(changes: Collection[RouteChange], reasons: Reasons) -> Size:
-    """What goes because its node drains: planned maintenance, which guard "mass-withdrawal" lets through."""
+def by_drains(plan: RouterPlan, desired: Desired, router: RouterView) -> Size:
+    """What a plan takes away because nodes drain. Once that is done guard "mass-withdrawal" counts it no longer."""
+    reasons = Reasons(desired, Selection(router, desired.nodes))
     prefixes = hops = 0
-    for change in changes:
+    for change in plan.changes:
         staying = set(change.next_hops)
         leaving = [hop for hop in change.before if hop.label not in staying]
         drained = sum(1 for hop in leaving if hop.address is not None and reasons.is_draining(hop.address))

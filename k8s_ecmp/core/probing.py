@@ -67,7 +67,7 @@ def judge(before: Health | None, outcome: Outcome, at_s: float, failures: int) -
 
 
 def verdict(addresses: Iterable[tuple[str, Health | None]]) -> tuple[bool, str | None]:
-    """What a node's addresses say together: ill when any is, well when all are.
+    """What a node's addresses say together: ill when any is or there are none, well when all are.
 
     Args:
         addresses: each with its health, None where no probe has ended yet.
@@ -75,10 +75,11 @@ def verdict(addresses: Iterable[tuple[str, Health | None]]) -> tuple[bool, str |
     Returns:
         Whether there is a verdict, and why the node is ill, None for well.
     """
-    known = True
+    known = empty = True
     for address, health in addresses:
+        empty = False
         if health is None:
             known = False
         elif health.ill is not None:
             return True, f"{address}: {health.ill}"
-    return known, None
+    return known, "has no address to be asked at" if empty else None

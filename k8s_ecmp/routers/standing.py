@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any
 
 from nornir.core.configuration import Config
@@ -48,25 +49,12 @@ class StandingSession:
             fence_s: a commit that reaches the router so many seconds after it was prepared is refused there, where the
                 driver can; 0: no such limit.
 
-        Raises:
-            UnsupportedPlatform: nobody drives the router, or this version does not write to it.
-            RenderError: the user's template cannot be read.
         """
         self._host = host
         self._configuration = configuration
         self._settings = settings
         self._fence_s = fence_s
         self.view: RouterView = router_view(host)
-        if router_settings(host).mode == "bgp":
-            raise UnsupportedPlatform("mode: bgp is not in this version", remedy="set mode: static in the inventory")
-        self.port = Port.of(host)
-        if not self.port.own:
-            raise UnsupportedPlatform(
-                f"this version reads and plans platform {self.port.platform} but does not write to it",
-                remedy="take the router out of the daemon's inventory",
-            )
-        self._template = template_for(settings, self.port)
-        self._marks = self.port.capabilities.name_mark
         self._driver: Any = None
         self._transaction: Transaction | None = None
         self._table: Table | None = None
@@ -82,6 +70,11 @@ class StandingSession:
         """What is known to run; None: it has to be read."""
         return self._table
 
+    @cached_property
+    def port(self) -> Port:
+        """What the router's platform promises."""
+        return Port.of(self._host)
+
     @property
     def saves_later(self) -> bool:
         """Whether a commit waits for `save_startup`."""
@@ -91,13 +84,17 @@ class StandingSession:
         """Opens the session.
 
         Raises:
+            UnsupportedPlatform: nobody drives the router, or this version does not write to it.
+            RenderError: the user's template cannot be read.
             RouterError: no connection; a subclass says why.
         """
         self.close()
+        port = _writable(self._host)
+        template = template_for(self._settings, port)
         self._driver = connect(self._host, self._configuration)
         if self._fence_s and hasattr(self._driver, "fence_s"):
             self._driver.fence_s = self._fence_s
-        self._transaction = Transaction(self._driver, self.port, self._template)
+        self._transaction = Transaction(self._driver, port, template)
 
     def close(self) -> None:
         """Leaves the router as it is, its startup configuration saved where it can be. May be called at any time."""
@@ -236,7 +233,7 @@ class StandingSession:
         return self._transaction
 
     def _know(self, running: RunningRoutes) -> Table:
-        marks = Marks(self._settings.tag, self._settings.owner, self._marks)
+        marks = Marks(self._settings.tag, self._settings.owner, self.port.capabilities.name_mark)
         self._table = Table.of(running, marks, self.view.vrf)
         return self._table
 
@@ -265,6 +262,7 @@ class StandingSession:
         tables = session.installed(self.view.vrf, prefixes) if len(prefixes) <= _FEW else None
         if tables is None:
             running = session.read()
+            self._reads = getattr(self._driver, "reads", None)
             now = {p: route for p in prefixes if (route := running.get(self.view.vrf, p)) is not None}
             changed = [p for p in prefixes if _hops(now.get(p)) != _hops(known.get(p))]
         else:
@@ -286,6 +284,18 @@ class StandingSession:
             session.confirm()
         self._reachable.update(label for labels in expected.values() for label in labels)
         return warnings
+
+
+def _writable(host: Host) -> Port:
+    if router_settings(host).mode == "bgp":
+        raise UnsupportedPlatform("mode: bgp is not in this version", remedy="set mode: static in the inventory")
+    port = Port.of(host)
+    if not port.own:
+        raise UnsupportedPlatform(
+            f"this version reads and plans platform {port.platform} but does not write to it",
+            remedy="take the router out of the daemon's inventory",
+        )
+    return port
 
 
 def _hops(route: StaticRoute | None) -> frozenset[NextHop]:

@@ -73,3 +73,4 @@ def test_a_node_is_ill_when_one_of_its_families_is() -> None:
     assert verdict([("10.0.0.1", ill), ("fd00::1", None)]) == (True, "10.0.0.1: 3 probes in a row failed: status 503")
     assert verdict([("10.0.0.1", WELL), ("fd00::1", WELL)]) == (True, None)
     assert verdict([("10.0.0.1", WELL), ("fd00::1", None)])[0] is False
+    assert verdict([]) == (True, "has no address to be asked at")

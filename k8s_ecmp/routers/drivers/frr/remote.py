@@ -129,6 +129,8 @@ class Remote:
 
     def follow(self, change: Change) -> None:
         """Remembers a commit of ours."""
+        if self._running is None and self._running_text is not None:
+            self._running = Running.read(self._running_text)
         if self._running is not None:
             self._running.take(change)
         self._running_text = None

@@ -1,0 +1,114 @@
+"""Drains: when every router's routing table shows that a draining node is out, the Lease says so."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from k8s_ecmp.core.eligibility import NodeVerdict
+from k8s_ecmp.daemon.decision import Decision
+from k8s_ecmp.daemon.worker import Through, Worker
+from k8s_ecmp.kube.drain import Ack, encode_acks, encode_pending
+
+_log = logging.getLogger(__name__)
+
+_AGAIN_S = 0.5
+
+
+@dataclass
+class _Drain:
+    id: str
+    asked_s: float
+    questions: dict[str, Through] = field(default_factory=dict)
+    again_s: float = 0.0
+
+
+class Drains:
+    """Follows the nodes that are asked to leave. Called from the loop's thread alone."""
+
+    def __init__(self, workers: Sequence[Worker], write: Callable[[str | None, str | None], bool]) -> None:
+        """Nothing drains yet.
+
+        Args:
+            workers: the routers.
+            write: puts both annotations on the Lease: acknowledgements, and what is waited for; False: not now.
+        """
+        self._workers = workers
+        self._write = write
+        self._drains: dict[str, _Drain] = {}
+        self._acks: dict[str, Ack] = {}
+        self._written: tuple[str | None, str | None] = (None, None)
+
+    @property
+    def drained(self) -> frozenset[str]:
+        """Nodes whose drain every router has confirmed."""
+        return frozenset(self._acks)
+
+    def forget(self) -> None:
+        """Another process led meanwhile: what the Lease says is not ours."""
+        self._drains.clear()
+        self._acks.clear()
+        self._written = ("unknown", None)
+
+    def follow(self, asked: Mapping[str, str], decision: Decision) -> None:
+        """Looks how the drains stand.
+
+        Args:
+            asked: node -> id of its drain, "" where another signal than the annotation asks for it.
+            decision: the verdicts on all nodes.
+        """
+        for name in [name for name in self._drains if self._drains[name].id != asked.get(name)]:
+            del self._drains[name]
+            self._acks.pop(name, None)
+        for name, drain_id in asked.items():
+            if name not in self._drains:
+                self._drains[name] = _Drain(drain_id, time.monotonic())
+            if name not in self._acks:
+                self._look(name, self._drains[name], decision.nodes.get(name))
+        self._tell()
+
+    def _look(self, name: str, drain: _Drain, verdict: NodeVerdict | None) -> None:
+        now_s = time.monotonic()
+        addresses = frozenset(
+            address
+            for pool in ((verdict.internal, verdict.annotated) if verdict is not None else ())
+            for some in pool.values()
+            for address in some
+        )
+        done = True
+        for worker in self._workers:
+            question = drain.questions.get(worker.name)
+            if question is not None and question.answered and not question.left and question.error is None:
+                continue
+            done = False
+            if question is not None and not question.answered:
+                continue
+            if now_s < drain.again_s:
+                continue
+            asked = Through(now_s, addresses, name)
+            drain.questions[worker.name] = asked
+            worker.ask_through(asked)
+        if not done and now_s >= drain.again_s:
+            drain.again_s = now_s + _AGAIN_S
+        if done:
+            kept = sorted({prefix for question in drain.questions.values() for prefix in question.kept})
+            texts = tuple(str(prefix) for prefix in kept)
+            self._acks[name] = Ack(drain.id, "", datetime.now(UTC).isoformat(), texts)
+            _log.info(
+                "node is drained", extra={"node": name, "kept": texts, "after_s": round(now_s - drain.asked_s, 2)}
+            )
+
+    def _tell(self) -> None:
+        pending = {
+            name: {
+                router: [question.error] if question.error is not None else [str(prefix) for prefix in question.left]
+                for router, question in drain.questions.items()
+                if question.left or question.error is not None
+            }
+            for name, drain in self._drains.items()
+            if name not in self._acks
+        }
+        texts = (encode_acks(self._acks), encode_pending({name: what for name, what in pending.items() if what}))
+        if texts != self._written and self._write(*texts):
+            self._written = texts

@@ -1,0 +1,260 @@
+"""Puts the daemon together, starts its parts in order, and ends them in order."""
+
+import logging
+import secrets
+import signal
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from nornir.core import Nornir
+
+import k8s_ecmp
+from k8s_ecmp.daemon.authority import Authority, Sole
+from k8s_ecmp.daemon.clock import Clock
+from k8s_ecmp.daemon.decision import Decision
+from k8s_ecmp.daemon.drains import Drains
+from k8s_ecmp.daemon.health import HealthServer
+from k8s_ecmp.daemon.loop import Loop
+from k8s_ecmp.daemon.metrics import Instruments
+from k8s_ecmp.daemon.notices import Notices
+from k8s_ecmp.daemon.probe import Prober
+from k8s_ecmp.daemon.worker import Worker
+from k8s_ecmp.errors import SettingsError
+from k8s_ecmp.kube import LIVE
+from k8s_ecmp.kube.drain import DRAIN_PENDING_ANNOTATION, DRAINED_ANNOTATION
+from k8s_ecmp.kube.events import Recorder
+from k8s_ecmp.kube.follow import Follow
+from k8s_ecmp.kube.follow_file import FollowFile
+from k8s_ecmp.kube.lease import Elector
+from k8s_ecmp.report import DaemonReport, GuardReport, NodeReport
+from k8s_ecmp.routers.inventory import init_nornir, router_settings
+from k8s_ecmp.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_STOP_S = 9.0
+_NOTICE_S = 1.0
+_SHOWN_SKIPPED = 1000
+
+
+class Daemon:
+    """`k8s-ecmp run`."""
+
+    def __init__(self, settings: Settings, base_folder: Path) -> None:
+        """Checks everything that can be checked without speaking to anybody.
+
+        Raises:
+            SettingsError: settings or inventory are wrong, or ask for what a daemon cannot do.
+            ClusterError: the kubeconfig is wrong.
+        """
+        if settings.daemon.shards > 1:
+            raise SettingsError(
+                f"daemon.shards is {settings.daemon.shards}, and this version has one Lease for all routers",
+                remedy="set daemon.shards: 1",
+            )
+        if settings.cluster.source == "-":
+            raise SettingsError(
+                "a daemon cannot follow stdin", remedy="set cluster.source: live, or the path of a file"
+            )
+        self._settings = settings
+        self._clock = Clock()
+        self._instruments = Instruments()
+        self._decision = Decision(settings, self._clock)
+        self._live = settings.cluster.source == LIVE
+        self._elector: Elector | None = None
+        self._authority: Authority
+        if self._live and settings.daemon.lease.enabled:
+            self._elector = Elector(settings.cluster, settings.daemon.lease, settings.owner, self._on_lease)
+            self._authority = self._elector
+            self.identity: str = self._elector.identity
+        else:
+            self.identity = settings.daemon.lease.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
+            self._authority = Sole(self.identity)
+        self._recorder = Recorder(settings.cluster, instance=self.identity) if self._live else None
+        self._notices = Notices(self._recorder)
+        nornir = init_nornir(settings, base_folder)
+        self._workers = self._make_workers(nornir)
+        self._loop = Loop(self._decision, self._workers, self._instruments, self._on_nodes, self._on_turn)
+        self._source: Follow | FollowFile = (
+            Follow(settings.cluster, self._loop.tell) if self._live else FollowFile(settings, self._loop.tell)
+        )
+        self._drains = Drains(self._workers, self._write_drains)
+        probe = settings.nodes.probe
+        self._prober = Prober(probe, self._loop.tell_health) if probe.enabled else None
+        listen = settings.daemon.listen
+        self._health = HealthServer(listen, self.report, self._loop.alive, self._instruments) if listen else None
+        self._draining: dict[str, str] = {}
+        self._led = False
+        self._noticed_s = 0.0
+        self._noticed: object = None
+
+    def _make_workers(self, nornir: Nornir) -> list[Worker]:
+        pairs: dict[str, threading.Lock] = {}
+        workers = []
+        for host in nornir.inventory.hosts.values():
+            domain = router_settings(host).failure_domain
+            workers.append(
+                Worker(
+                    host,
+                    nornir.config,
+                    self._settings,
+                    self._decision,
+                    self._authority,
+                    self._clock,
+                    self._instruments,
+                    None if domain is None else pairs.setdefault(domain, threading.Lock()),
+                    self._on_progress,
+                )
+            )
+        return workers
+
+    # --- life ---
+
+    def run(self) -> None:
+        """Runs until SIGTERM or SIGINT. The routes stay.
+
+        Raises:
+            SettingsError: the address to listen on cannot be had.
+        """
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._on_signal)
+        if self._health is not None:
+            self._health.start()
+        _log.info(
+            "started",
+            extra={
+                "version": k8s_ecmp.__version__,
+                "owner": self._settings.owner,
+                "identity": self.identity,
+                "cluster": self._source.server,
+                "routers": len(self._workers),
+                "mode": self._settings.mode,
+                "listen": self._health.address if self._health is not None else None,
+            },
+        )
+        try:
+            if self._elector is not None:
+                self._elector.start()
+            for worker in self._workers:
+                worker.start()
+            self._source.start()
+            if self._recorder is not None:
+                self._recorder.start()
+            if self._prober is not None:
+                self._prober.start()
+            self._loop.run()
+        finally:
+            self._end()
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        _log.info("stopping; the routes stay", extra={"signal": signal.Signals(number).name})
+        self._loop.stop()
+
+    def _end(self) -> None:
+        """What writes ends first, and only then the right to write is given back."""
+        deadline_s = time.monotonic() + _STOP_S
+        if self._prober is not None:
+            self._prober.stop()
+        for worker in self._workers:
+            worker.stop()
+        late = [worker.name for worker in self._workers if not worker.join(deadline_s - 3 - time.monotonic())]
+        if late:
+            _log.warning(
+                "routers that did not end in time take an unconfirmed change back by themselves",
+                extra={"routers": late},
+            )
+        self._source.stop(max(0.5, deadline_s - 2 - time.monotonic()))
+        if self._elector is not None:
+            self._elector.stop(max(0.5, deadline_s - 1 - time.monotonic()))
+        if self._recorder is not None:
+            self._recorder.stop(0.5)
+        if self._health is not None:
+            self._health.stop()
+        _log.info("stopped")
+
+    # --- called by the parts ---
+
+    def _on_lease(self) -> None:
+        _log.info("lease", extra={"leading": self._authority.leading, "leader": self._authority.leader})
+        for worker in self._workers:
+            worker.nudge()
+        self._loop.wake()
+
+    def _on_progress(self) -> None:
+        if self._draining:
+            self._loop.wake()
+
+    def _on_nodes(self) -> None:
+        """Nodes came, changed or went."""
+        if self._prober is not None:
+            verdicts = self._decision.nodes
+            self._prober.set_targets(
+                {
+                    name: tuple(address for family in (4, 6) for address in verdict.address_of(family)[:1])
+                    for name, verdict in verdicts.items()
+                }
+            )
+
+    def _on_turn(self) -> None:
+        leading = self._authority.leading
+        if leading != self._led:
+            self._led = leading
+            self._drains.forget()
+        if leading and self._decision.complete:
+            self._draining = self._decision.drains()
+            if self._elector is not None:
+                self._drains.follow(self._draining, self._decision)
+            state = (self._decision.version, tuple(worker.ledger.version for worker in self._workers))
+            if state != self._noticed and time.monotonic() - self._noticed_s >= _NOTICE_S:
+                self._noticed, self._noticed_s = state, time.monotonic()
+                self._notices.nodes(self._decision.nodes, self._drains.drained)
+                self._notices.skipped(self._decision.skipped())
+                self._notices.routers(self._workers, self._decision.sources)
+
+    def _write_drains(self, acks: str | None, pending: str | None) -> bool:
+        if self._elector is None or not self._elector.leading:
+            return False
+        self._elector.annotate(DRAINED_ANNOTATION, acks)
+        self._elector.annotate(DRAIN_PENDING_ANNOTATION, pending)
+        return True
+
+    # --- for others ---
+
+    def report(self) -> DaemonReport:
+        """How everything stands at this moment."""
+        decision, authority = self._decision, self._authority
+        routed, events = decision.counts()
+        not_synced = decision.not_synced()
+        leading = authority.leading
+        waiting = [worker.name for worker in self._workers if not worker.settled] if leading else []
+        not_ready = not_synced or (f"routers are not settled: {', '.join(sorted(waiting)[:5])}" if waiting else None)
+        drained = self._drains.drained
+        return DaemonReport(
+            program=f"k8s-ecmp {k8s_ecmp.__version__}",
+            owner=self._settings.owner,
+            identity=self.identity,
+            leading=leading,
+            leader=authority.leader,
+            mode=self._settings.mode,
+            started=self._clock.started,
+            now=datetime.now(UTC),
+            synced=not_synced is None,
+            ready=not_ready is None,
+            not_ready=not_ready,
+            cluster=self._source.server,
+            service_cidrs=tuple(str(cidr.prefix) for cidr in decision.service_cidrs),
+            desired_routes=routed,
+            events=events,
+            watches=decision.watches(),
+            holds=tuple(GuardReport(trip.guard, trip.detail) for trip in decision.holds),
+            nodes=tuple(
+                NodeReport(name, verdict.standing, verdict.reason, name in drained)
+                for name, verdict in decision.nodes.items()
+            ),
+            skipped=tuple((skip.object, skip.reason) for skip in decision.skipped()[:_SHOWN_SKIPPED]),
+            routers=tuple(worker.report(routed) for worker in self._workers),
+        )

@@ -1,0 +1,418 @@
+"""One router's worker: a thread that keeps a session, plans what the loop marks, and commits it.
+
+Nothing that a router does or leaves undone reaches another worker. What a guard, the mode or a freeze holds stays
+marked and is looked at again when something changes, and every second.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from nornir.core.configuration import Config
+from nornir.core.inventory import Host
+
+from k8s_ecmp.core.plan import by_drains, plan_prefixes
+from k8s_ecmp.core.table import Table, Window
+from k8s_ecmp.daemon.authority import Authority
+from k8s_ecmp.daemon.clock import Clock
+from k8s_ecmp.daemon.decision import Decision, Snapshot
+from k8s_ecmp.daemon.ledger import Ledger
+from k8s_ecmp.daemon.metrics import Instruments
+from k8s_ecmp.daemon.pending import Batch, Pending
+from k8s_ecmp.errors import EcmpError, NotLeading, PlanRefused, VerifyFailed
+from k8s_ecmp.model import Prefix, RouterPlan
+from k8s_ecmp.report import RouterReport, RouterState
+from k8s_ecmp.routers.connection import error_text, platform_of
+from k8s_ecmp.routers.standing import StandingSession, one_at_a_time
+from k8s_ecmp.routers.tasks import NEVER_WRITE
+from k8s_ecmp.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 30.0
+_CHECK_S = 10.0  # a session that has been idle for so long is asked for a sign of life
+_HELD_AGAIN_S = 1.0
+_SAVE_QUIET_S, _SAVE_EVERY_S = 1.0, 30.0
+_PAIR_PATIENCE_S = 5.0
+_JITTER = 0.1
+
+
+@dataclass
+class Through:
+    """Which of our prefixes a router sends to a node, by its routing table. `kept` are those that shall stay."""
+
+    asked_s: float
+    addresses: frozenset[str]
+    node: str
+    answered: bool = False
+    left: tuple[Prefix, ...] = ()
+    kept: tuple[Prefix, ...] = ()
+    error: str | None = None
+
+
+class Worker:
+    """Follows the decision on one router."""
+
+    def __init__(
+        self,
+        host: Host,
+        configuration: Config,
+        settings: Settings,
+        decision: Decision,
+        authority: Authority,
+        clock: Clock,
+        instruments: Instruments,
+        pair: "threading.Lock | None",
+        on_progress: Callable[[], None],
+    ) -> None:
+        """Reads the inventory.
+
+        Args:
+            host: Nornir's.
+            configuration: Nornir's.
+            settings: all of them.
+            decision: what shall be.
+            authority: who may write.
+            clock: the daemon's time.
+            instruments: metrics.
+            pair: held from a commit until it is verified, shared with the routers of the same failure domain.
+            on_progress: called when something happened that the loop may want to know.
+
+        Raises:
+            EcmpError: this router can never be driven as the inventory says.
+        """
+        self.name: str = host.name
+        self.platform: str = platform_of(host) or ""
+        lease = settings.daemon.lease
+        fence_s = max(1, int(lease.duration_s - lease.renew_deadline_s)) if lease.enabled else 0
+        self._session = StandingSession(host, configuration, settings, fence_s=fence_s)
+        self._settings = settings
+        self._decision = decision
+        self._authority = authority
+        self._clock = clock
+        self._instruments = instruments
+        self._pair = pair
+        self._on_progress = on_progress
+        self._wake = threading.Condition()
+        self._pending = Pending(settings.daemon.coalesce_s)
+        self._window = Window(settings.guards.window_s)
+        self.ledger = Ledger(self.name, self.platform)
+        self._unresolved: frozenset[str] = frozenset()
+        self._questions: list[Through] = []
+        self._term = 0
+        self._tries = 0
+        self._retry_s = 0.0
+        self._resync_s = 0.0
+        self._used_s = 0.0
+        self._saved_s = float("-inf")
+        self._held_s = float("inf")
+        self._working = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=f"router {self.name}", daemon=True)
+
+    @property
+    def _writes(self) -> bool:
+        return self._settings.mode not in NEVER_WRITE
+
+    # --- from other threads ---
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def mark(self, prefixes: Collection[Prefix] | None, now_s: float) -> None:
+        """These prefixes have to be looked at; None: all."""
+        with self._wake:
+            self._pending.add(prefixes, now_s)
+            self._wake.notify()
+
+    def nudge(self) -> None:
+        """Something that held changes is different."""
+        with self._wake:
+            self._held_s = min(self._held_s, time.monotonic())
+            self._wake.notify()
+
+    def ask_through(self, question: Through) -> None:
+        """Answers, once nothing waits, which of our prefixes go through a node."""
+        with self._wake:
+            self._questions.append(question)
+            self._wake.notify()
+
+    def stop(self) -> None:
+        """Ends after what is in hand; the routes stay."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    def join(self, timeout_s: float) -> bool:
+        """Whether it has ended within that time."""
+        self._thread.join(max(0.0, timeout_s))
+        return not self._thread.is_alive()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the router was read in this term and nothing failed since; what is held counts as settled."""
+        ledger = self.ledger
+        return ledger.read and ledger.failing is None and self._term == self._authority.term
+
+    def report(self, desired: int) -> RouterReport:
+        """How the router stands, where `desired` prefixes shall be."""
+        return self.ledger.report(self._state(), desired, self._retry_s - time.monotonic())
+
+    def _state(self) -> RouterState:
+        ledger = self.ledger
+        if not self._authority.leading:
+            return "idle"
+        if ledger.failing is not None:
+            return "failed"
+        if not ledger.read:
+            return "connecting"
+        if ledger.held:
+            return "held"
+        if self._working or self._pending:
+            return "pending"
+        return "conflict" if ledger.conflicts else "in-sync"
+
+    # --- the thread ---
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._stopping and (wait_s := self._wait_s()) > 0:
+                    self._wake.wait(min(wait_s, 60.0))
+                if self._stopping:
+                    break
+            try:
+                self._working = True
+                self._turn()
+            except NotLeading as error:
+                self._put_down(error)
+            except Exception as error:  # noqa: BLE001  whatever it is, it is this router's alone
+                self._failed(error)
+            finally:
+                self._working = False
+                self._on_progress()
+        self._session.close()
+
+    def _wait_s(self) -> float:
+        """Seconds until there is something to do."""
+        now_s = time.monotonic()
+        if not self._authority.leading:
+            return 0.0 if self._session.connected or self._term else 60.0
+        if self._term != self._authority.term:
+            return 0.0
+        if self._retry_s > now_s:
+            return self._retry_s - now_s
+        times = [self._resync_s, self._used_s + _CHECK_S, self._held_s]
+        if (due_s := self._pending.due_s()) is not None and self._decision.complete:
+            times.append(due_s)
+        if self._questions and not self._pending:
+            times.append(now_s)
+        if self._session.saves_later:
+            times.append(self._save_s())
+        return min(times) - now_s
+
+    def _save_s(self) -> float:
+        return max(self._used_s + _SAVE_QUIET_S, self._saved_s + _SAVE_EVERY_S)
+
+    def _turn(self) -> None:
+        """One thing to do, the most urgent first."""
+        if not self._authority.leading:
+            self._stand_by()
+            return
+        if self._term != self._authority.term:
+            self._term = self._authority.term
+            self._session.close()
+            self.ledger.read = False
+            self._retry_s = self._resync_s = 0.0
+        now_s = time.monotonic()
+        if not self._session.connected:
+            self._session.connect()
+            self._used_s = time.monotonic()
+        if self._session.table is None or now_s >= self._resync_s:
+            if not self._decision.complete:
+                # The session stands; what shall be is not known yet.
+                self._resync_s = self._used_s = float("inf")
+                return
+            self._full_cycle()
+        elif (due_s := self._pending.due_s()) is not None and due_s <= now_s:
+            with self._wake:
+                batch = self._pending.take()
+            self._batch(batch)
+        elif self._held_s <= now_s:
+            self._held_s = float("inf")
+            self._batch(Batch(frozenset(), None))
+        elif self._questions and not self._pending:
+            self._answer()
+        elif self._session.saves_later and self._save_s() <= now_s:
+            self._saved_s = now_s
+            self._session.save_startup()
+        elif now_s >= self._used_s + _CHECK_S:
+            self._session.check()
+            self._used_s = time.monotonic()
+
+    def _stand_by(self) -> None:
+        """Another process leads: no session, and nothing is known of the router."""
+        self._session.close()
+        self._term = 0
+        self.ledger.stand_by()
+        with self._wake:
+            self._pending = Pending(self._settings.daemon.coalesce_s)
+
+    def _put_down(self, error: NotLeading) -> None:
+        """Nothing was written, and what was read may be stale before this process may write again."""
+        self._session.close()
+        self._instruments.committed(self.name, "refused", None)
+        if not self._stopping:
+            self.ledger.failed(error.message, None)
+            self._retry_s = time.monotonic() + _FIRST_RETRY_S
+
+    def _failed(self, error: BaseException) -> None:
+        """Closes the session and tries again later: what runs has to be read anew."""
+        self.ledger.failed(error_text(error), None if isinstance(error, EcmpError) else error)
+        outcome = "rolled-back" if isinstance(error, VerifyFailed) else "failed"
+        self._instruments.committed(self.name, outcome, None)
+        self._session.close()
+        longest_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2**self._tries)
+        self._tries = min(self._tries + 1, 10)
+        self._retry_s = time.monotonic() + longest_s * (1 - random.random() / 2)  # noqa: S311
+
+    def _succeeded(self) -> None:
+        self._tries = 0
+        self.ledger.succeeded(self._clock.now())
+
+    # --- looking and changing ---
+
+    def _full_cycle(self) -> None:
+        """Reads the router in full; what differs though nothing waits is drift."""
+        ledger = self.ledger
+        first = not ledger.read
+        with self._wake:
+            batch = self._pending.take() if self._pending else Batch(frozenset(), None)
+        try:
+            table = self._session.read(recover=self._writes)
+            ledger.last_read = self._clock.now()
+            interval_s = self._settings.daemon.resync_s
+            self._resync_s = time.monotonic() + interval_s * (1 + random.uniform(-_JITTER, _JITTER))  # noqa: S311
+            self._unresolved = frozenset()
+            problems = self._session.drift_in_tables()
+            snapshot = self._decision.snapshot(None)
+            planned = self._plan(table, snapshot, None)
+            expected = first or batch.prefixes is None
+            known = ledger.held if batch.prefixes is None else ledger.held | batch.prefixes
+            ledger.drifted([] if expected else [c for c in planned.changes if c.prefix not in known], problems)
+            self._act(table, planned, Batch(None, batch.since_s), snapshot)
+        except BaseException:
+            self._put_back(batch)
+            raise
+        ledger.read = True
+        self._succeeded()
+
+    def _batch(self, batch: Batch) -> None:
+        """Looks at some prefixes, and at those that are held: a guard holds the router, not only what tripped it."""
+        try:
+            table = self._session.table
+            assert table is not None  # noqa: S101  a turn reads before it looks
+            scope = None if batch.prefixes is None else batch.prefixes | self.ledger.held
+            snapshot = self._decision.snapshot(scope)
+            self._act(table, self._plan(table, snapshot, scope), Batch(scope, batch.since_s), snapshot)
+        except BaseException:
+            self._put_back(batch)
+            raise
+        self._succeeded()
+
+    def _put_back(self, batch: Batch) -> None:
+        with self._wake:
+            self._pending.put_back(batch, time.monotonic())
+
+    def _plan(self, table: Table, snapshot: Snapshot, scope: Collection[Prefix] | None) -> RouterPlan:
+        session = self._session
+        start = self._window.start(time.monotonic(), table.size)
+
+        def plan(unresolved: Collection[str]) -> RouterPlan:
+            return plan_prefixes(
+                session.view,
+                session.port.traits,
+                snapshot.desired,
+                table,
+                snapshot.rules,
+                unresolved,
+                scope=scope,
+                start=start,
+            )
+
+        planned = plan(self._unresolved)
+        gained = {hop.address for change in planned.changes for hop in change.after if hop.address}
+        missing = session.unresolved(gained)
+        if missing - self._unresolved:
+            self._unresolved |= missing
+            planned = plan(self._unresolved)
+        return planned
+
+    def _act(self, table: Table, planned: RouterPlan, batch: Batch, snapshot: Snapshot) -> None:
+        """Commits what may be committed, and notes what may not."""
+        ledger = self.ledger
+        ledger.planned(planned, batch.prefixes, snapshot.rules, writes=self._writes)
+        ledger.size = table.size
+        self._held_s = time.monotonic() + _HELD_AGAIN_S if ledger.held else float("inf")
+        if not planned.changes or planned.status == "blocked" or not self._writes:
+            return
+        began_s = time.monotonic()
+        alone = one_at_a_time(self._pair, _PAIR_PATIENCE_S) if self._pair is not None else None
+        try:
+            ledger.warned(self._session.commit(planned, self._permission, alone))
+        except PlanRefused as error:
+            # Nothing was written: somebody else was there. Read again and plan anew, at once.
+            _log.info("read again before writing", extra={"router": self.name, "reason": error.message})
+            self._instruments.committed(self.name, "refused", None)
+            self._put_back(batch)
+            return
+        ended_s = self._used_s = time.monotonic()
+        after = self._session.table
+        self._window.committed(ended_s, table.size, by_drains(planned, snapshot.desired, self._session.view))
+        after_s = None if batch.since_s is None else ended_s - batch.since_s
+        size = after.size if after is not None else table.size.after(planned.changes)
+        ledger.committed(planned, size, self._clock.now(), after_s, ended_s - began_s)
+        self._instruments.committed(self.name, "committed", after_s)
+
+    def _permission(self) -> None:
+        refusal = self._authority.refusal()
+        if refusal is not None:
+            raise NotLeading(f"router {self.name}: {refusal}")
+        if self._stopping:
+            raise NotLeading(f"router {self.name}: the daemon is stopping")
+
+    # --- drains ---
+
+    def _answer(self) -> None:
+        with self._wake:
+            questions, self._questions = self._questions, []
+        try:
+            tables = self._session.installed()
+            table = self._session.table
+            assert table is not None  # noqa: S101  a turn reads before it answers
+            for question in questions:
+                wanted = self._wanted(question)
+                through = []
+                for prefix, route in table.owned.items():
+                    labels = {hop.label for hop in route.next_hops}
+                    if tables is not None:
+                        labels |= tables[prefix].fib | tables[prefix].rib if prefix in tables else set()
+                    if labels & question.addresses:
+                        through.append(prefix)
+                question.kept = tuple(sorted(p for p in through if p in wanted))
+                question.left = tuple(sorted(p for p in through if p not in wanted))
+                question.answered = True
+        except BaseException as error:
+            for question in questions:
+                question.error = error_text(error)
+                question.answered = True
+            raise
+        self._used_s = time.monotonic()
+
+    def _wanted(self, question: Through) -> set[Prefix]:
+        """Prefixes that shall go through the node all the same: it is the last one out there."""
+        desired = self._decision.snapshot(None).desired
+        return {route.prefix for route in desired.routes if question.node in route.nodes}
