@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import planning, pushing, startup
+from bench import following, large, planning, pushing, soak, startup, watching
 from bench.results import Row, save
 
 CASES: dict[str, Callable[[], list[Row]]] = {
@@ -14,6 +14,12 @@ CASES: dict[str, Callable[[], list[Row]]] = {
     "push-1k": pushing.push_1k,
     "per-service": pushing.per_service,
     "push-10k": pushing.push_10k,
+    "change-to-fib": following.change_to_fib,
+    "node-out": following.node_out,
+    "start-to-fib": following.start_to_fib,
+    "watch-large": watching.watch_large,
+    "follow-large": large.follow_large,
+    "soak": soak.soak,
 }
 
 

@@ -13,26 +13,33 @@ PAGE = Path(__file__).parent / "RESULTS.md"
 
 @dataclass(frozen=True)
 class Row:
-    """One claim. `ratio` is ours against theirs, both measured in the same run; None for an absolute figure."""
+    """One claim. `ratio` is ours against theirs, both measured in the same run; None for an absolute figure.
+
+    `ours` and `theirs` are in `unit`.
+    """
 
     name: str
     what: str
-    ours_s: float
-    theirs_s: float | None
+    ours: float
+    theirs: float | None
     target: str
     met: bool
+    unit: str = "s"
 
     @property
     def ratio(self) -> float | None:
-        return None if self.theirs_s is None else self.ours_s / self.theirs_s
+        return None if self.theirs is None else self.ours / self.theirs
 
     def line(self) -> str:
-        theirs = "-" if self.theirs_s is None else f"{self.theirs_s:.3f}"
+        theirs = "-" if self.theirs is None else self._shown(self.theirs)
         ratio = "-" if self.ratio is None else f"{self.ratio:.2f}"
         verdict = "yes" if self.met else "**no**"
         command = f"`python -m bench {self.name}`"
-        cells = (self.what, f"{self.ours_s:.3f}", theirs, ratio, self.target, verdict, command)
+        cells = (self.what, self._shown(self.ours), theirs, ratio, self.target, verdict, command)
         return f"| {' | '.join(cells)} |"
+
+    def _shown(self, value: float) -> str:
+        return f"{value:.3f}" if self.unit == "s" else f"{value:.1f} {self.unit}"
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -58,7 +65,8 @@ def save(rows: Sequence[Row]) -> None:
     head = f"""# Measured
 
 {os.cpu_count()} shared cores, Linux {platform.release().split("-")[0]}, Python {platform.python_version()}, FRR 8.4.4.
-Seconds; the ratio is ours / theirs in the same run. Timings on shared machines are noisy: trust ratios.
+Seconds where no unit stands; the ratio is ours / theirs in the same run. Timings on shared machines are noisy: trust
+ratios.
 
 | what | ours | theirs | ratio | target | met | command |
 |---|---|---|---|---|---|---|

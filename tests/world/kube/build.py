@@ -1,27 +1,37 @@
 """Builds the Kubernetes programs that the tests run, once, from the Go modules that go.mod and go.sum pin.
 
-    python -m tests.world.kube.build
+    python -m tests.world.kube.build              what the tests need
+    python -m tests.world.kube.build PROGRAM ...  these
 
 A program is looked for at `TEST_ASSET_<NAME>` (TEST_ASSET_KUBE_APISERVER), then in the folder `KUBEBUILDER_ASSETS`, as
 envtest does, then in the cache: `~/.cache/k8s-ecmp-tests` or `K8S_ECMP_TESTS_CACHE`, in a folder whose name follows
 from go.mod and go.sum. Only what is in none of them is built: about four minutes of two cores when nothing is there.
+Programs that only measurements compare with stand in a module folder of their own and are built when they are named.
 """
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 # To build one more: a line here, and its package among the tools of go.mod.
 TARGETS = {
     "etcd": "go.etcd.io/etcd/server/v3",
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+}
+# Built only when asked: program -> (module folder beside this file, package).
+PEERS = {
+    "metallb-speaker": ("metallb", "go.universe.tf/metallb/speaker"),
 }
 COMMAND = "python -m tests.world.kube.build"
 
@@ -42,22 +52,31 @@ def binary(name: str) -> Path:
         return Path(asset)
     if (folder := os.environ.get("KUBEBUILDER_ASSETS")) and (found := Path(folder, name)).exists():
         return found
-    digest = hashlib.sha256((_HERE / "go.mod").read_bytes() + (_HERE / "go.sum").read_bytes())
+    module, _ = _source(name)
+    digest = hashlib.sha256((module / "go.mod").read_bytes() + (module / "go.sum").read_bytes())
     return cache() / digest.hexdigest()[:16] / name
 
 
-def missing() -> list[str]:
+def missing(names: Iterable[str] = TARGETS) -> list[str]:
     """The programs that are still to be built."""
-    return [name for name in TARGETS if not binary(name).exists()]
+    return [name for name in names if not binary(name).exists()]
 
 
-def build() -> None:
-    """Builds what is missing; a second caller waits for the first."""
+def build(names: Iterable[str] = TARGETS) -> None:
+    """Builds what is missing of `names`; a second caller waits for the first."""
     cache().mkdir(parents=True, exist_ok=True)
     with (cache() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for name in missing():
+        for name in missing(names):
             _build(name, binary(name))
+
+
+def _source(name: str) -> tuple[Path, str]:
+    """Module folder and package of a program."""
+    if name in PEERS:
+        folder, package = PEERS[name]
+        return _HERE / folder, package
+    return _HERE, TARGETS[name]
 
 
 def _build(name: str, target: Path) -> None:
@@ -69,9 +88,17 @@ def _build(name: str, target: Path) -> None:
     major, minor, _ = version.removeprefix("v").split(".")
     values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     flags = " ".join(["-s", "-w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in values.items())])
-    command = [go(), "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(unfinished), TARGETS[name]]
-    subprocess.run(command, cwd=_HERE, env=_go_environment(), check=True)
+    module, package = _source(name)
+    command = [go(), "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(unfinished), package]
+    subprocess.run(command, cwd=module, env=_go_environment(), check=True)
     unfinished.rename(target)
+
+
+def module_folder(folder: str, module: str) -> Path:
+    """The source of a module that a peer is built from, downloaded when it is not there."""
+    command = [go(), "mod", "download", "-json", module]
+    done = subprocess.run(command, cwd=_HERE / folder, env=_go_environment(), capture_output=True, check=True)
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def kubernetes_version() -> str:
@@ -114,7 +141,16 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
+def main(names: Sequence[str]) -> None:
+    """Builds and prints where the programs are."""
+    unknown = [name for name in names if name not in TARGETS and name not in PEERS]
+    if unknown:
+        sys.exit(f"no program {', '.join(unknown)}; there are {', '.join([*TARGETS, *PEERS])}")
+    wanted = names or list(TARGETS)
+    build(wanted)
+    for name in wanted:
+        print(binary(name))
+
+
 if __name__ == "__main__":
-    build()
-    for target_name in TARGETS:
-        print(binary(target_name))
+    main(sys.argv[1:])
