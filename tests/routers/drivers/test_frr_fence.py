@@ -1,0 +1,56 @@
+"""A commit whose sender slept is refused on the router."""
+
+import time
+
+import pytest
+
+from k8s_ecmp.errors import CommitFailed
+from k8s_ecmp.routers.drivers.frr import FrrDriver
+from tests.world.frr import FrrRouter
+from tests.world.netns import wait_for
+
+pytestmark = pytest.mark.world
+
+ONE = "ip route 10.1.0.0/24 10.0.0.1 tag 4201\n"
+
+
+def uptime(router: FrrRouter) -> float:
+    return float(router.run("cat", "/proc/uptime").split()[0])
+
+
+def sleep_on_the_router(router: FrrRouter, seconds: float) -> None:
+    until = uptime(router) + seconds
+    wait_for(lambda: uptime(router) > until, "the router's clock moved on", timeout=30)
+
+
+def test_a_commit_that_comes_late_changes_nothing_and_the_next_one_works(router: FrrRouter, driver: FrrDriver) -> None:
+    driver.fence_s = 1
+    before = router.running_config()
+    driver.load_merge_candidate(config=ONE)
+    sleep_on_the_router(router, 2.1)
+    with pytest.raises(CommitFailed, match="nothing was applied: the commit came too long after it was prepared"):
+        driver.commit_config(revert_in=60)
+    assert router.running_config() == before
+    assert not driver.has_pending_commit()
+    driver.load_merge_candidate(config=ONE)
+    driver.commit_config(revert_in=60)
+    driver.confirm_commit()
+    assert ONE in router.running_config()
+
+
+def test_the_fence_can_be_set_anew_while_the_candidate_waits(router: FrrRouter, driver: FrrDriver) -> None:
+    driver.fence_s = 1
+    driver.load_merge_candidate(config=ONE)
+    sleep_on_the_router(router, 2.1)
+    driver.renew_fence()
+    driver.commit_config()
+    assert ONE in router.running_config()
+
+
+def test_without_a_fence_a_candidate_may_wait(router: FrrRouter, driver: FrrDriver) -> None:
+    driver.load_merge_candidate(config=ONE)
+    began = time.monotonic()
+    sleep_on_the_router(router, 2.1)
+    assert time.monotonic() > began
+    driver.commit_config()
+    assert ONE in router.running_config()

@@ -1,0 +1,180 @@
+"""A session that stays open, on a real FRR router: fast because it remembers, safe because it notices."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from k8s_ecmp.core.plan import plan_prefixes
+from k8s_ecmp.core.rules import Rules
+from k8s_ecmp.errors import NotLeading, PlanRefused, RouterError, UnsupportedPlatform
+from k8s_ecmp.model import Prefix, RouterPlan
+from k8s_ecmp.routers.drivers.frr import FrrDriver
+from k8s_ecmp.routers.inventory import init_nornir
+from k8s_ecmp.routers.standing import StandingSession
+from k8s_ecmp.settings import GuardSettings, RolloutSettings, Settings
+from tests.core.build import TAG, cluster, decided, endpoints, node, p, service
+from tests.world.frr import FrrRouter, Link
+from tests.world.netns import wait_for
+
+pytestmark = pytest.mark.world
+
+OWNER = "prod-eu1"
+HOST = "10.96.0.10/32"
+FREE = Rules(TAG, OWNER, GuardSettings(max_withdrawn_fraction=1))
+LINE = "ip route 10.96.0.10/32 {} tag 4201"
+
+
+def allowed() -> None:
+    """Everybody may write."""
+
+
+@pytest.fixture
+def router(tmp_path: Path) -> Iterator[FrrRouter]:
+    links = [Link("lan0", ["10.0.0.254/24", "fd00::fe/64"])]
+    with FrrRouter("r1", tmp_path / "frr", links=links, config="ip route 172.16.0.0/24 10.0.0.200\n") as made:
+        yield made
+
+
+@pytest.fixture
+def session(router: FrrRouter, tmp_path: Path) -> Iterator[StandingSession]:
+    login = router.login()
+    host = {
+        "hostname": login["hostname"],
+        "username": login["username"],
+        "platform": "frr",
+        "connection_options": {"napalm": {"extras": {"optional_args": login["optional_args"]}}},
+    }
+    inventory = tmp_path / "inventory"
+    inventory.mkdir()
+    (inventory / "hosts.yaml").write_text(yaml.safe_dump({"r1": host}))
+    settings = Settings(owner=OWNER, tag=TAG, inventory=str(inventory), rollout=RolloutSettings(verify_timeout_s=5))
+    nornir = init_nornir(settings, tmp_path)
+    made = StandingSession(nornir.inventory.hosts["r1"], nornir.config, settings)
+    made.connect()
+    made.read(recover=True)
+    yield made
+    made.close()
+
+
+def plan(session: StandingSession, *where: str, scope: tuple[str, ...] | None = (HOST,)) -> RouterPlan:
+    """A Local service with endpoints on these nodes, and nothing else."""
+    state = cluster(
+        *(node(f"n{number}") for number in (1, 2, 3)),
+        service("web", "10.96.0.10", etp="Local"),
+        endpoints("web", *where),
+    )
+    table = session.table
+    assert table is not None
+    wanted: set[Prefix] | None = None if scope is None else {p(text) for text in scope}
+    desired = decided(state)
+    return plan_prefixes(session.view, session.port.traits, desired, table, FREE, scope=wanted)
+
+
+def only(changed: RouterPlan, prefix: str = HOST) -> RouterPlan:
+    return msgspec.structs.replace(changed, changes=tuple(c for c in changed.changes if c.prefix == p(prefix)))
+
+
+def step(session: StandingSession, *where: str) -> RouterPlan:
+    return only(plan(session, *where))
+
+
+def fib(router: FrrRouter, *hops: str) -> None:
+    wait_for(lambda: router.fib(HOST.removesuffix("/32")) == set(hops), f"{hops} in the FIB")
+
+
+def test_many_commits_read_the_configuration_once(router: FrrRouter, session: StandingSession) -> None:
+    reads = session._driver.reads
+    for where in (("n1",), ("n1", "n2"), ("n2", "n3"), ("n1", "n2", "n3"), ("n3",), (), ("n2",)):
+        session.commit(step(session, *where), allowed)
+        fib(router, *(f"10.0.0.{name[1]}" for name in where))
+    assert session._driver.reads == reads
+    known = session.table
+    assert known is not None
+    again = session.read(recover=False)
+    assert (set(known.owned), known.size) == (set(again.owned), again.size)
+    assert sorted(known.running.text.split("\n")) == sorted(again.running.text.split("\n"))
+    assert "ip route 172.16.0.0/24 10.0.0.200\n" in router.running_config()
+
+
+def test_a_hop_typed_in_by_hand_is_seen_before_ours_joins_it(router: FrrRouter, session: StandingSession) -> None:
+    session.commit(step(session, "n1"), allowed)
+    router.configure("ip route 10.96.0.10/32 10.0.0.99")
+    fib(router, "10.0.0.1", "10.0.0.99")
+    before = router.running_config()
+    with pytest.raises(PlanRefused, match=r"10\.96\.0\.10/32 on router r1 was changed by somebody else"):
+        session.commit(step(session, "n1", "n2"), allowed)
+    assert router.running_config() == before
+    assert session.table is None
+    session.read(recover=True)
+    assert plan(session, "n1", "n2").conflicts
+
+
+def test_another_session_of_this_tool_is_noticed(router: FrrRouter, session: StandingSession) -> None:
+    session.commit(step(session, "n1"), allowed)
+    other = FrrDriver(**router.login())
+    with other:
+        other.load_merge_candidate(config="no ip route 10.96.0.10/32 10.0.0.1 tag 4201\n")
+        other.commit_config()
+    with pytest.raises(PlanRefused, match="another session has changed router r1"):
+        session.commit(step(session, "n2"), allowed)
+    assert "10.96.0.10" not in router.running_config()
+    session.read(recover=True)
+    session.commit(step(session, "n2"), allowed)
+    fib(router, "10.0.0.2")
+
+
+def test_permission_is_asked_before_anything_is_written(router: FrrRouter, session: StandingSession) -> None:
+    before = router.running_config()
+
+    def refused() -> None:
+        assert router.running_config() == before
+        raise NotLeading("somebody else leads")
+
+    with pytest.raises(NotLeading):
+        session.commit(step(session, "n1"), refused)
+    assert router.running_config() == before
+    session.read(recover=True)
+    session.commit(step(session, "n1"), allowed)
+    fib(router, "10.0.0.1")
+
+
+def test_drift_of_the_tables_is_found(router: FrrRouter, session: StandingSession) -> None:
+    session.commit(step(session, "n1", "n2"), allowed)
+    fib(router, "10.0.0.1", "10.0.0.2")
+    assert session.drift_in_tables() == ()
+    router.vtysh("configure terminal", "interface lan0", "shutdown", "end")
+    wait_for(lambda: not router.fib("10.96.0.10"), "the link is down")
+    # Hops that cannot be resolved are no drift: nothing that we write would mend it.
+    assert session.drift_in_tables() == ()
+    router.vtysh("configure terminal", "interface lan0", "no shutdown", "end")
+    fib(router, "10.0.0.1", "10.0.0.2")
+    router.configure("no ip route 10.96.0.10/32 10.0.0.2 tag 4201")
+    fib(router, "10.0.0.1")
+    assert session.drift_in_tables() == ("10.96.0.10/32 in the routing table lacks 10.0.0.2",)
+
+
+def test_a_session_that_was_lost_says_so(router: FrrRouter, session: StandingSession) -> None:
+    session.check()
+    session._driver._remote.close()
+    with pytest.raises(RouterError, match="the session was lost"):
+        session.check()
+    session.connect()
+    assert session.table is None
+    session.read(recover=True)
+    session.commit(step(session, "n1"), allowed)
+    fib(router, "10.0.0.1")
+
+
+def test_platforms_that_are_not_written_to(tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory"
+    inventory.mkdir()
+    (inventory / "hosts.yaml").write_text(yaml.safe_dump({"e1": {"hostname": "e1", "platform": "eos"}}))
+    settings = Settings(owner=OWNER, tag=TAG, inventory=str(inventory))
+    nornir = init_nornir(settings, tmp_path)
+    session = StandingSession(nornir.inventory.hosts["e1"], nornir.config, settings)
+    with pytest.raises(UnsupportedPlatform, match="does not write to it"):
+        session.connect()
+    assert session.table is None
