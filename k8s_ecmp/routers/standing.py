@@ -94,6 +94,8 @@ class StandingSession:
         self._driver = connect(self._host, self._configuration)
         if self._fence_s and hasattr(self._driver, "fence_s"):
             self._driver.fence_s = self._fence_s
+        if hasattr(self._driver, "keep_applied"):
+            self._driver.keep_applied = True
         self._transaction = Transaction(self._driver, port, template)
 
     def close(self) -> None:
@@ -124,7 +126,7 @@ class StandingSession:
         """The whole running configuration.
 
         Args:
-            recover: first take back what a process that died left unconfirmed.
+            recover: first settle what a process that died left unconfirmed: kept where it was applied in full.
 
         Raises:
             ChangePending: such a change is there and `recover` is false.

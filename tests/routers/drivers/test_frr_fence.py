@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from k8s_ecmp.errors import CommitFailed
+from k8s_ecmp.errors import CommitFailed, ConfirmExpired, LockHeld
 from k8s_ecmp.routers.drivers.frr import FrrDriver
+from tests.routers.drivers.conftest import Connect
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
@@ -54,3 +55,58 @@ def test_without_a_fence_a_candidate_may_wait(router: FrrRouter, driver: FrrDriv
     assert time.monotonic() > began
     driver.commit_config()
     assert ONE in router.running_config()
+
+
+def test_a_lock_that_lapsed_is_taken_over_and_its_commit_taken_back(
+    router: FrrRouter, driver: FrrDriver, connect: Connect
+) -> None:
+    before = router.running_config()
+    driver.fence_s = 1
+    driver.load_merge_candidate(config=ONE)
+    driver.commit_config(revert_in=60)
+    other = connect()
+    with pytest.raises(LockHeld):
+        other.load_merge_candidate(config=ONE.replace("10.0.0.1", "10.0.0.2"))
+    sleep_on_the_router(router, 2.1)
+    other.load_merge_candidate(config=ONE.replace("10.0.0.1", "10.0.0.2"))
+    assert router.running_config() == before
+    other.commit_config()
+    with pytest.raises(ConfirmExpired):
+        driver.confirm_commit()
+    assert "ip route 10.1.0.0/24 10.0.0.2 tag 4201\n" in router.running_config()
+    assert ONE not in router.running_config()
+
+
+def test_whoever_goes_on_asking_keeps_the_lock(router: FrrRouter, driver: FrrDriver, connect: Connect) -> None:
+    driver.fence_s = 2
+    driver.load_merge_candidate(config=ONE)
+    began = uptime(router)
+
+    def asked() -> bool:
+        driver.cli(["show version"])
+        return uptime(router) > began + 4.2
+
+    wait_for(asked, "more than the fence has gone by", timeout=30)
+    with pytest.raises(LockHeld):
+        connect().load_merge_candidate(config=ONE)
+    driver.commit_config()
+    assert ONE in router.running_config()
+
+
+def test_a_commit_that_was_left_unconfirmed_is_kept_by_whoever_asks_for_that(
+    router: FrrRouter, driver: FrrDriver, connect: Connect
+) -> None:
+    driver.fence_s = 1
+    driver.load_merge_candidate(config=ONE)
+    driver.commit_config(revert_in=60)
+    sleep_on_the_router(router, 2.1)
+    other = connect()
+    other.keep_applied = True
+    other.load_merge_candidate(config=ONE.replace("10.0.0.1", "10.0.0.2"))
+    assert not other.has_pending_commit()
+    other.commit_config()
+    with pytest.raises(ConfirmExpired):
+        driver.confirm_commit()
+    config = router.running_config()
+    assert ONE in config
+    assert "ip route 10.1.0.0/24 10.0.0.2 tag 4201\n" in config

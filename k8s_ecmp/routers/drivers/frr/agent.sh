@@ -7,8 +7,9 @@
 # Feeder and checker ignore the loss of the session: once "go" was said, the router ends in the new state or the old.
 #
 # Files in the work directory ($KE_DIR). ID is LOCK-SERIAL of the session that made it:
-#   lock.N             the highest N counts: "PID START OWNER", or "free". Never removed before a higher one exists,
-#                      so that creating N+1 exclusively is an atomic take-over.
+#   lock.N             the highest N counts: "PID START LAPSE OWNER", or "free". Never removed before a higher one
+#                      exists, so that creating N+1 exclusively is an atomic take-over. LAPSE is the router's uptime at
+#                      which the lock of somebody who may sleep is no longer one, 0 for never.
 #   new.SLOT.K         batches to apply, and undo.SLOT.K those to take them back. The tool says "commit" only after it
 #                      has read them back; the slots a and b take turns, so that the last commit keeps its undo.
 #   tx.STATE.ID        a transaction: "PID START BATCHES UNDOS SLOT"; STATE: applying, applied, undoing, stuck
@@ -112,38 +113,44 @@ revert() { # ID: takes back what was applied; leaves it to the checker while tha
 
 # --- agent ---
 
-lock() { # OWNER STALE: says "LOCKED N BEFORE", "HELD owner", "WORKING owner" or "BUSY"; STALE=1: an empty lock is dead
+lock() { # OWNER STALE FENCE: says "LOCKED N BEFORE", "HELD owner", "WORKING owner" or "BUSY"; STALE=1: an empty lock
+  # is dead; FENCE: seconds after which the lock lapses, 0: never
   newest_lock
-  LOCK= before=$N pid=free since= who=
+  OWNER=$1 LOCK= before=$N pid=free since= until=0 who=
   if [ "$N" -gt 0 ]; then
-    { read -r pid since who <"lock.$N"; } 2>/dev/null
-    if [ "$pid" = "$$" ] && [ "$since" = "$MINE" ]; then LOCK=$N; echo "LOCKED $N $N"; return; fi
+    { read -r pid since until who <"lock.$N"; } 2>/dev/null
+    if [ "$pid" = "$$" ] && [ "$since" = "$MINE" ]; then LOCK=$N; fence "$3"; echo "LOCKED $N $N"; return; fi
     if [ -z "$pid" ] && [ "$2" != 1 ]; then echo BUSY; return; fi
-    if [ "$pid" != free ] && alive "$pid" "$since"; then echo "HELD $who"; return; fi
+    if [ "$pid" != free ] && alive "$pid" "$since" && ! lapsed "$until"; then echo "HELD $who"; return; fi
   fi
   if unfinished && { read -r pid since rest <"$TX"; } 2>/dev/null && alive "$pid" "$since"; then
     echo "WORKING $who"
     return
   fi
   k=$((before + 1))
+  lapse "$3"
   set -C
-  { printf '%s %s %s\n' "$$" "$MINE" "$1" >"lock.$k"; } 2>/dev/null || k=
+  { printf '%s %s %s %s\n' "$$" "$MINE" "$LAPSE" "$OWNER" >"lock.$k"; } 2>/dev/null || k=
   set +C
   newest_lock
   if [ "$k" != "$N" ]; then echo BUSY; return; fi
   LOCK=$N
-  fence
   echo "LOCKED $LOCK $before"
 }
 
-fence() { # sets FENCE to the router's uptime: a commit that comes much later is of somebody who slept
-  { read -r FENCE rest </proc/uptime; } 2>/dev/null || FENCE=
-  FENCE=${FENCE%%.*}
+lapse() { # SECONDS: sets LAPSE to the uptime at which so many seconds have gone by; 0 for 0, and without a clock
+  LAPSE=0
+  [ "${1:-0}" = 0 ] || { { read -r now rest </proc/uptime; } 2>/dev/null && LAPSE=$((${now%%.*} + $1 + 1)); }
 }
 
-asleep() { # SECONDS: whether more than that have gone by since the fence; 0 or no clock: never
-  [ "${1:-0}" != 0 ] && [ -n "$FENCE" ] && { read -r now rest </proc/uptime; } 2>/dev/null &&
-    [ $((${now%%.*} - FENCE)) -gt "$1" ]
+lapsed() { # UPTIME: whether that has come; 0 never does
+  [ "${1:-0}" != 0 ] && { read -r now rest </proc/uptime; } 2>/dev/null && [ "${now%%.*}" -ge "$1" ]
+}
+
+fence() { # SECONDS: the lock lapses so much later than now
+  locked || return
+  lapse "$1"
+  printf '%s %s %s %s\n' "$$" "$MINE" "$LAPSE" "$OWNER" >|"lock.$LOCK"
 }
 
 locked() { # whether this agent still holds the lock
@@ -181,18 +188,27 @@ drop() { # FILE...
   rm -f "$@" 2>/dev/null || for f; do : >|"$f"; done
 }
 
-commit() { # ID BATCHES UNDOS SLOT SECONDS HOW FENCE: starts the application; SECONDS 0: no timer; HOW: show or cat
-  # feed the waiting vtysh, file has each batch read by its own; FENCE: seconds that may have gone by since the fence
-  locked || { echo LOST; return; }
-  if asleep "$7"; then echo ASLEEP; return; fi
+commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 0: no timer; HOW: show or cat feed the
+  # waiting vtysh, file has each batch read by its own
   printf '%s %s %s %s\n' "$CHECKER" "$2" "$3" "$4" >|"tx.applying.$1" || { echo UNWRITABLE; return; }
-  if [ "$5" != 0 ]; then
+  # Only after that is written: whoever takes the lock over looks for it afterwards, so that one of us sees the other.
+  refusal=
+  locked || refusal=LOST
+  if [ -z "$refusal" ] && lapsed "$LAPSE"; then refusal=ASLEEP; fi
+  if [ -n "$refusal" ]; then
+    mv "tx.applying.$1" tx.last
+    echo "$refusal"
+    return
+  fi
+  if [ "$5" = 0 ]; then
+    echo "go $1 $2 $4 $5 $6" >&5
+  else
     : >|"pending.$1"
+    echo "go $1 $2 $4 $5 $6" >&5
     (timer "$1" "$5") </dev/null >/dev/null 2>&1 4>&- 5>&- &
     TIMER=$! TIMER_START=
     started "$TIMER" && TIMER_START=$START
   fi
-  echo "go $1 $2 $4 $5 $6" >&5
   echo STARTED
 }
 
@@ -254,13 +270,15 @@ rollback() { # ID: takes back that transaction, pending or not; says GONE, LOST,
   settled "$1"
 }
 
-recover() { # after taking the lock: takes back what a dead session left pending or half done; says "CLEAN" when nothing
+recover() { # KEEP: after taking the lock: takes back what a dead session left half done, and what it left pending
+  # unless KEEP is 1, which makes that final; says "CLEAN" when nothing
   if unfinished; then
     rollback "$ID"
     return
   fi
   for p in pending.*; do
     [ -e "$p" ] || continue
+    [ "$1" = 1 ] && [ -e "tx.applied.${p#pending.}" ] && mv "$p" confirmed 2>/dev/null && continue
     rollback "${p#pending.}"
     return
   done

@@ -57,9 +57,6 @@ class FrrDriver:
         self._candidate: Change | None = None
         self._last: _Applied | None = None
         self._unsaved = False
-        self.fence_s = 0
-        """The router refuses a commit that comes more than so many seconds after the candidate was loaded, or after
-        `renew_fence`: its sender slept meanwhile and may no longer be the one who writes. 0: no such limit."""
 
     def __enter__(self) -> Self:
         self.open()
@@ -136,6 +133,7 @@ class FrrDriver:
         if encoding != "text":
             raise RouterError(f"router {self.hostname}: cli encoding {encoding!r} is not supported; use 'text'")
         answer: dict[str, Any] = {}
+        self._remote.renew_fence()
         for command in commands:
             answer[command] = self._remote.show(command)
             if command.split()[:1] in (["write"], ["copy"]):
@@ -183,10 +181,34 @@ class FrrDriver:
         self._unsaved = False
         self._remote.save()
 
+    @property
+    def fence_s(self) -> int:
+        """Seconds after which our lock lapses; 0: never.
+
+        Whoever sleeps that long may no longer be the one who writes: the router refuses the commit then, and others may
+        take the lock over, and take back a commit that waits for its confirm. Every question to the router renews it.
+        """
+        return self._remote.fence_s
+
+    @fence_s.setter
+    def fence_s(self, seconds: int) -> None:
+        self._remote.fence_s = seconds
+
+    @property
+    def keep_applied(self) -> bool:
+        """Whether a commit that a lost session left to be confirmed is kept, where it was applied in full.
+
+        For whoever knows what shall be and plans from what is: taking it back would only be two changes more.
+        """
+        return self._remote.keep_applied
+
+    @keep_applied.setter
+    def keep_applied(self, keep: bool) -> None:
+        self._remote.keep_applied = keep
+
     def renew_fence(self) -> None:
         """Begins the time of `fence_s` anew."""
-        if self.fence_s:
-            self._remote.agent.ask("fence")
+        self._remote.renew_fence(at_once=True)
 
     # --- changing ---
 
@@ -342,7 +364,7 @@ class FrrDriver:
         counts = f"{len(change.batches)} {len(change.undo)}"
         slot, self._slot = self._slot, "b" if self._slot == "a" else "a"
         try:
-            command = f"commit {applied.transaction} {counts} {slot} {revert_in or 0} {how} {self.fence_s}"
+            command = f"commit {applied.transaction} {counts} {slot} {revert_in or 0} {how}"
             started = agent.ask(command).text.strip()
             if started == "STARTED":
                 verdict, reason = agent.result(applied.transaction, self._patience(change))
@@ -353,6 +375,7 @@ class FrrDriver:
         if started == "STARTED" and verdict == "ok":
             self._remote.follow(change)
             self._unsaved = True
+            self._remote.renew_fence()
             return
         self._last = None
         self._remote.forget_running()

@@ -19,6 +19,7 @@ LOG = logging.getLogger("k8s_ecmp.routers.drivers.frr")
 _LOCK_PATIENCE_S = 10.0  # for the rest of a dead session's work
 _EMPTY_LOCK_S = 2.0  # a lock without content for so long was never finished
 _POLL_S = 0.02
+_FENCE_AGAIN_S = 1.0
 
 
 class Remote:
@@ -37,6 +38,9 @@ class Remote:
         self._running_text: str | None = None
         self._running_lock = -1
         self.reads = 0
+        self.fence_s = 0
+        self.keep_applied = False
+        self._fenced_s = 0.0
 
     def open(self) -> None:
         """Connects, and starts the agent.
@@ -185,7 +189,10 @@ class Remote:
         while True:
             waited = time.monotonic() - began
             stale = int(waited > _EMPTY_LOCK_S)
-            answer = self.agent.ask(f'lock {quoted(_owner())} {stale}; [ -z "$LOCK" ] || recover').text
+            command = (
+                f'lock {quoted(_owner())} {stale} {self.fence_s}; [ -z "$LOCK" ] || recover {int(self.keep_applied)}'
+            )
+            answer = self.agent.ask(command).text
             word, _, rest = answer.partition(" ")
             if word == "LOCKED":
                 first, *state = answer.splitlines()
@@ -194,10 +201,11 @@ class Remote:
                 if self._running_lock == before:
                     self._running_lock = number
                 self._lock_number = self._last_lock = number
+                self._fenced_s = time.monotonic()
                 if state and state[0] != "CLEAN":
                     LOG.warning("router %s: took back what a dead session had left pending", self._hostname)
                     self.forget_running()
-                    self.wait_settled("recover", state[0])
+                    self.wait_settled(f"recover {int(self.keep_applied)}", state[0])
                 return overtaken
             holder = rest.strip()
             if word == "HELD":
@@ -210,6 +218,13 @@ class Remote:
                 )
                 raise LockHeld(f"router {self._hostname}: {reason}", holder=holder)
             time.sleep(_POLL_S)
+
+    def renew_fence(self, *, at_once: bool = False) -> None:
+        """Our lock lapses `fence_s` from now; where it lapses at all, and was not renewed within the last second."""
+        due = at_once or time.monotonic() - self._fenced_s > _FENCE_AGAIN_S
+        if self.fence_s and self._lock_number is not None and due:
+            self.agent.ask(f"fence {self.fence_s}")
+            self._fenced_s = time.monotonic()
 
     def unlock(self, keep: str = "none") -> None:
         """Frees the lock if it is ours; the files of transaction `keep` stay. A lost session has freed it by itself."""
