@@ -35,6 +35,14 @@ class Flaps:
         factor: int = min(MOST, 2 ** max(0, recent - 1))
         return self._hold_up_s * factor
 
+    def forgive(self, node: str) -> None:
+        """Its last loss was none."""
+        losses = self._losses.get(node)
+        if losses:
+            losses.pop()
+            if not losses:
+                del self._losses[node]
+
     def drop(self, node: str) -> None:
         """The node is gone."""
         self._losses.pop(node, None)

@@ -123,6 +123,8 @@ class Incremental:
         self._dirty: set[Prefix] = set()
         self._renewed: set[Prefix] = set()
         self._moved: set[int] = set()
+        self._left: set[str] = set()
+        self._held: set[str] = set()
         self.counts = Counts()
         self.set_service_cidrs(())
 
@@ -175,6 +177,8 @@ class Incremental:
         self._move_pod_cidrs(entry.node, ())
         del self._verdicts[name]
         self._draining.pop(name, None)
+        self._left.discard(name)
+        self._held.discard(name)
         self._follow(name, entry.verdict, None)
 
     def put_service(self, service: Service, now: datetime, *, live: bool = True) -> None:
@@ -287,6 +291,7 @@ class Incremental:
         Returns:
             The prefixes whose decision is another, or whose nodes have other labels or addresses.
         """
+        self._hold_or_let_go()
         if self._moved:
             self._move_everyone()
         changed: set[Prefix] = self._renewed
@@ -379,6 +384,26 @@ class Incremental:
 
     # --- nodes ---
 
+    @property
+    def panicking(self) -> bool:
+        """Whether so many nodes are bad at once that guard "panic" holds everything."""
+        most = self._settings.guards.max_not_ready_fraction
+        return most < 1 and self.counts.bad > most * self.counts.selected
+
+    def _hold_or_let_go(self) -> None:
+        """Nodes that went while "panic" held everything have not left any router: well again, they count at once."""
+        if self.panicking:
+            self._held |= self._left
+        else:
+            self._held.clear()
+        self._left.clear()
+
+    def _return_at_once(self, name: str, entry: _NodeEntry) -> None:
+        """Nobody has missed the node, so it has nothing to prove, and its loss is not counted."""
+        if name in self._held:
+            self._flaps.forgive(name)
+            entry.health = entry.health._replace(well_since=None, hold_up_s=0)
+
     def _lost(self, name: str, health: Health, now: datetime) -> Health:
         """A node that had been well is not: the oftener that was, the longer it has to hold up afterwards."""
         self._flaps.lost(name, now)
@@ -386,11 +411,18 @@ class Incremental:
 
     def _judge(self, entry: _NodeEntry, old: NodeVerdict | None, now: datetime) -> None:
         name = entry.node.name
+        if is_well(entry.node) and entry.health.ill is None:
+            self._return_at_once(name, entry)
         verdict, entry.notes = judge_node(
             entry.node, self._selector, self._settings.nodes, now, self._drains.get(name), entry.health
         )
         entry.verdict = verdict
         self._verdicts[name] = verdict
+        if verdict.standing != "out":
+            self._left.discard(name)
+            self._held.discard(name)
+        elif old is not None and old.standing != "out":
+            self._left.add(name)
         if verdict.standing == "draining" or parse_bool(entry.node.annotations.get(DRAIN_ANNOTATION, "")):
             self._draining[name] = entry.node.annotations.get(DRAIN_ID_ANNOTATION, "")
         else:

@@ -66,6 +66,11 @@ def judge(before: Health | None, outcome: Outcome, at_s: float, failures: int) -
     return before._replace(failures=count)
 
 
+def probes_at_once(health: Health | None, failures: int) -> int:
+    """How many unanswered probes are worth having out at once: as many as make a well address ill, else one."""
+    return 1 if health is None or health.ill is not None else failures - health.failures
+
+
 def verdict(addresses: Iterable[tuple[str, Health | None]]) -> tuple[bool, str | None]:
     """What a node's addresses say together: ill when any is or there are none, well when all are.
 

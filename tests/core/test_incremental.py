@@ -346,6 +346,67 @@ def test_health_checks() -> None:
     assert hosts(inc) == ("n1", "n2", "n3")
 
 
+def test_nodes_that_panic_held_count_at_once_when_they_are_well_again() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)))
+    for name in ("n1", "n2", "n3", "n4", "n5"):
+        inc.put_node(ready(name, "Unknown", NOW), NOW)
+    inc.settle()
+    now = NOW + second(60)
+    inc.advance(now)
+    assert hosts(inc) == ()
+    assert inc.panicking
+    for name in ("n1", "n2"):
+        inc.put_node(ready(name, "True", now), now)
+    assert inc.panicking
+    assert hosts(inc) == ("n1", "n2")
+    for name in ("n3", "n4", "n5"):
+        inc.put_node(ready(name, "True", now), now)
+    inc.settle()
+    assert not inc.panicking
+    assert set(inc.desired().eligible) == {"n1", "n2", "n3", "n4", "n5"}
+    # It was no loss either: the next one costs what a first one does.
+    inc.put_node(ready("n1", "False", now), now)
+    inc.advance(now + second(5))
+    assert hosts(inc) == ("n2",)
+    inc.put_node(ready("n1", "True", now + second(6)), now + second(6))
+    inc.advance(now + second(36))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_a_node_that_left_before_the_panic_holds_up() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)))
+    inc.put_node(ready("n1", "False", NOW), NOW)
+    now = NOW + second(5)
+    inc.advance(now)
+    assert hosts(inc) == ("n2",)
+    for name in ("n2", "n3", "n4"):
+        inc.put_node(ready(name, "False", now), now)
+    now += second(5)
+    inc.advance(now)
+    inc.settle()
+    assert inc.panicking
+    for name in ("n1", "n2", "n3", "n4"):
+        inc.put_node(ready(name, "True", now), now)
+    assert hosts(inc) == ("n2",)
+    inc.advance(now + second(30))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_nodes_that_are_bad_when_the_panic_ends_leave() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)))
+    for name in ("n1", "n3", "n4"):
+        inc.put_node(ready(name, "False", NOW), NOW)
+    now = NOW + second(5)
+    inc.advance(now)
+    inc.settle()
+    assert inc.panicking
+    inc.put_node(ready("n3", "True", now), now)
+    inc.settle()
+    assert not inc.panicking
+    inc.put_node(ready("n1", "True", now + second(1)), now + second(1))
+    assert hosts(inc) == ("n2",)
+
+
 def test_other_labels_renew_the_prefixes_of_the_node_for_routers_that_select_by_them() -> None:
     inc = started(node("n1"), node("n2"), node("n3"))
     inc.put_node(node("n1", labels={"rack": "b"}), NOW)
