@@ -1,13 +1,14 @@
 # make demo   installs into .venv and shows the main job on the embedded routers
 # make test   installs what the tests need (Debian packages too: needs root) and runs everything
 # make check  style, types, architecture, fast tests: before every commit
+# make chaos  disturbs the daemon, each way 20 times in a row (make test: 3 times)
 # make bench  measures the speed claims; writes bench/RESULTS.md
 # make lab    a lab of real FRR routers in namespaces, to play with by hand
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench lab lock clean
+.PHONY: demo test check chaos bench lab lock clean
 
 demo: .venv/installed
 	@$(BIN)/k8s-ecmp demo
@@ -27,6 +28,12 @@ style:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Every disturbance of the daemon 20 times in a row; half an hour.
+chaos: .venv/developing
+	@scripts/install-test-packages
+	@$(BIN)/python -m tests.world.kube.build
+	K8S_ECMP_CHAOS=20 $(BIN)/pytest -q tests/daemon/test_chaos_api.py tests/daemon/test_chaos_cluster.py tests/daemon/test_chaos_process.py
 
 bench: .venv/developing
 	@scripts/install-test-packages

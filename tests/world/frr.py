@@ -122,7 +122,8 @@ class FrrRouter:
     """One router. `with FrrRouter("r1", tmp_path, links=[...]) as r:` starts it and takes everything down after.
 
     `config` are lines for its frr.conf; `daemons` are started beside zebra and staticd ("bgpd"). `sshd_extra` are lines
-    for sshd_config. A router on a `management` network has an `address` there.
+    for sshd_config. A router on a `management` network has an `address` there. `zebra` are further options of zebra:
+    without `--v6-rr-semantics` it replaces an IPv6 route by a delete and an add, and packets find no route in between.
     """
 
     name: str
@@ -132,6 +133,7 @@ class FrrRouter:
     daemons: Sequence[str] = ()
     management: ManagementNetwork | None = None
     sshd_extra: str = ""
+    zebra: str = "--v6-rr-semantics"
     netns: Namespace = field(init=False)
     address: str = field(init=False, default="127.0.0.1")
     pid: int = field(init=False, default=0)
@@ -321,7 +323,7 @@ class FrrRouter:
 
     def _boot(self) -> None:
         root = self.directory / self.name
-        daemons = ["zebra -d -A 127.0.0.1 -s 90000000", "staticd -d -A 127.0.0.1"]
+        daemons = [f"zebra -d -A 127.0.0.1 -s 90000000 {self.zebra}", "staticd -d -A 127.0.0.1"]
         daemons += [f"{daemon} -d -A 127.0.0.1" for daemon in self.daemons]
         (root / "init.sh").write_text(
             _INIT.format(d=root, name=self.name, daemons="\n".join(f"{_DAEMON_DIR}/{daemon}" for daemon in daemons))

@@ -92,7 +92,7 @@ class Lab:
     client: Namespace = field(init=False)
     routers: dict[str, FrrRouter] = field(init=False, default_factory=dict)
     nodes: dict[str, NodeSpace] = field(init=False, default_factory=dict)
-    _lan: Namespace = field(init=False)
+    lan: Namespace = field(init=False)
     _down: set[str] = field(init=False, default_factory=set)
     _stack: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
 
@@ -138,10 +138,10 @@ class Lab:
 
     def cut(self, node: str) -> None:
         """Pulls the node's cable; nobody is told."""
-        self._lan.ip("link set", node, "down")
+        self.lan.ip("link set", node, "down")
 
     def mend(self, node: str) -> None:
-        self._lan.ip("link set", node, "up")
+        self.lan.ip("link set", node, "up")
 
     def power_off(self, node: str) -> None:
         """The node's cable is dead, its pods are gone, its kernel has forgotten kube-proxy's rules."""
@@ -231,7 +231,7 @@ class Lab:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o755)
         self.management = self._stack.enter_context(ManagementNetwork())
-        self._lan = self._switch("lan")
+        self.lan = self._switch("lan")
         street = self._switch("street")
         self.client = self._stack.enter_context(Namespace("client"))
         _plug(street, "client", self.client, "street", with_length(CLIENT, STREET))
@@ -277,13 +277,13 @@ class Lab:
             for name, addresses in self.topology.routers.items():
                 outside = with_length(street_addresses(self.topology)[name], STREET)
                 links = [
-                    Link("lan", with_length(addresses, self.topology.lan), self._lan, name),
+                    Link("lan", with_length(addresses, self.topology.lan), self.lan, name),
                     Link("street", outside, street, name),
                 ]
                 router = FrrRouter(name, self.directory, links=links, management=self.management)
                 self._stack.callback(router.stop)
                 router.start()
-                for switch in (self._lan, street):
+                for switch in (self.lan, street):
                     switch.ip("link set", name, "master switch")
                 self.routers[name] = router
         except BaseException as error:
@@ -293,7 +293,7 @@ class Lab:
         node = NodeSpace(name, plan.addresses)
         self._stack.callback(node.close)
         self.nodes[name] = node
-        _plug(self._lan, name, node.namespace, "lan", with_length(plan.addresses, self.topology.lan))
+        _plug(self.lan, name, node.namespace, "lan", with_length(plan.addresses, self.topology.lan))
         gateways = [address for addresses in self.topology.routers.values() for address in addresses]
         node.route("default4", gateways)
         node.route("default6", gateways)

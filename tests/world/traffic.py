@@ -219,7 +219,7 @@ class FibWatch:
     """Notes when a namespace's kernel told of a route that was added, replaced or removed.
 
     `moments` are spans that contain the change for certain: from the last look at which nothing had happened to the
-    look that found the notification.
+    look that found no further notification.
     """
 
     def __init__(self, router: Namespace) -> None:
@@ -240,11 +240,11 @@ class FibWatch:
             if self._wake in readable:
                 return
             if self._socket in readable:
-                seen = time.monotonic()
                 with contextlib.suppress(BlockingIOError):
                     while self._socket.recv(1 << 16):
                         pass
-                self.moments.append(Moment(idle, seen))
+                # After the last of them: a change of several prefixes goes on while its notifications are taken.
+                self.moments.append(Moment(idle, time.monotonic()))
             # Whatever happens from here on lies after this moment only if nothing waits now.
             before = time.monotonic()
             if not select.select([self._socket], [], [], 0)[0]:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.world.kube import build
-from tests.world.netns import wait_for
+from tests.world.netns import Namespace, wait_for
 
 SERVICE_CIDRS = ("10.43.0.0/16", "fd43::/108")
 ADMIN, READER, STRANGER = "admin", "reader", "stranger"
@@ -32,6 +32,7 @@ COLLECTIONS = {
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Pod": "/api/v1/namespaces/{}/pods",
+    "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
     "ServiceCIDR": "/apis/networking.k8s.io/v1/servicecidrs",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
@@ -48,10 +49,24 @@ class KubeApi:
     Args:
         folder: for data, certificates and logs.
         flags: further ones of kube-apiserver; of one that is given twice the last counts.
+        namespace: where both processes run; None: the host's.
+        address: where the API server listens there.
+        service_cidrs: one of each family.
     """
 
-    def __init__(self, folder: Path, flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        flags: Sequence[str] = (),
+        *,
+        namespace: Namespace | None = None,
+        address: str = "127.0.0.1",
+        service_cidrs: Sequence[str] = SERVICE_CIDRS,
+    ) -> None:
         self.folder = folder
+        self._namespace = namespace
+        self._address = address
+        self._service_cidrs = tuple(service_cidrs)
         self._flags = tuple(flags)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._connection: http.client.HTTPSConnection | None = None
@@ -70,7 +85,7 @@ class KubeApi:
 
     @property
     def server(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self._address}:{self.port}"
 
     @property
     def ca(self) -> Path:
@@ -118,6 +133,35 @@ class KubeApi:
         finally:
             process.send_signal(signal.SIGCONT)
 
+    @contextlib.contextmanager
+    def etcd_frozen(self) -> Iterator[None]:
+        """The API server goes on with what it knows; whatever needs etcd waits."""
+        process = self._processes[self._place("etcd")]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+    def kill(self, name: str) -> None:
+        """Ends "etcd" or "kube-apiserver" without any notice, and leaves its port and its files."""
+        process = self._processes[self._place(name)]
+        process.kill()
+        process.wait()
+
+    def start_again(self, name: str) -> None:
+        """Starts what was killed, with the same flags, and returns when the API server is ready."""
+        place = self._place(name)
+        self._processes[place] = self._spawned(name, self._processes[place].args)
+        wait_for(self._ready, f"kube-apiserver is ready again; its log: {self.folder}/kube-apiserver.log", timeout=60)
+
+    def _place(self, name: str) -> int:
+        return next(
+            number
+            for number, process in enumerate(self._processes)
+            if any(str(word).endswith(f"/{name}") for word in process.args)
+        )
+
     def _start_processes(self) -> None:
         self.port, self.etcd_port, peer_port = _free_ports(3)
         etcd = f"http://127.0.0.1:{self.etcd_port}"
@@ -136,12 +180,12 @@ class KubeApi:
         key = self.folder / "service-account.key"
         self._spawn(
             "kube-apiserver",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            f"--bind-address={self._address}",
+            f"--advertise-address={self._address}",
             f"--secure-port={self.port}",
             f"--etcd-servers={etcd}",
             f"--cert-dir={self.folder / 'certificates'}",
-            f"--service-cluster-ip-range={','.join(SERVICE_CIDRS)}",
+            f"--service-cluster-ip-range={','.join(self._service_cidrs)}",
             f"--token-auth-file={self.folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -155,9 +199,13 @@ class KubeApi:
 
     def _spawn(self, name: str, *flags: str) -> None:
         # It ends with the tests even when they are killed.
-        command = ["setpriv", "--pdeathsig", "TERM", str(build.binary(name)), *flags]
+        inside = self._namespace.argv() if self._namespace else []
+        command = ["setpriv", "--pdeathsig", "TERM", *inside, str(build.binary(name)), *flags]
+        self._processes.append(self._spawned(name, command))
+
+    def _spawned(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
-            self._processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _ready(self) -> bool:
         ended = [process.args for process in self._processes if process.poll() is not None]
@@ -179,6 +227,10 @@ class KubeApi:
         )
         (self.folder / "service-account.key").write_bytes(encoded)
 
+    def _inside(self) -> contextlib.AbstractContextManager[None]:
+        """Sockets that are opened in it reach the servers."""
+        return self._namespace.entered() if self._namespace else contextlib.nullcontext()
+
     # --- requests
 
     def request(
@@ -191,9 +243,12 @@ class KubeApi:
         """
         if self._connection is None:
             context = ssl.create_default_context(cafile=str(self.ca))
-            self._connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+            self._connection = http.client.HTTPSConnection(self._address, self.port, context=context, timeout=30)
         headers = {"Authorization": f"Bearer {_TOKENS[ADMIN]}", "Content-Type": content_type}
         try:
+            if self._connection.sock is None:
+                with self._inside():
+                    self._connection.connect()
             self._connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = self._connection.getresponse()
             content = answer.read()
@@ -228,7 +283,7 @@ class KubeApi:
         """Deletes what tests have created, in all namespaces that the server makes by itself."""
         self.request("DELETE", COLLECTIONS["Node"])
         for namespace in ("default", "kube-system"):
-            for kind in ("EndpointSlice", "ConfigMap", "Pod"):
+            for kind in ("EndpointSlice", "ConfigMap", "Pod", "DaemonSet"):
                 self.request("DELETE", f"{COLLECTIONS[kind].format(namespace)}?gracePeriodSeconds=0")
             for service in self.get(COLLECTIONS["Service"].format(namespace))["items"]:
                 if service["metadata"]["name"] != "kubernetes":
@@ -269,6 +324,8 @@ class KubeApi:
         """etcd forgets every revision but the present one: lists that have begun expire."""
         connection = http.client.HTTPConnection("127.0.0.1", self.etcd_port, timeout=10)
         with contextlib.closing(connection):
+            with self._inside():
+                connection.connect()
             revision = 0
             for path in ("range", "compaction"):
                 body = {"key": "AA=="} if path == "range" else {"revision": revision, "physical": True}
@@ -306,6 +363,7 @@ class KubeApi:
         """What kubectl prints as admin."""
         config = self.kubeconfig(self.folder / "kubectl.conf")
         command = [
+            *(self._namespace.argv() if self._namespace else ()),
             build.binary("kubectl"),
             f"--kubeconfig={config}",
             f"--cache-dir={self.folder / 'cache'}",

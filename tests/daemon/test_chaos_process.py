@@ -1,0 +1,214 @@
+"""The daemon dies, stands still or loses its routers at the worst moment."""
+
+import random
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.daemon.following import MANY, SHORT_LEASE, TIMES, Following, Table, between, following
+from tests.world import clock
+from tests.world import live as world
+from tests.world.daemon import Daemon
+from tests.world.fib import FibHistory
+from tests.world.live import EXCLUDE_LABEL, Live
+
+pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow]
+
+SERVICES = 30
+NODES = ("n1", "n2", "n3", "n4")
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    world.require()
+    with Live(world.topology(nodes=len(NODES)), tmp_path_factory.mktemp("live")) as live:
+        for proxy in live.proxies.values():
+            proxy.stop()  # these tests look at routes only
+        yield live
+
+
+@pytest.fixture
+def scene(live: Live) -> Iterator[Following]:
+    with following(live, SHORT_LEASE, restart_proxies=False) as scene:
+        yield scene
+
+
+class Crowd:
+    """Many services on all nodes: a node's leaving changes every one of them, and takes a while to write."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+        self.prefixes = [live.add_by_hand(f"crowd{number}", *NODES) for number in range(SERVICES)]
+
+    def table(self, *nodes: str) -> Table:
+        ranges = {"10.43.0.0/16": self.live.addresses(4, *nodes), "fd43::/108": self.live.addresses(6, *nodes)}
+        return ranges | dict.fromkeys(self.prefixes, self.live.addresses(4, *nodes))
+
+    def exclude(self, node: str, *, excluded: bool) -> tuple[Table, Table]:
+        """Takes a node out, or in again; the tables before and after."""
+        rest = [name for name in NODES if name != node]
+        whole, less = self.table(*NODES), self.table(*rest)
+        self.live.label(node, EXCLUDE_LABEL, "true" if excluded else None)
+        return (whole, less) if excluded else (less, whole)
+
+
+@pytest.mark.timeout(1200)
+def test_the_daemon_is_killed_in_the_middle_of_a_change(scene: Following) -> None:
+    crowd, chance, partial = Crowd(scene.live), random.Random(9), 0
+    scene.await_exactly(crowd.table(*NODES))
+    for turn in range(TIMES):
+        since = time.monotonic()
+        old, new = crowd.exclude("n4", excluded=turn % 2 == 0)
+        time.sleep(chance.uniform(0, 0.25))
+        scene.daemon.kill()
+        partial += scene.fib.table() == old
+        scene.daemon.start()
+        scene.await_exactly(new, timeout=60)
+        scene.daemon.await_ready()
+        scene.assert_only(between(old, new), since)
+    assert TIMES < MANY or 0 < partial < TIMES, (
+        f"{partial} of {TIMES} were killed before the change: the moments were not spread"
+    )
+
+
+@pytest.mark.timeout(1200)
+def test_the_routers_sshd_is_killed(scene: Following) -> None:
+    crowd, chance = Crowd(scene.live), random.Random(11)
+    router = scene.live.router
+    scene.await_exactly(crowd.table(*NODES))
+    for turn in range(TIMES):
+        since = time.monotonic()
+        old, new = crowd.exclude("n3", excluded=turn % 2 == 0)
+        time.sleep(chance.uniform(0, 0.2))
+        router.kill_sshd()
+        if turn % 4 == 3:
+            scene.daemon.await_status(
+                lambda status: status["routers"][0]["state"] in {"failed", "connecting"}, "the loss is noticed", 60
+            )
+            assert scene.daemon.get("/livez").status == 200
+        router.start_sshd()
+        scene.await_exactly(new, timeout=60)
+        scene.assert_only(between(old, new), since)
+
+
+def assert_sequence(fib: FibHistory, tables: list[Table], since: float) -> None:
+    """Every prefix has gone through the tables in their order and never back."""
+    for prefix in tables[0]:
+        wanted = [table[prefix] for table in tables]
+        place = 0
+        for sample in fib.samples(prefix, since):
+            while (
+                place < len(wanted)
+                and sample.hops not in between({prefix: wanted[max(place - 1, 0)]}, {prefix: wanted[place]})[prefix]
+            ):
+                place += 1
+            assert place < len(wanted), f"{prefix} went back: {fib.samples(prefix, since)}"
+
+
+def take_over(
+    live: Live, first: Daemon, second: Daemon, fib: FibHistory, crowd: Crowd, pause_s: float, delay_s: float | None
+) -> None:
+    """`first` leads and is paused; `second` takes over; `first` goes on and must not write.
+
+    `delay_s`: it is paused so long after a change, in the middle of writing it; None: when it has written it.
+    """
+    first.await_leading()
+    tables = [crowd.table(*NODES)]
+    fib.await_exactly(tables[0], timeout=60)
+    since = time.monotonic()
+    crowd.exclude("n4", excluded=True)
+    tables.append(crowd.table("n1", "n2", "n3"))
+    if delay_s is None:
+        fib.await_exactly(tables[1], timeout=60)
+        first.await_status(lambda status: not status["routers"][0]["pending"], "nothing is pending", 60)
+    else:
+        time.sleep(delay_s)
+    with first.paused():
+        paused = time.monotonic()
+        second.await_leading(timeout=60)
+        fib.await_exactly(tables[1], timeout=60)
+        # Two more changes that the paused one knows nothing of; the second gives back what it was about to take.
+        live.label("n1", EXCLUDE_LABEL, "true")
+        tables.append(crowd.table("n2", "n3"))
+        fib.await_exactly(tables[2], timeout=60)
+        live.label("n4", EXCLUDE_LABEL, None)
+        tables.append(crowd.table("n2", "n3", "n4"))
+        fib.await_exactly(tables[3], timeout=60)
+        time.sleep(max(0, paused + pause_s - time.monotonic()))
+    first.await_status(lambda status: not status["leading"] and status["leader"] == second.name, "it stands by", 60)
+    live.label("n1", EXCLUDE_LABEL, None)
+    tables.append(crowd.table(*NODES))
+    fib.await_exactly(tables[4], timeout=60)
+    assert second.status()["leading"]
+    assert_sequence(fib, tables, since)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("lease", "pause_s", "times"),
+    [({}, 30, max(1, TIMES // 10)), (SHORT_LEASE, 6, max(2, TIMES - 2))],
+    ids=["default lease, 30 s", "short lease"],
+)
+def test_a_leader_that_stood_still_does_not_write(live: Live, lease: dict, pause_s: float, times: int) -> None:
+    crowd = Crowd(live)
+    a, b = Daemon(live, lease, name="a"), Daemon(live, lease, name="b")
+    try:
+        with FibHistory(live.router.netns) as fib, a, b:
+            a.await_page("/livez", 200)
+            b.await_page("/livez", 200)
+            a.await_status(lambda status: status["leader"], "somebody leads", 60)
+            chance = random.Random(pause_s)
+            for turn in range(times):
+                leader, standby = (a, b) if a.status()["leading"] else (b, a)
+                take_over(live, leader, standby, fib, crowd, pause_s, chance.uniform(0, 0.1) if turn % 2 else None)
+            assert (a.stop(), b.stop()) == (0, 0)
+    finally:
+        live.restore(proxies=False)
+        live.clear_routes()
+
+
+def test_a_standby_takes_over_at_once_from_a_leader_that_ends_in_order(live: Live) -> None:
+    crowd = Crowd(live)
+    a, b = Daemon(live, name="a"), Daemon(live, name="b")
+    try:
+        with FibHistory(live.router.netns) as fib, a:
+            a.await_ready().await_leading()
+            with b:
+                b.await_ready()
+                assert not b.status()["leading"]
+                fib.await_exactly(crowd.table(*NODES))
+                since = time.monotonic()
+                assert a.stop() == 0
+                b.await_leading(timeout=10)  # less than the Lease's 15 s: it was given back
+                crowd.exclude("n2", excluded=True)
+                fib.await_exactly(crowd.table("n1", "n3", "n4"))
+                assert_sequence(fib, [crowd.table(*NODES), crowd.table("n1", "n3", "n4")], since)
+                assert b.stop() == 0
+    finally:
+        live.restore(proxies=False)
+        live.clear_routes()
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(clock.missing() is not None, reason=str(clock.missing()))
+def test_the_wall_clock_jumps(live: Live) -> None:
+    """By an hour, a day, backwards, around the Lease's times, at and after a change."""
+    bent, chance = clock.Clock(live.directory), random.Random(13)
+    with following(live, SHORT_LEASE, restart_proxies=False, environment=bent.environment) as scene:
+        crowd = Crowd(live)
+        scene.await_exactly(crowd.table(*NODES))
+        for turn in range(TIMES):
+            since = time.monotonic()
+            old, new = crowd.exclude("n2", excluded=turn % 2 == 0)
+            time.sleep(chance.uniform(0, 0.1))
+            bent.jump(chance.choice([3600, 86400, -3600, -86400, 5, -5, 0]))
+            scene.await_exactly(new, timeout=60)
+            scene.daemon.await_status(lambda status: status["leading"] and status["ready"], "it leads and is ready", 60)
+            scene.assert_only(between(old, new), since)
+        month = datetime.now(UTC) + timedelta(days=29)
+        bent.jump(30 * 86400)
+        scene.daemon.await_status(
+            lambda status: datetime.fromisoformat(status["now"]) > month, "the daemon lives by the bent clock"
+        )

@@ -1,0 +1,209 @@
+"""What becomes of Services ends in the routers' kernels: real API server, real controllers, real kube-proxy, two routers."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.daemon.following import Following, between, following
+from tests.world import live as world
+from tests.world.kube.documents import service_cidr
+from tests.world.live import Live
+from tests.world.netns import wait_for
+from tests.world.traffic import Answer, Target, ask, spread
+
+pytestmark = [pytest.mark.world, pytest.mark.kubeworld]
+
+EXTERNAL = ("198.51.100.0/24", "fd51::/64")
+BALANCED = ("192.0.2.0/24", "fd02::/64")
+RANGES = {
+    "services": {
+        "external_ips": {"cidrs": list(EXTERNAL), "aggregate": False},
+        "load_balancer_ips": {"cidrs": list(BALANCED), "aggregate": False},
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    world.require()
+    with Live(world.topology(nodes=3, routers=2), tmp_path_factory.mktemp("live")) as live:
+        yield live
+
+
+@pytest.fixture
+def scene(live: Live) -> Iterator[Following]:
+    with following(live, RANGES) as scene:
+        scene.await_exactly(scene.ranges())
+        yield scene
+
+
+def answer(live: Live, address: str, port: int = 80) -> Answer:
+    """The first answer from there: kube-proxy writes its rules at most once a second."""
+
+    def tried() -> Answer | None:
+        try:
+            return ask(live.client, Target(address, port))
+        except OSError:
+            return None
+
+    found = wait_for(tried, f"{address} answers", timeout=15, interval=0.05)
+    assert found is not None
+    return found
+
+
+def nodes_of(answers: list[Answer]) -> set[str]:
+    return {answer.node for answer in answers}
+
+
+def test_a_local_service_is_scaled_up_and_down(scene: Following) -> None:
+    live, ranges = scene.live, scene.ranges()
+    ips = live.add_local("default/web", "n1")
+    tables = [ranges | scene.over(ips, "n1")]
+    scene.await_exactly(tables[0])
+    for ip in ips:
+        assert answer(live, ip).node == "n1"
+
+    for nodes in (["n1", "n2"], ["n1", "n2", "n3"], ["n2", "n3"], ["n3"], [], ["n2"]):
+        tables.append(ranges | (scene.over(ips, *nodes) if nodes else {}))
+        scene.change(lambda nodes=nodes: live.scale("default/web", *nodes), tables[-2], tables[-1])
+
+    for ip in ips:
+        assert answer(live, ip).node == "n2"
+        assert nodes_of(spread(live.client, Target(ip, 80), 20)) == {"n2"}
+    scene.change(lambda: live.remove_service("default/web"), tables[-1], ranges)
+
+
+def test_external_traffic_policy_decides_about_the_host_route(scene: Following) -> None:
+    live, ranges = scene.live, scene.ranges()
+    ips = live.add_service("default/web", "n1", "n3", type="NodePort")
+    local = ranges | scene.over(ips, "n1", "n3")
+    live.await_slices("default/web", 4)
+    assert {answer(live, ip).node for ip in ips} <= {"n1", "n3"}
+    scene.change(lambda: live.change_service("default/web", externalTrafficPolicy="Local"), ranges, local)
+    entered = {answer.peer for answer in spread(live.client, Target(ips[0], 80), 60)}
+    assert entered == live.addresses(4, "n1", "n3")
+    scene.change(lambda: live.change_service("default/web", externalTrafficPolicy="Cluster"), local, ranges)
+    assert live.addresses(4) == {answer.peer for answer in spread(live.client, Target(ips[0], 80), 90)}
+
+
+def test_internal_traffic_policy_decides_about_a_cluster_ip(scene: Following) -> None:
+    live, ranges = scene.live, scene.ranges()
+    ips = live.add_service("default/inner", "n2")
+    live.await_slices("default/inner", 2)
+    local = ranges | scene.over(ips, "n2")
+    scene.change(lambda: live.change_service("default/inner", internalTrafficPolicy="Local"), ranges, local)
+    # Only n2 serves the address now: whatever entered by another node would be dropped.
+    for ip in ips:
+        assert answer(live, ip).node == "n2"
+        assert len(spread(live.client, Target(ip, 80), 30)) == 30
+    scene.change(lambda: live.change_service("default/inner", internalTrafficPolicy="Cluster"), local, ranges)
+
+
+def test_external_ips_are_routed_inside_the_allowed_ranges_only(scene: Following) -> None:
+    live, ranges = scene.live, scene.ranges()
+    ips = live.add_local("default/web", "n1", "n2")
+    table = ranges | scene.over(ips, "n1", "n2")
+    scene.await_exactly(table)
+
+    allowed, refused = ["198.51.100.7", "fd51::7"], ["198.51.101.7", "fd52::7"]
+    with_allowed = table | scene.over(allowed, "n1", "n2")
+    scene.change(
+        lambda: live.change_service("default/web", externalIPs=[*refused, *allowed]),
+        table,
+        with_allowed,
+    )
+    for ip in allowed:
+        assert answer(live, ip).node in {"n1", "n2"}
+    scene.change(
+        lambda: live.change_service("default/web", externalIPs=[*refused, allowed[0]]),
+        with_allowed,
+        table | scene.over(allowed[:1], "n1", "n2"),
+    )
+    scene.change(
+        lambda: live.change_service("default/web", externalIPs=None), table | scene.over(allowed[:1], "n1", "n2"), table
+    )
+
+
+def test_load_balancer_ips_come_from_the_status(scene: Following) -> None:
+    live, ranges = scene.live, scene.ranges()
+    ips = live.add_service("default/web", "n3", type="LoadBalancer", externalTrafficPolicy="Local")
+    table = ranges | scene.over(ips, "n3")
+    scene.await_exactly(table)
+    balanced = ["192.0.2.5", "fd02::5"]
+    both = table | scene.over(balanced, "n3")
+    scene.change(lambda: live.set_load_balancer_ips("default/web", *balanced, "203.0.113.99"), table, both)
+    for ip in balanced:
+        assert answer(live, ip).node == "n3"
+    one = table | scene.over(balanced[1:], "n3")
+    scene.change(lambda: live.set_load_balancer_ips("default/web", balanced[1]), both, one)
+    scene.change(lambda: live.set_load_balancer_ips("default/web"), one, table)
+
+
+def test_each_family_stands_by_itself(scene: Following) -> None:
+    live, ranges = scene.live, scene.ranges()
+    six = live.add_local("default/six", "n1", ipFamilyPolicy="SingleStack", ipFamilies=["IPv6"])
+    four = live.add_local("default/four", "n2", ipFamilyPolicy="SingleStack", ipFamilies=["IPv4"])
+    assert (len(six), len(four)) == (1, 1)
+    table = ranges | scene.over(six, "n1") | scene.over(four, "n2")
+    scene.await_exactly(table)
+    assert answer(live, six[0]).node == "n1"
+    assert answer(live, four[0]).node == "n2"
+
+    # A service of one family gets the other one: a route more, the first is not touched.
+    live.change_service("default/four", ipFamilyPolicy="RequireDualStack")
+    ips = live.service("default/four")["spec"]["clusterIPs"]
+    assert len(ips) == 2
+    scene.await_exactly(table | scene.over(ips, "n2"))
+    assert answer(live, ips[1]).node == "n2"
+
+
+def test_pods_that_are_not_ready_or_that_end_give_no_hop(scene: Following) -> None:
+    live, ranges = scene.live, scene.ranges()
+    ips = live.add_local("default/web", "n1", "n2")
+    both, first = ranges | scene.over(ips, "n1", "n2"), ranges | scene.over(ips, "n1")
+    pod = next(pod for pod in live.pods_of("default/web") if pod.node == "n2")
+    scene.change(lambda: live.set_pod_ready(pod, ready=False), both, first)
+    scene.change(lambda: live.set_pod_ready(pod), first, both)
+    scene.change(lambda: live.terminate_pod(pod), both, first)
+    # The last pod ends: kube-proxy goes on to use it while it serves (KEP-1669), and so does its route.
+    last = next(pod for pod in live.pods_of("default/web") if pod.node == "n1")
+    live.remove_pod(pod)
+    live.terminate_pod(last)
+    live.await_slices("default/web", 2)
+    other = live.add_local("default/other", "n3")
+    beside = scene.over(other, "n3")
+    scene.await_exactly(first | beside)
+    assert answer(live, ips[0]).pod == last.name
+    scene.change(lambda: live.remove_pod(last), first | beside, ranges | beside)
+
+
+def test_a_range_that_comes_and_goes_needs_no_restart(scene: Following) -> None:
+    live, ranges = scene.live, scene.ranges()
+    further = ["10.44.0.0/24", "fd45::/112"]
+    wider = ranges | scene.over(further)
+    scene.change(lambda: live.api.create(service_cidr("test-further", *further)), ranges, wider)
+    ips = live.add_local("default/web", "n2", clusterIP="10.44.0.9", clusterIPs=["10.44.0.9", "fd45::9"])
+    scene.await_exactly(wider | scene.over(ips, "n2"))
+    for ip in ips:
+        assert answer(live, ip).node == "n2"
+    live.remove_service("default/web")
+    scene.await_exactly(wider)
+    scene.change(lambda: live.api.delete("ServiceCIDR", "test-further"), wider, ranges)
+
+
+def test_routes_outlive_the_daemon(scene: Following) -> None:
+    live = scene.live
+    ips = live.add_local("default/web", "n1", "n2")
+    table = scene.ranges() | scene.over(ips, "n1", "n2")
+    scene.await_exactly(table)
+    since = time.monotonic()
+    assert scene.daemon.stop() == 0
+    live.scale("default/web", "n1")
+    live.await_slices("default/web", 2)
+    for fib in scene.fibs:
+        assert fib.kernel() == table
+    scene.daemon.start().await_ready()
+    after = scene.ranges() | scene.over(ips, "n1")
+    scene.await_exactly(after)
+    scene.assert_only(between(table, after), since)
