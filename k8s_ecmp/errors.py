@@ -29,7 +29,11 @@
 is one sentence that tells the user what to do.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from k8s_ecmp.model import Prefix
 
 
 class EcmpError(Exception):
@@ -146,7 +150,11 @@ class CommitFailed(RouterError):
 
 
 class VerifyFailed(RouterError):
-    """The change was committed, but the router's tables do not show it."""
+    """The change was committed, but the router's tables do not show it at `prefixes`, as far as those are known."""
+
+    def __init__(self, message: str, *, prefixes: "Sequence[Prefix]" = (), remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.prefixes = tuple(prefixes)
 
 
 class ChangePending(RouterError):

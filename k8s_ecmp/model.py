@@ -146,6 +146,11 @@ class NextHop(msgspec.Struct, frozen=True, gc=False):
         parts = [part for part in (self.interface, self.address) if part]
         return " ".join(parts) + (f" vrf {self.vrf}" if self.vrf else "")
 
+    @property
+    def table_label(self) -> str:
+        """How routing tables show it: an interface beside an address is what the router found, written or not."""
+        return msgspec.structs.replace(self, interface=None).label if self.address and self.interface else self.label
+
 
 class StaticRoute(msgspec.Struct, frozen=True, gc=False):
     """All static next hops of one prefix in one VRF.

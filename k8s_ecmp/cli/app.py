@@ -66,6 +66,7 @@ app.command("diff", hidden=True, help="The same as plan.")(plan)
 
 def main() -> None:
     """Runs the command line and leaves the process with its exit code."""
+    _open_what_is_closed()
     gc.set_threshold(100_000, 20, 20)  # large plans make many small objects that live to the end
     try:
         code = app(standalone_mode=False)
@@ -92,6 +93,13 @@ def main() -> None:
         leave("interrupted; a router in the middle of a change finishes it or takes it back by itself", INTERRUPTED)
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_what_is_closed() -> None:
+    """A process may be started without stdin, stdout or stderr; what is written there goes nowhere then."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  to the end
 
 
 def leave(message: str, code: int) -> NoReturn:

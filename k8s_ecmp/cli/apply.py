@@ -83,7 +83,7 @@ def _plan_now(settings: Settings, nornir: "Nornir", overrides: list[str]) -> "Pl
 
 
 def _writes(settings: Settings) -> bool:
-    from k8s_ecmp.routers.tasks import NEVER_WRITE
+    from k8s_ecmp.routers.session import NEVER_WRITE
 
     return settings.mode not in NEVER_WRITE
 

@@ -13,10 +13,10 @@ What depends on what:
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -58,7 +58,8 @@ _NO_HOPS = Hops((), ())
 class _NodeEntry:
     """A node as it is kept: `node` with its conditions' times as they count here, `told` as the API told them.
 
-    `listed`: it was there when the cluster was first looked at, or came with a list.
+    `listed`: it was there when the cluster was first looked at, or came with a list. `before`: the conditions of the
+    time before it was lost.
     """
 
     node: Node
@@ -67,6 +68,7 @@ class _NodeEntry:
     health: Health
     listed: bool
     notes: tuple[Skipped, ...] = ()
+    before: tuple[Condition | None, Condition | None] = (None, None)
 
 
 @dataclass(slots=True)
@@ -123,7 +125,8 @@ class Incremental:
         self._dirty: set[Prefix] = set()
         self._renewed: set[Prefix] = set()
         self._moved: set[int] = set()
-        self._left: set[str] = set()
+        self._left: dict[str, datetime] = {}
+        self._now = datetime.min.replace(tzinfo=UTC)
         self._held: set[str] = set()
         self.counts = Counts()
         self.set_service_cidrs(())
@@ -139,6 +142,7 @@ class Incremental:
             live: it was just told of as a change. A condition that changed before our eyes counts from now on, whatever
                 the API server's clock says; one out of a list counts from the time that it states.
         """
+        self._now = max(self._now, now)
         old = self._nodes.get(node.name)
         told = (node.ready, node.network_unavailable)
         if old is None:
@@ -146,11 +150,15 @@ class Incremental:
         else:
             timed = msgspec.structs.replace(
                 node,
-                ready=_since(node.ready, old.told[0], old.node.ready, "True", now, live=live),
+                ready=_since(node.ready, old.told[0], old.node.ready, _is_ready, now, live=live),
                 network_unavailable=_since(
-                    node.network_unavailable, old.told[1], old.node.network_unavailable, "False", now, live=live
+                    node.network_unavailable, old.told[1], old.node.network_unavailable, _is_available, now, live=live
                 ),
             )
+            if is_well(timed) and not is_well(old.node) and old.verdict.standing != "out":
+                # It was back before it counted as lost: nothing has happened.
+                ready, network = old.before
+                timed = msgspec.structs.replace(timed, ready=ready, network_unavailable=network)
             if timed == old.node:
                 old.told = told
                 return
@@ -159,7 +167,10 @@ class Incremental:
         if old is not None:
             if is_well(old.node) and not is_well(timed):
                 counted = counts_as_well(old.node, self._settings.nodes, now, health)
-                entry.health = self._lost(node.name, health, now)._replace(held_down=counted)
+                entry.health = health._replace(held_down=counted)
+                entry.before = (old.node.ready, old.node.network_unavailable)
+            else:
+                entry.before = old.before
             if old.node.pod_cidrs != timed.pod_cidrs:
                 self._move_pod_cidrs(old.node, ())
                 self._move_pod_cidrs(timed, timed.pod_cidrs)
@@ -177,7 +188,7 @@ class Incremental:
         self._move_pod_cidrs(entry.node, ())
         del self._verdicts[name]
         self._draining.pop(name, None)
-        self._left.discard(name)
+        self._left.pop(name, None)
         self._held.discard(name)
         self._follow(name, entry.verdict, None)
 
@@ -255,6 +266,7 @@ class Incremental:
 
         A node that answers has to hold up, but not one of a list whose first answer this is: it was there before us.
         """
+        self._now = max(self._now, now)
         entry = self._nodes.get(name)
         if entry is None or entry.health.ill == ill:
             return
@@ -262,8 +274,7 @@ class Incremental:
             first = entry.health.ill == _UNANSWERED and entry.listed
             entry.health = entry.health._replace(ill=None, well_since=None if first else now)
         else:
-            health = entry.health if entry.health.ill is not None else self._lost(name, entry.health, now)
-            entry.health = health._replace(ill=ill)
+            entry.health = entry.health._replace(ill=ill)
         self._judge(entry, entry.verdict, now)
 
     # --- time ---
@@ -274,6 +285,7 @@ class Incremental:
 
     def advance(self, now: datetime) -> None:
         """Ends the holds whose time has come."""
+        self._now = max(self._now, now)
         while self._deadlines and self._deadlines[0][0] <= now:
             _, kind, name, family = heapq.heappop(self._deadlines)
             if kind == "node":
@@ -391,12 +403,37 @@ class Incremental:
         return most < 1 and self.counts.bad > most * self.counts.selected
 
     def _hold_or_let_go(self) -> None:
-        """Nodes that went while "panic" held everything have not left any router: well again, they count at once."""
+        """Nodes that are lost while "panic" holds everything leave no router: well again, they count at once.
+
+        So do those that were lost within the guards' window before it: they may not have left either.
+        """
         if self.panicking:
-            self._held |= self._left
-        else:
-            self._held.clear()
-        self._left.clear()
+            self._held |= self._left.keys()
+            self._left.clear()
+            return
+        held, self._held = self._held, set()
+        for name in sorted(held):
+            self._let_go(self._nodes[name])
+
+    def _let_go(self, entry: _NodeEntry) -> None:
+        """Nothing holds a node any more that is still bad: its loss begins now, with the time that one is given."""
+        now = self._now
+        node = entry.node
+        ready, network = node.ready, node.network_unavailable
+        if ready is not None and not _is_ready(ready):
+            ready = Condition(ready.status, now)
+        if network is not None and not _is_available(network):
+            network = Condition(network.status, now)
+        entry.node = msgspec.structs.replace(node, ready=ready, network_unavailable=network)
+        entry.health = entry.health._replace(held_down=True)
+        self._flaps.forgive(node.name)
+        self._judge(entry, entry.verdict, now)
+
+    def _went(self, name: str, now: datetime) -> None:
+        window = timedelta(seconds=self._settings.guards.window_s)
+        for old in [old for old, at in self._left.items() if at < now - window]:
+            del self._left[old]
+        self._left[name] = now
 
     def _return_at_once(self, name: str, entry: _NodeEntry) -> None:
         """Nobody has missed the node, so it has nothing to prove, and its loss is not counted."""
@@ -419,10 +456,11 @@ class Incremental:
         entry.verdict = verdict
         self._verdicts[name] = verdict
         if verdict.standing != "out":
-            self._left.discard(name)
+            self._left.pop(name, None)
             self._held.discard(name)
-        elif old is not None and old.standing != "out":
-            self._left.add(name)
+        elif old is not None and old.standing != "out" and (entry.health.ill is not None or not is_well(entry.node)):
+            entry.health = self._lost(name, entry.health, now)
+            self._went(name, now)
         if verdict.standing == "draining" or parse_bool(entry.node.annotations.get(DRAIN_ANNOTATION, "")):
             self._draining[name] = entry.node.annotations.get(DRAIN_ID_ANNOTATION, "")
         else:
@@ -457,7 +495,7 @@ class Incremental:
         entry = self._nodes.get(name)
         if entry is not None:
             self._dirty.update(prefix for prefix in entry.node.pod_cidrs if prefix in self._pods)
-        if old is not None and new is not None and (old.labels != new.labels or old.internal != new.internal):
+        if old is not None and new is not None and not _seen_alike(old, new):
             self._renew(name)
 
     def _renew(self, name: str) -> None:
@@ -705,6 +743,11 @@ def _asks_for_endpoints(claims: Iterable[tuple[Prefix, Claim]]) -> bool:
     return any(claim.local or claim.mode == "all" for _, claim in claims)
 
 
+def _seen_alike(old: NodeVerdict, new: NodeVerdict) -> bool:
+    """Whether what routers select by is the same."""
+    return (old.labels, old.internal, old.annotated) == (new.labels, new.internal, new.annotated)
+
+
 def _alike(old: NodeVerdict, new: NodeVerdict) -> bool:
     """Whether two verdicts mean the same to every router; their words may differ."""
     return (
@@ -724,11 +767,19 @@ def _at_most(node: Node, now: datetime) -> Node:
     return msgspec.structs.replace(node, ready=ready, network_unavailable=network)
 
 
+def _is_ready(condition: Condition | None) -> bool:
+    return condition is not None and condition.status == "True"
+
+
+def _is_available(condition: Condition | None) -> bool:
+    return condition is None or condition.status != "True"
+
+
 def _since(
     new: Condition | None,
     told: Condition | None,
     kept: Condition | None,
-    good_status: str,
+    is_good: Callable[[Condition | None], bool],
     now: datetime,
     *,
     live: bool,
@@ -738,13 +789,15 @@ def _since(
     `told` is what the API said before, `kept` what was made of it. A condition that goes from False to Unknown was bad
     all the time.
     """
-    if new is None or new == told or told is None or kept is None:
-        return kept if new == told else _not_after(new, now)
-    good = new.status == good_status
-    if good != (told.status == good_status):
+    if new == told:
+        return kept
+    if new is None:
+        return None
+    good = is_good(new)
+    if good != is_good(told):
         return Condition(new.status, now) if live else _not_after(new, now)
     if live or not good:
-        return Condition(new.status, kept.since)
+        return Condition(new.status, None if kept is None else kept.since)
     return _not_after(new, now)
 
 

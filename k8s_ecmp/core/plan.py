@@ -126,17 +126,19 @@ def plan_prefixes(
     )
 
 
-def by_drains(plan: RouterPlan, desired: Desired, router: RouterView) -> Size:
-    """What a plan takes away because nodes drain. Once that is done guard "mass-withdrawal" counts it no longer."""
+def by_drains(plan: RouterPlan, desired: Desired, router: RouterView) -> dict[str, Size]:
+    """Node -> what a plan takes away because it drains."""
     reasons = Reasons(desired, Selection(router, desired.nodes))
-    prefixes = hops = 0
+    drained: dict[str, Size] = {}
     for change in plan.changes:
         staying = set(change.next_hops)
-        leaving = [hop for hop in change.before if hop.label not in staying]
-        drained = sum(1 for hop in leaving if hop.address is not None and reasons.is_draining(hop.address))
-        hops += drained
-        prefixes += change.action == "delete" and drained == len(leaving)
-    return Size(prefixes, hops)
+        leaving = [hop.address for hop in change.before if hop.label not in staying and hop.address is not None]
+        nodes = [node for address in leaving if (node := reasons.draining(address)) is not None]
+        for number, node in enumerate(nodes):
+            known = drained.get(node, Size())
+            whole = change.action == "delete" and number == 0 and len(nodes) == len(change.before)
+            drained[node] = Size(known.prefixes + whole, known.hops + 1)
+    return drained
 
 
 def _status(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from k8s_ecmp.core.desired import Desired
+from k8s_ecmp.core.eligibility import NodeVerdict
 from k8s_ecmp.core.selection import Selected, Selection
 from k8s_ecmp.model import DesiredRoute, NextHop, Prefix, RouteChange, address_family
 
@@ -18,9 +19,9 @@ class Reasons:
 
     @cached_property
     def _owners(self) -> dict[str, str]:
-        """Address -> node."""
+        """Address -> node; of several with one address the one that is best off."""
         owners: dict[str, str] = {}
-        for name, verdict in self._desired.nodes.items():
+        for name, verdict in sorted(self._desired.nodes.items(), key=lambda item: _fitness(item[1])):
             for pool in (verdict.internal, verdict.annotated):
                 for addresses in pool.values():
                     owners.update(dict.fromkeys(addresses, name))
@@ -35,10 +36,10 @@ class Reasons:
         owner = self._owners.get(address)
         return owner is None or self._desired.nodes[owner].bad
 
-    def is_draining(self, address: str) -> bool:
-        """Whether the node that has the address leaves in good order."""
+    def draining(self, address: str) -> str | None:
+        """The node that has the address, where it leaves in good order."""
         owner = self._owners.get(address)
-        return owner is not None and self._desired.nodes[owner].standing == "draining"
+        return owner if owner is not None and self._desired.nodes[owner].standing == "draining" else None
 
     def explained(self, change: RouteChange, asked: tuple[DesiredRoute, Selected] | None) -> RouteChange:
         """The change with its reasons; `asked` is what the router shall have at the prefix, None for nothing."""
@@ -118,6 +119,10 @@ class Reasons:
         if verdict.standing == "draining":
             return f"node {name} is {verdict.reason}"
         return f"node {name} has no usable endpoint"
+
+
+def _fitness(verdict: NodeVerdict) -> tuple[bool, int]:
+    return not verdict.bad, ("out", "draining", "eligible").index(verdict.standing)
 
 
 def still_wanted(desired: Desired) -> dict[Prefix, str]:

@@ -43,26 +43,27 @@ class Window:
     """The withdrawals of the last seconds on one router, for guard "mass-withdrawal". Time is an argument, in seconds.
 
     What the guard compares is the table at the window's start with the table after the change, so that many small
-    withdrawals are seen as the large one that they are. Hops that left because their node drains are `excused`.
+    withdrawals are seen as the large one that they are. What left because its node drained is kept apart by node: once
+    the drain is acknowledged it counts no longer.
     """
 
     def __init__(self, length_s: float) -> None:
         self._length_s = length_s
-        self._commits: deque[tuple[float, Size, Size]] = deque()
+        self._commits: deque[tuple[float, Size, Mapping[str, Size]]] = deque()
 
-    def committed(self, now_s: float, before: Size, excused: Size) -> None:
-        """A change was made to a table of the size `before`."""
-        self._commits.append((now_s, before, excused))
+    def committed(self, now_s: float, before: Size, drained: Mapping[str, Size]) -> None:
+        """A change was made to a table of the size `before`; `drained` is what of it was because of which node."""
+        self._commits.append((now_s, before, drained))
         self._forget(now_s)
 
-    def start(self, now_s: float, current: Size) -> Size:
-        """The size against which a change is held: that at the window's start, less what has been excused since."""
+    def start(self, now_s: float, current: Size, acknowledged: Collection[str] = ()) -> Size:
+        """The size against which a change is held: that at the window's start, less acknowledged drains since."""
         self._forget(now_s)
         if not self._commits:
             return current
         first = self._commits[0][1]
-        prefixes = sum(excused.prefixes for _, _, excused in self._commits)
-        hops = sum(excused.hops for _, _, excused in self._commits)
+        gone = [size for _, _, drained in self._commits for node, size in drained.items() if node in acknowledged]
+        prefixes, hops = sum(size.prefixes for size in gone), sum(size.hops for size in gone)
         return Size(max(current.prefixes, first.prefixes - prefixes), max(current.hops, first.hops - hops))
 
     def _forget(self, now_s: float) -> None:

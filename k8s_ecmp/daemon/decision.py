@@ -1,5 +1,6 @@
 """The decision that the loop keeps up to date and the routers' workers read: everything here is behind one lock."""
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -19,6 +20,8 @@ from k8s_ecmp.model import EndpointSlice, GuardTrip, Node, Prefix, Service, Serv
 from k8s_ecmp.report import WatchReport
 from k8s_ecmp.runs import freeze_file_text
 from k8s_ecmp.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 _OBJECTS = ("Node", "Service", "EndpointSlice")
 _FREEZE_CHECK_S = 1.0
@@ -59,6 +62,8 @@ class Decision:
         self._held_for: object = None
         self._ever_synced = False
         self.events: Counter[str] = Counter()
+        self.acknowledged: frozenset[str] = frozenset()
+        """Nodes whose drain every router has confirmed."""
         self.version = 0
         """Counts up when anything may be different."""
 
@@ -72,7 +77,10 @@ class Decision:
             before = self._current_holds()
             self._incremental.advance(now)
             for update in updates:
-                self._take(update, now)
+                try:
+                    self._take(update, now)
+                except Exception:  # noqa: BLE001  one object must not cost the others
+                    _log.exception("an update could not be taken")
             prefixes = self._incremental.settle() if self.complete else frozenset()
             self.version += bool(updates or prefixes)
             return Told(prefixes, nodes, before != self._current_holds())
@@ -126,6 +134,11 @@ class Decision:
         with self._lock:
             return Snapshot(self._incremental.desired(prefixes), self._rules())
 
+    def rules(self) -> Rules:
+        """What governs a plan at this moment."""
+        with self._lock:
+            return self._rules()
+
     @property
     def nodes(self) -> Mapping[str, NodeVerdict]:
         with self._lock:
@@ -178,6 +191,8 @@ class Decision:
 
     def _watch(self, kind: str, state: WatchState) -> WatchReport:
         objects = len(self._incremental.keys(kind)) if kind in _OBJECTS else 0
+        if kind == "ServiceCIDR":
+            objects = len(self._incremental.service_cidrs)
         return WatchReport(kind, state.synced, objects, len(self._broken.get(kind, ())), state.reason)
 
     def _take(self, update: Update, now: datetime) -> None:
@@ -212,7 +227,7 @@ class Decision:
 
     def _put(self, key: str, item: Node | Service | EndpointSlice, now: datetime, *, live: bool) -> None:
         if isinstance(item, Node):
-            if self._unprobed is not None and not self._ever_synced:
+            if self._unprobed is not None and not self._ever_synced and key not in self._incremental.keys("Node"):
                 self._unprobed.add(key)
             self._incremental.put_node(item, now, live=live)
         elif isinstance(item, Service):

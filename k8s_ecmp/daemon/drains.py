@@ -13,7 +13,7 @@ from k8s_ecmp.kube.drain import Ack, encode_acks, encode_pending
 
 _log = logging.getLogger(__name__)
 
-_AGAIN_S = 0.5
+_LONGEST_PAUSE_S = 10.0
 
 
 @dataclass
@@ -22,6 +22,7 @@ class _Drain:
     asked_s: float
     questions: dict[str, Through] = field(default_factory=dict)
     again_s: float = 0.0
+    pause_s: float = 0.25
 
 
 class Drains:
@@ -78,6 +79,8 @@ class Drains:
         )
         done = True
         for worker in self._workers:
+            if worker.unsupported:
+                continue  # it can carry no route of ours
             question = drain.questions.get(worker.name)
             if question is not None and question.answered and not question.left and question.error is None:
                 continue
@@ -90,7 +93,8 @@ class Drains:
             drain.questions[worker.name] = asked
             worker.ask_through(asked)
         if not done and now_s >= drain.again_s:
-            drain.again_s = now_s + _AGAIN_S
+            drain.pause_s = min(_LONGEST_PAUSE_S, drain.pause_s * 2)
+            drain.again_s = now_s + drain.pause_s
         if done:
             kept = sorted({prefix for question in drain.questions.values() for prefix in question.kept})
             texts = tuple(str(prefix) for prefix in kept)
@@ -100,11 +104,12 @@ class Drains:
             )
 
     def _tell(self) -> None:
+        """Writes what has changed."""
         pending = {
             name: {
-                router: [question.error] if question.error is not None else [str(prefix) for prefix in question.left]
-                for router, question in drain.questions.items()
-                if question.left or question.error is not None
+                worker.name: waits
+                for worker in self._workers
+                if not worker.unsupported and (waits := _waits_for(worker, drain.questions.get(worker.name)))
             }
             for name, drain in self._drains.items()
             if name not in self._acks
@@ -112,3 +117,10 @@ class Drains:
         texts = (encode_acks(self._acks), encode_pending({name: what for name, what in pending.items() if what}))
         if texts != self._written and self._write(*texts):
             self._written = texts
+
+
+def _waits_for(worker: Worker, question: Through | None) -> list[str]:
+    """What of a router still goes to the node, or why that is not known; nothing where it is out."""
+    if question is None or not question.answered:
+        return [worker.ledger.failing or "has not answered yet"]
+    return [question.error] if question.error is not None else [str(prefix) for prefix in question.left]

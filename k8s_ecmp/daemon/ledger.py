@@ -6,12 +6,13 @@ from datetime import datetime
 
 from k8s_ecmp.core.rules import Rules
 from k8s_ecmp.core.table import Size
-from k8s_ecmp.model import Prefix, RouteChange, RouterPlan
+from k8s_ecmp.model import GuardTrip, Prefix, RouteChange, RouterPlan
 from k8s_ecmp.report import ConflictReport, GuardReport, RouterReport, RouterState
 
 _log = logging.getLogger(__name__)
 
 _SHOWN = 5
+_AUDITED = 100
 _MOST_DRIFT = 20
 
 
@@ -34,6 +35,8 @@ class Ledger:
         self.last_read: datetime | None = None
         self.size = Size()
         self.read = False
+        self.due = 0
+        """Changes of the last plan that are not made."""
         self.version = 0
         """Counts up when conflicts, guards or what they hold may be different."""
         self._said: object = None
@@ -54,6 +57,7 @@ class Ledger:
             writes: whether the mode lets anything be written.
         """
         self.version += 1
+        self.due = len(plan.changes)
         self._note_conflicts(plan, scope)
         blocked = bool(plan.changes) and (plan.status == "blocked" or not writes)
         self._note_guards(plan, scope, rules)
@@ -74,14 +78,16 @@ class Ledger:
         after_ms = None if after_s is None else round(after_s * 1000, 1)
         counts = {action: actions.count(action) for action in ("create", "update", "delete")}
         took = {"after_ms": after_ms, "commit_ms": round(commit_s * 1000, 1)}
-        changes = [_shown(change) for change in plan.changes[:_SHOWN]]
-        _log.info("committed", extra={"router": self.router, **counts, **took, "changes": changes})
+        changes = [_shown(change) for change in plan.changes[:_AUDITED]]
+        more = len(plan.changes) - len(changes)
+        _log.info("committed", extra={"router": self.router, **counts, **took, "changes": changes, "more": more})
+        self.due = 0
 
     def warned(self, warnings: Collection[str]) -> None:
-        """What a commit warns of."""
-        for warning in set(warnings) - set(self.warnings):
+        """What the last look at the router, or the last commit, warns of."""
+        for warning in sorted(set(warnings) - set(self.warnings)):
             _log.warning("router warns", extra={"router": self.router, "warning": warning})
-        self.warnings = tuple(dict.fromkeys((*self.warnings, *warnings)))
+        self.warnings = tuple(warnings)
 
     def drifted(self, changes: Collection[RouteChange], problems: Collection[str]) -> None:
         """What a full read found to differ though nothing in the cluster had changed."""
@@ -126,7 +132,7 @@ class Ledger:
             owned_prefixes=self.size.prefixes,
             owned_hops=self.size.hops,
             desired_prefixes=desired,
-            pending=len(self.held),
+            pending=max(len(self.held), self.due),
             drift=self.drift,
             conflicts=tuple(ConflictReport(str(p), why) for p, why in sorted(self.conflicts.items())),
             guards=tuple(guard for some in list(self.guards.values()) for guard in some),
@@ -152,14 +158,18 @@ class Ledger:
         guards: dict[Prefix | None, tuple[GuardReport, ...]] = {}
         if scope is not None:
             guards |= {p: some for p, some in self.guards.items() if p is not None and p not in scope}
+        fresh: dict[str, list[GuardTrip]] = {}
         for trip in (*plan.guards, *(rules.holds if plan.changes or plan.guards else ())):
             held_at = None if trip.prefix is None else str(trip.prefix)
             if trip.guard not in {old.guard for old in self.guards.get(trip.prefix, ())}:
-                what = {"guard": trip.guard, "prefix": held_at, "detail": trip.detail}
-                _log.warning("guard holds", extra={"router": self.router, **what})
+                fresh.setdefault(trip.guard, []).append(trip)
             report = GuardReport(trip.guard, trip.detail, trip.router, held_at)
             guards[trip.prefix] = (*guards.get(trip.prefix, ()), report)
         self.guards = guards
+        for guard, trips in fresh.items():
+            prefixes = [str(trip.prefix) for trip in trips[:_SHOWN] if trip.prefix is not None]
+            what = {"guard": guard, "count": len(trips), "prefixes": prefixes, "detail": trips[0].detail}
+            _log.warning("guard holds", extra={"router": self.router, **what})
 
     def _say_held(self, changes: Collection[RouteChange], *, writes: bool) -> None:
         what = tuple((change.prefix, change.next_hops) for change in changes)

@@ -1,8 +1,8 @@
 """The loop: takes what the watches tell, decides anew what it touches, and marks the routers' workers."""
 
+import contextlib
 import logging
 import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 _MOST_AT_ONCE = 5000
 _MOST_WAITING = 50_000  # beyond that the watches wait, and the API server with them
-_TICK_S = 1.0
+_TICK_S = 0.5
 _STUCK_S = 30.0
 
 Health = tuple[str, str | None]
@@ -48,7 +48,7 @@ class Loop:
         self._on_nodes = on_nodes
         self._on_turn = on_turn
         self._inbox: queue.Queue[_Item] = queue.Queue(_MOST_WAITING)
-        self._stopping = threading.Event()
+        self._stopping = False
         self._turned_s = time.monotonic()
         self._synced: bool | None = None
 
@@ -63,12 +63,13 @@ class Loop:
         self._inbox.put((time.monotonic(), (node, ill)))
 
     def wake(self) -> None:
-        """Something happened elsewhere."""
-        self._inbox.put((time.monotonic(), None))
+        """Something happened elsewhere. Never waits: a full inbox is awake."""
+        with contextlib.suppress(queue.Full):
+            self._inbox.put_nowait((time.monotonic(), None))
 
     def stop(self) -> None:
-        self._stopping.set()
-        self.wake()
+        """Ends within a tick. A signal handler may call it: it takes no lock that the loop might hold."""
+        self._stopping = True
 
     def alive(self) -> bool:
         """Whether it has turned lately."""
@@ -78,7 +79,7 @@ class Loop:
 
     def run(self) -> None:
         """Turns until `stop`."""
-        while not self._stopping.is_set():
+        while not self._stopping:
             items = self._take()
             self._turned_s = time.monotonic()
             try:

@@ -30,8 +30,10 @@ class Notices:
         self._conflicts: frozenset[tuple[str, Prefix]] = frozenset()
         self._held: frozenset[tuple[str, Prefix]] = frozenset()
 
-    def nodes(self, verdicts: Mapping[str, NodeVerdict], drained: frozenset[str]) -> None:
-        """How the nodes stand now."""
+    def nodes(self, verdicts: Mapping[str, NodeVerdict], drained: frozenset[str], *, acts: bool) -> None:
+        """How the nodes stand now. `acts`: that reaches the routers; nothing is said of what does not."""
+        if not acts:
+            return
         before = self._standings
         self._standings = {name: verdict.standing for name, verdict in verdicts.items()}
         if before is not None:

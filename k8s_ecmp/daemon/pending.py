@@ -36,20 +36,19 @@ class Pending:
             self._since_s = now_s
             self._at_once = now_s - self._last_s >= self._coalesce_s
         self._last_s = now_s
-        if prefixes is None:
-            self._everything = True
-        else:
-            self._prefixes.update(prefixes)
+        self._look_at(prefixes)
 
     def put_back(self, batch: Batch, now_s: float) -> None:
         """A batch that could not be worked on; it does not wait for others again."""
         since_s = now_s if batch.since_s is None else batch.since_s
         self._since_s = since_s if self._since_s is None else min(self._since_s, since_s)
         self._at_once = True
-        if batch.prefixes is None:
-            self._everything = True
-        else:
-            self._prefixes |= batch.prefixes
+        self._look_at(batch.prefixes)
+
+    @property
+    def prefixes(self) -> frozenset[Prefix]:
+        """Those that wait by name."""
+        return frozenset(self._prefixes)
 
     def due_s(self) -> float | None:
         """When to begin; None: nothing waits."""
@@ -58,6 +57,13 @@ class Pending:
         if self._at_once:
             return self._since_s
         return min(self._last_s + self._coalesce_s, self._since_s + LONGEST_S)
+
+    def _look_at(self, prefixes: Collection[Prefix] | None) -> None:
+        if prefixes is None:
+            self._everything = True
+            self._prefixes.clear()
+        elif not self._everything:
+            self._prefixes.update(prefixes)
 
     def take(self) -> Batch:
         """All that waits."""

@@ -32,6 +32,7 @@ from k8s_ecmp.kube.follow_file import FollowFile
 from k8s_ecmp.kube.lease import Elector
 from k8s_ecmp.report import DaemonReport, GuardReport, NodeReport
 from k8s_ecmp.routers.inventory import init_nornir, router_settings
+from k8s_ecmp.routers.session import NEVER_WRITE
 from k8s_ecmp.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Daemon:
         self._health = HealthServer(listen, self.report, self._loop.alive, self._instruments) if listen else None
         self._draining: dict[str, str] = {}
         self._led = False
+        self._signal: str | None = None
         self._noticed_s = 0.0
         self._noticed: object = None
 
@@ -120,7 +122,7 @@ class Daemon:
         Raises:
             SettingsError: the address to listen on cannot be had.
         """
-        for name in (signal.SIGTERM, signal.SIGINT):
+        for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(name, self._on_signal)
         if self._health is not None:
             self._health.start()
@@ -151,11 +153,12 @@ class Daemon:
             self._end()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        _log.info("stopping; the routes stay", extra={"signal": signal.Signals(number).name})
+        self._signal = signal.Signals(number).name
         self._loop.stop()
 
     def _end(self) -> None:
         """What writes ends first, and only then the right to write is given back."""
+        _log.info("stopping; the routes stay", extra={"signal": self._signal})
         deadline_s = time.monotonic() + _STOP_S
         if self._prober is not None:
             self._prober.stop()
@@ -206,12 +209,13 @@ class Daemon:
             self._drains.forget()
         if leading and self._decision.complete:
             self._draining = self._decision.drains()
-            if self._elector is not None:
-                self._drains.follow(self._draining, self._decision)
+            self._drains.follow(self._draining, self._decision)
+            self._decision.acknowledged = self._drains.drained
             state = (self._decision.version, tuple(worker.ledger.version for worker in self._workers))
             if state != self._noticed and time.monotonic() - self._noticed_s >= _NOTICE_S:
                 self._noticed, self._noticed_s = state, time.monotonic()
-                self._notices.nodes(self._decision.nodes, self._drains.drained)
+                acts = self._settings.mode not in NEVER_WRITE and not self._decision.holds
+                self._notices.nodes(self._decision.nodes, self._drains.drained, acts=acts)
                 self._notices.skipped(self._decision.skipped())
                 self._notices.routers(self._workers, self._decision.sources)
 
@@ -231,7 +235,10 @@ class Daemon:
         not_synced = decision.not_synced()
         leading = authority.leading
         waiting = [worker.name for worker in self._workers if not worker.settled] if leading else []
-        not_ready = not_synced or (f"routers are not settled: {', '.join(sorted(waiting)[:5])}" if waiting else None)
+        trouble = self._elector.trouble if self._elector is not None and authority.leader is None else None
+        not_ready = (
+            not_synced or trouble or (f"routers are not settled: {', '.join(sorted(waiting)[:5])}" if waiting else None)
+        )
         drained = self._drains.drained
         return DaemonReport(
             program=f"k8s-ecmp {k8s_ecmp.__version__}",

@@ -8,9 +8,11 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from msgspec.structs import replace
 from nornir.core.configuration import Config
 from nornir.core.inventory import Host
 
@@ -22,12 +24,13 @@ from k8s_ecmp.daemon.decision import Decision, Snapshot
 from k8s_ecmp.daemon.ledger import Ledger
 from k8s_ecmp.daemon.metrics import Instruments
 from k8s_ecmp.daemon.pending import Batch, Pending
-from k8s_ecmp.errors import EcmpError, NotLeading, PlanRefused, VerifyFailed
-from k8s_ecmp.model import Prefix, RouterPlan
+from k8s_ecmp.errors import EcmpError, NotLeading, PlanRefused, UnsupportedPlatform, VerifyFailed
+from k8s_ecmp.model import Conflict, Prefix, RouterPlan
+from k8s_ecmp.platforms.base import Installed
 from k8s_ecmp.report import RouterReport, RouterState
 from k8s_ecmp.routers.connection import error_text, platform_of
+from k8s_ecmp.routers.session import NEVER_WRITE
 from k8s_ecmp.routers.standing import StandingSession, one_at_a_time
-from k8s_ecmp.routers.tasks import NEVER_WRITE
 from k8s_ecmp.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -37,7 +40,10 @@ _CHECK_S = 10.0  # a session that has been idle for so long is asked for a sign 
 _HELD_AGAIN_S = 1.0
 _SAVE_QUIET_S, _SAVE_EVERY_S = 1.0, 30.0
 _PAIR_PATIENCE_S = 5.0
+_WAITING_AGAIN_S = 10.0  # for a hop that the router cannot resolve
+_MOST_REFUSALS = 1
 _JITTER = 0.1
+_DOUBT = "was written and did not show in the router's tables; taken back, and tried again at daemon.resync_s"
 
 
 @dataclass
@@ -100,7 +106,11 @@ class Worker:
         self._pending = Pending(settings.daemon.coalesce_s)
         self._window = Window(settings.guards.window_s)
         self.ledger = Ledger(self.name, self.platform)
-        self._unresolved: frozenset[str] = frozenset()
+        self._doubtful: frozenset[Prefix] = frozenset()
+        self._waiting: frozenset[Prefix] = frozenset()
+        self._looked: object = None
+        self._refusals = 0
+        self._unsupported = False
         self._questions: list[Through] = []
         self._term = 0
         self._tries = 0
@@ -156,6 +166,11 @@ class Worker:
         """Whether the router was read in this term and nothing failed since; what is held counts as settled."""
         ledger = self.ledger
         return ledger.read and ledger.failing is None and self._term == self._authority.term
+
+    @property
+    def unsupported(self) -> bool:
+        """Whether this version cannot write to the router."""
+        return self._unsupported
 
     def report(self, desired: int) -> RouterReport:
         """How the router stands, where `desired` prefixes shall be."""
@@ -226,6 +241,8 @@ class Worker:
             self._term = self._authority.term
             self._session.close()
             self.ledger.read = False
+            with self._wake:
+                self._pending = Pending(self._settings.daemon.coalesce_s)  # everything is read anew
             self._retry_s = self._resync_s = 0.0
         now_s = time.monotonic()
         if not self._session.connected:
@@ -242,8 +259,7 @@ class Worker:
                 batch = self._pending.take()
             self._batch(batch)
         elif self._held_s <= now_s:
-            self._held_s = float("inf")
-            self._batch(Batch(frozenset(), None))
+            self._look_again()
         elif self._questions and not self._pending:
             self._answer()
         elif self._session.saves_later and self._save_s() <= now_s:
@@ -272,6 +288,7 @@ class Worker:
     def _failed(self, error: BaseException) -> None:
         """Closes the session and tries again later: what runs has to be read anew."""
         self.ledger.failed(error_text(error), None if isinstance(error, EcmpError) else error)
+        self._unsupported = isinstance(error, UnsupportedPlatform)
         outcome = "rolled-back" if isinstance(error, VerifyFailed) else "failed"
         self._instruments.committed(self.name, outcome, None)
         self._session.close()
@@ -293,35 +310,64 @@ class Worker:
             batch = self._pending.take() if self._pending else Batch(frozenset(), None)
         try:
             table = self._session.read(recover=self._writes)
+            if time.monotonic() >= self._resync_s:
+                self._doubtful = frozenset()
             ledger.last_read = self._clock.now()
             interval_s = self._settings.daemon.resync_s
             self._resync_s = time.monotonic() + interval_s * (1 + random.uniform(-_JITTER, _JITTER))  # noqa: S311
-            self._unresolved = frozenset()
             problems = self._session.drift_in_tables()
-            snapshot = self._decision.snapshot(None)
-            planned = self._plan(table, snapshot, None)
-            expected = first or batch.prefixes is None
-            known = ledger.held if batch.prefixes is None else ledger.held | batch.prefixes
-            ledger.drifted([] if expected else [c for c in planned.changes if c.prefix not in known], problems)
-            self._act(table, planned, Batch(None, batch.since_s), snapshot)
+            with self._alone():
+                snapshot = self._decision.snapshot(None)
+                planned = self._plan(table, snapshot, None)
+                expected = first or batch.prefixes is None
+                known = self._marked() | ledger.held | self._waiting | (batch.prefixes or frozenset())
+                ledger.drifted([] if expected else [c for c in planned.changes if c.prefix not in known], problems)
+                done = self._act(table, planned, Batch(None, batch.since_s), snapshot)
         except BaseException:
             self._put_back(batch)
             raise
-        ledger.read = True
-        self._succeeded()
+        if done:
+            ledger.read = True
+            self._succeeded()
 
     def _batch(self, batch: Batch) -> None:
         """Looks at some prefixes, and at those that are held: a guard holds the router, not only what tripped it."""
         try:
             table = self._session.table
             assert table is not None  # noqa: S101  a turn reads before it looks
-            scope = None if batch.prefixes is None else batch.prefixes | self.ledger.held
-            snapshot = self._decision.snapshot(scope)
-            self._act(table, self._plan(table, snapshot, scope), Batch(scope, batch.since_s), snapshot)
+            scope = None
+            if batch.prefixes is not None:
+                self._doubtful -= batch.prefixes
+                scope = batch.prefixes | self.ledger.held | self._waiting
+            with self._alone():
+                snapshot = self._decision.snapshot(scope)
+                done = self._act(table, self._plan(table, snapshot, scope), Batch(scope, batch.since_s), snapshot)
         except BaseException:
             self._put_back(batch)
             raise
-        self._succeeded()
+        if done:
+            self._succeeded()
+
+    def _look_again(self) -> None:
+        """At what is held, where something that held it may be different."""
+        rules = self._decision.rules()
+        table = self._session.table
+        size = table.size if table is not None else None
+        start = None if size is None else self._window.start(time.monotonic(), size, self._decision.acknowledged)
+        looked = (rules.holds, rules.freeze, start, size)
+        if looked == self._looked and not self._waiting:
+            self._held_s = time.monotonic() + _HELD_AGAIN_S
+            return
+        self._looked = looked
+        self._batch(Batch(frozenset(), None))
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """No other router of the failure domain is planned, committed and verified meanwhile."""
+        return nullcontext() if self._pair is None else one_at_a_time(self._pair, _PAIR_PATIENCE_S)
+
+    def _marked(self) -> frozenset[Prefix]:
+        with self._wake:
+            return self._pending.prefixes
 
     def _put_back(self, batch: Batch) -> None:
         with self._wake:
@@ -329,7 +375,7 @@ class Worker:
 
     def _plan(self, table: Table, snapshot: Snapshot, scope: Collection[Prefix] | None) -> RouterPlan:
         session = self._session
-        start = self._window.start(time.monotonic(), table.size)
+        start = self._window.start(time.monotonic(), table.size, self._decision.acknowledged)
 
         def plan(unresolved: Collection[str]) -> RouterPlan:
             return plan_prefixes(
@@ -343,32 +389,56 @@ class Worker:
                 start=start,
             )
 
-        planned = plan(self._unresolved)
-        gained = {hop.address for change in planned.changes for hop in change.after if hop.address}
+        planned = plan(())
+        gained = {address for change in planned.changes for address in change.add}
         missing = session.unresolved(gained)
-        if missing - self._unresolved:
-            self._unresolved |= missing
-            planned = plan(self._unresolved)
+        here = frozenset(change.prefix for change in planned.changes if missing & set(change.add))
+        self._waiting = here if scope is None else (self._waiting - frozenset(scope)) | here
+        if missing:
+            planned = plan(missing)
+        if self._doubtful:
+            changes = tuple(change for change in planned.changes if change.prefix not in self._doubtful)
+            conflicts = tuple(Conflict(table.vrf, prefix, _DOUBT) for prefix in sorted(self._doubtful))
+            planned = replace(planned, changes=changes, conflicts=(*planned.conflicts, *conflicts))
         return planned
 
-    def _act(self, table: Table, planned: RouterPlan, batch: Batch, snapshot: Snapshot) -> None:
-        """Commits what may be committed, and notes what may not."""
+    def _act(self, table: Table, planned: RouterPlan, batch: Batch, snapshot: Snapshot) -> bool:
+        """Commits what may be committed, and notes what may not. False: it has to be planned anew."""
         ledger = self.ledger
         ledger.planned(planned, batch.prefixes, snapshot.rules, writes=self._writes)
         ledger.size = table.size
-        self._held_s = time.monotonic() + _HELD_AGAIN_S if ledger.held else float("inf")
+        now_s = time.monotonic()
+        self._held_s = float("inf")
+        if ledger.held and self._writes:
+            self._held_s = now_s + _HELD_AGAIN_S
+        elif self._waiting:
+            self._held_s = now_s + _WAITING_AGAIN_S
+        unresolved = [skip.reason for skip in planned.skipped]
         if not planned.changes or planned.status == "blocked" or not self._writes:
-            return
+            ledger.warned(unresolved)
+            return True
         began_s = time.monotonic()
-        alone = one_at_a_time(self._pair, _PAIR_PATIENCE_S) if self._pair is not None else None
         try:
-            ledger.warned(self._session.commit(planned, self._permission, alone))
+            ledger.warned([*unresolved, *self._session.commit(planned, self._permission, lambda: self._stopping)])
         except PlanRefused as error:
-            # Nothing was written: somebody else was there. Read again and plan anew, at once.
+            # Nothing was written: somebody else was there. Read again and plan anew, at once, but not for ever.
+            self._refusals += 1
+            if self._refusals > _MOST_REFUSALS:
+                raise
             _log.info("read again before writing", extra={"router": self.name, "reason": error.message})
             self._instruments.committed(self.name, "refused", None)
             self._put_back(batch)
-            return
+            return False
+        except VerifyFailed as error:
+            if not error.prefixes or (len(error.prefixes) == len(planned.changes) > 1):
+                raise
+            # The rest goes on without those that do not show; they are tried again when they change, and at a resync.
+            self._doubtful |= frozenset(error.prefixes)
+            self._instruments.committed(self.name, "rolled-back", None)
+            _log.warning("taken back", extra={"router": self.name, "error": error.message})
+            self._put_back(batch)
+            return False
+        self._refusals = 0
         ended_s = self._used_s = time.monotonic()
         after = self._session.table
         self._window.committed(ended_s, table.size, by_drains(planned, snapshot.desired, self._session.view))
@@ -376,9 +446,12 @@ class Worker:
         size = after.size if after is not None else table.size.after(planned.changes)
         ledger.committed(planned, size, self._clock.now(), after_s, ended_s - began_s)
         self._instruments.committed(self.name, "committed", after_s)
+        return True
 
     def _permission(self) -> None:
         refusal = self._authority.refusal()
+        if refusal is None and self._term != self._authority.term:
+            refusal = "this process led, lost that, and leads again: what was read is of the time before"
         if refusal is not None:
             raise NotLeading(f"router {self.name}: {refusal}")
         if self._stopping:
@@ -390,20 +463,23 @@ class Worker:
         with self._wake:
             questions, self._questions = self._questions, []
         try:
-            tables = self._session.installed()
             table = self._session.table
             assert table is not None  # noqa: S101  a turn reads before it answers
+            configured = {
+                prefix: {hop.address for hop in route.next_hops if hop.address is not None}
+                for prefix, route in table.owned.items()
+            }
+            tables: Mapping[Prefix, Installed] | None = None
             for question in questions:
                 wanted = self._wanted(question)
-                through = []
-                for prefix, route in table.owned.items():
-                    labels = {hop.label for hop in route.next_hops}
-                    if tables is not None:
-                        labels |= tables[prefix].fib | tables[prefix].rib if prefix in tables else set()
-                    if labels & question.addresses:
-                        through.append(prefix)
-                question.kept = tuple(sorted(p for p in through if p in wanted))
-                question.left = tuple(sorted(p for p in through if p not in wanted))
+                through = {prefix for prefix, hops in configured.items() if hops & question.addresses}
+                if through <= wanted:
+                    # What is configured is out; now the routing table, which is what counts.
+                    tables = (self._session.installed() or {}) if tables is None else tables
+                    shown = ((prefix, tables[prefix]) for prefix in configured if prefix in tables)
+                    through |= {prefix for prefix, found in shown if (found.fib | found.rib) & question.addresses}
+                question.kept = tuple(sorted(through & wanted))
+                question.left = tuple(sorted(through - wanted))
                 question.answered = True
         except BaseException as error:
             for question in questions:

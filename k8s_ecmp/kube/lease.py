@@ -86,6 +86,7 @@ class Elector:
         self._seen: tuple[LeaseSpec, float] | None = None
         self._claim: str | None = None
         self._failures = 0
+        self._trouble: str | None = None
         self._errors: set[str] = set()
         self._waits_for: str | None = None
         self._told = (False, 0)
@@ -194,6 +195,7 @@ class Elector:
             if self._failures:
                 _log.info("the Lease %s can be read and written again", self.name)
             self._failures = 0
+            self._trouble = None
             self._errors.clear()
         return self._pause_s()
 
@@ -366,8 +368,14 @@ class Elector:
         """A request that hangs leaves time for another one before the deadline."""
         return self._settings.renew_deadline_s / 2
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the Lease cannot be read or written at the moment; None: it can."""
+        return self._trouble
+
     def _fail(self, text: str) -> None:
         self._failures += 1
+        self._trouble = f"the Lease {self.name}: {text}"
         if text not in self._errors:
             self._errors.add(text)
             _log.warning("the Lease %s: %s", self.name, text)

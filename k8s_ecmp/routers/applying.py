@@ -98,7 +98,8 @@ def taken_back_on_error(session: Transaction, timer_s: int) -> Iterator[None]:
                 else "the change is in force and not verified"
             )
             raise RouterError(f"{error}; it could not be taken back: {error_text(second)}; {left}") from error
-        raise VerifyFailed(f"{error}; the change was taken back") from error
+        prefixes = error.prefixes if isinstance(error, VerifyFailed) else ()
+        raise VerifyFailed(f"{error}; the change was taken back", prefixes=prefixes) from error
 
 
 def _verify_commit(

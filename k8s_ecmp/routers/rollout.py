@@ -10,8 +10,8 @@ from k8s_ecmp.model import CommitResult, RouterPlan
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.inventory import router_settings
 from k8s_ecmp.routers.runner import DeadlineRunner
-from k8s_ecmp.routers.session import Progress
-from k8s_ecmp.routers.tasks import NEVER_WRITE, apply_routes, outcomes, run
+from k8s_ecmp.routers.session import NEVER_WRITE, Progress
+from k8s_ecmp.routers.tasks import apply_routes, outcomes, run
 from k8s_ecmp.settings import RolloutSettings, Settings
 
 # Seconds that a router may take for each next hop that changes, above all else: FRR 8.4 takes 0.4 ms at 160,000.

@@ -14,6 +14,9 @@ from k8s_ecmp.settings import Settings
 
 Progress = Callable[[str, str], None]
 
+NEVER_WRITE = frozenset(("observe", "propose"))
+"""Modes."""
+
 
 def port_of(task: Task) -> Port:
     """What is known of the router before it is spoken to.
@@ -36,6 +39,8 @@ def template_for(settings: Settings, port: Port) -> str | None:
     """
     if settings.templates is None:
         return None
+    if not Path(settings.templates).is_dir():
+        raise RenderError(f"the folder of templates {settings.templates} is not there", remedy="correct `templates`")
     path = Path(settings.templates) / f"{port.syntax.name}.j2"
     try:
         return path.read_text(encoding="utf-8") if path.is_file() else None

@@ -8,7 +8,6 @@ to be changed, an error. Not for several threads.
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +24,7 @@ from k8s_ecmp.platforms.edits import apply_edits
 from k8s_ecmp.routers.applying import taken_back_on_error
 from k8s_ecmp.routers.connection import CONNECTION, connect
 from k8s_ecmp.routers.inventory import router_settings, router_view
-from k8s_ecmp.routers.session import template_for
+from k8s_ecmp.routers.session import NEVER_WRITE, template_for
 from k8s_ecmp.routers.transaction import Port, Transaction, table_problems
 from k8s_ecmp.settings import Settings
 
@@ -89,7 +88,7 @@ class StandingSession:
             RouterError: no connection; a subclass says why.
         """
         self.close()
-        port = _writable(self._host)
+        port = _followed(self._host, self._settings)
         template = template_for(self._settings, port)
         self._driver = connect(self._host, self._configuration)
         if self._fence_s and hasattr(self._driver, "fence_s"):
@@ -114,13 +113,15 @@ class StandingSession:
         self._reachable.clear()
 
     def check(self) -> None:
-        """Asks the router for a sign of life.
+        """Asks the router for a sign of life, and forgets what is known when another session has held its lock.
 
         Raises:
             RouterError: there is none.
         """
         if self._driver is None or not self._driver.is_alive().get("is_alive"):
             raise RouterError(f"router {self._host.name}: the session was lost")
+        if getattr(self._driver, "changed_by_others", False):
+            self.forget()
 
     def read(self, *, recover: bool) -> Table:
         """The whole running configuration.
@@ -165,7 +166,7 @@ class StandingSession:
         tables = self.installed()
         if tables is None or self._table is None:
             return ()
-        expected = {p: frozenset(hop.label for hop in r.next_hops) for p, r in self._table.owned.items()}
+        expected = {p: frozenset(hop.table_label for hop in r.next_hops) for p, r in self._table.owned.items()}
         missing = {
             a for p, labels in expected.items() for a in labels - (tables[p].fib if p in tables else frozenset())
         }
@@ -175,14 +176,14 @@ class StandingSession:
         return table_problems(tables, expected)
 
     def commit(
-        self, planned: RouterPlan, permission: Permission, alone: AbstractContextManager[Any] | None = None
+        self, planned: RouterPlan, permission: Permission, hurry: Callable[[], bool] = lambda: False
     ) -> tuple[str, ...]:
         """Makes the planned changes, verifies and confirms them.
 
         Args:
             planned: made from `table`.
             permission: asked directly before the commit.
-            alone: held from the commit until it is verified.
+            hurry: whether there is no time left to wait for the tables to show it.
 
         Returns:
             Warnings.
@@ -206,9 +207,8 @@ class StandingSession:
             self._expect_unchanged(session, table, changes)
             if time.monotonic() - began > _SLOW_STAGE_S and hasattr(self._driver, "renew_fence"):
                 self._driver.renew_fence()
-            with alone or nullcontext():
-                permission()
-                warnings = self._commit(session, changes)
+            permission()
+            warnings = self._commit(session, changes, hurry)
         except BaseException:
             self.forget()
             raise
@@ -261,38 +261,46 @@ class StandingSession:
             return
         prefixes = [change.prefix for change in gaining]
         known = {p: table.here[p] for p in prefixes if p in table.here}
-        tables = session.installed(self.view.vrf, prefixes) if len(prefixes) <= _FEW else None
+        # A prefix that is new to us may have a line whose hop does not resolve, which the routing table does not show.
+        few = len(prefixes) <= _FEW and not any(change.action == "create" for change in gaining)
+        tables = session.installed(self.view.vrf, prefixes) if few else None
         if tables is None:
             running = session.read()
             self._reads = getattr(self._driver, "reads", None)
             now = {p: route for p in prefixes if (route := running.get(self.view.vrf, p)) is not None}
             changed = [p for p in prefixes if _hops(now.get(p)) != _hops(known.get(p))]
         else:
-            changed = [p for p, found in tables.items() if not found.rib <= {hop.label for hop in _hops(known.get(p))}]
+            changed = [
+                p for p, found in tables.items() if not found.rib <= {hop.table_label for hop in _hops(known.get(p))}
+            ]
         if changed:
             raise PlanRefused(f"{changed[0]} on router {self._host.name} was changed by somebody else")
 
-    def _commit(self, session: Transaction, changes: Sequence[RouteChange]) -> tuple[str, ...]:
+    def _commit(
+        self, session: Transaction, changes: Sequence[RouteChange], hurry: Callable[[], bool]
+    ) -> tuple[str, ...]:
         rollout = self._settings.rollout
         hops = sum(len(change.before) + len(change.after) for change in changes)
         session.commit(rollout.confirm_within_s, hops)
         timer_s = rollout.confirm_within_s if self.port.capabilities.confirm else 0
         with taken_back_on_error(session, timer_s):
             expected = {change.prefix: frozenset(change.next_hops) for change in changes}
-            problems, warnings = session.verify(self.view.vrf, expected, rollout.verify_timeout_s)
+            problems, warnings = session.verify(self.view.vrf, expected, rollout.verify_timeout_s, hurry)
             if problems:
                 more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-                raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}")
+                tables = session.installed(self.view.vrf, tuple(expected)) or {}
+                wrong = [prefix for prefix in expected if table_problems(tables, {prefix: expected[prefix]})]
+                raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}", prefixes=wrong)
             session.confirm()
         self._reachable.update(label for labels in expected.values() for label in labels)
         return warnings
 
 
-def _writable(host: Host) -> Port:
+def _followed(host: Host, settings: Settings) -> Port:
     if router_settings(host).mode == "bgp":
         raise UnsupportedPlatform("mode: bgp is not in this version", remedy="set mode: static in the inventory")
     port = Port.of(host)
-    if not port.own:
+    if not port.own and settings.mode not in NEVER_WRITE:
         raise UnsupportedPlatform(
             f"this version reads and plans platform {port.platform} but does not write to it",
             remedy="take the router out of the daemon's inventory",

@@ -22,12 +22,11 @@ from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, RouterPlan, Running
 from k8s_ecmp.routers.applying import apply_plan, owned_labels
 from k8s_ecmp.routers.connection import driver_class, error_text, platform_of
 from k8s_ecmp.routers.inventory import router_view
-from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
+from k8s_ecmp.routers.session import NEVER_WRITE, Progress, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.transaction import Port, Transaction, predict, table_problems
 from k8s_ecmp.settings import Settings
 
 FOREIGN_LINES = "foreign-lines"
-NEVER_WRITE = frozenset(("observe", "propose"))  # modes
 # Guards that hold single prefixes back from a plan.
 _PREFIX_GUARDS = frozenset(("last-next-hop", "frozen"))
 _T = TypeVar("_T")

@@ -307,6 +307,53 @@ def test_a_node_that_is_lost_again_before_it_counted_gets_no_second_hold_down() 
     assert hosts(inc) == ("n2",)
 
 
+def test_a_loss_shorter_than_the_hold_is_none() -> None:
+    inc = started(node("n1"), node("n2"))
+    for number in range(4):
+        at = NOW + second(10 * number)
+        inc.put_node(ready("n1", "False", at), at)
+        inc.put_node(ready("n1", "True", at + second(3)), at + second(3))
+        assert hosts(inc) == ("n1", "n2")
+        inc.advance(at + second(9))
+        assert hosts(inc) == ("n1", "n2")
+    at = NOW + second(100)
+    inc.put_node(ready("n1", "False", at), at)
+    inc.advance(at + second(5))
+    assert hosts(inc) == ("n2",)
+    inc.put_node(ready("n1", "True", at + second(5)), at + second(5))
+    inc.advance(at + second(35))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_network_conditions_that_are_good_all_the_time() -> None:
+    inc = started(node("n1"), node("n2"))
+    for status in ("False", "Unknown", "False"):
+        inc.put_node(node("n1", network_unavailable=Condition(status, NOW)), NOW)
+        assert hosts(inc) == ("n1", "n2")
+    inc.put_node(node("n1"), NOW)
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_one_death_is_one_loss_whoever_sees_it_first() -> None:
+    inc = started(node("n1"), node("n2"), nodes=NodeSettings(probe=ProbeSettings(enabled=True)))
+    for name in NODES[:2]:
+        inc.set_health(name, None, NOW)
+    inc.set_health("n1", "no answer", NOW)
+    at = NOW + second(40)
+    inc.put_node(ready("n1", "Unknown", at), at)
+    at += second(20)
+    inc.put_node(ready("n1", "True", at), at)
+    inc.set_health("n1", None, at)
+    inc.advance(at + second(30))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_another_annotated_address_renews_the_prefixes_of_the_node() -> None:
+    inc = started(node("n1", "10.0.0.1", "10.1.0.1"), node("n2"))
+    inc.put_node(node("n1", "10.0.0.1", "10.1.0.1", annotations={"k8s-ecmp.io/next-hops": "10.0.0.1"}), NOW)
+    assert inc.settle() == {p("10.96.0.0/12"), p("10.96.0.10/32")}
+
+
 def test_from_not_ready_to_unknown_the_hold_goes_on() -> None:
     inc = started(node("n1"), node("n2"))
     inc.put_node(ready("n1", "False", NOW), NOW)
@@ -379,6 +426,7 @@ def test_a_node_that_left_before_the_panic_holds_up() -> None:
     now = NOW + second(5)
     inc.advance(now)
     assert hosts(inc) == ("n2",)
+    now += second(60)
     for name in ("n2", "n3", "n4"):
         inc.put_node(ready(name, "False", now), now)
     now += second(5)
@@ -389,6 +437,20 @@ def test_a_node_that_left_before_the_panic_holds_up() -> None:
         inc.put_node(ready(name, "True", now), now)
     assert hosts(inc) == ("n2",)
     inc.advance(now + second(30))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_nodes_that_were_lost_just_before_the_panic_may_not_have_left_either() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)), nodes=NodeSettings(hold_down_s=0))
+    now = NOW
+    for name in ("n1", "n2", "n3", "n4"):
+        now += second(0.02)
+        inc.put_node(ready(name, "False", now), now)
+        inc.settle()
+    assert inc.panicking
+    for name in ("n1", "n2"):
+        inc.put_node(ready(name, "True", now), now)
+        inc.settle()
     assert hosts(inc) == ("n1", "n2")
 
 
@@ -403,8 +465,28 @@ def test_nodes_that_are_bad_when_the_panic_ends_leave() -> None:
     inc.put_node(ready("n3", "True", now), now)
     inc.settle()
     assert not inc.panicking
-    inc.put_node(ready("n1", "True", now + second(1)), now + second(1))
+    assert hosts(inc) == ("n1", "n2")
+    now += second(5)
+    inc.advance(now)
     assert hosts(inc) == ("n2",)
+    inc.put_node(ready("n1", "True", now), now)
+    assert hosts(inc) == ("n2",)
+
+
+def test_nodes_that_recover_soon_after_the_panic_never_leave() -> None:
+    inc = started(*(node(f"n{number}") for number in (1, 2, 3)))
+    for name in ("n1", "n2"):
+        inc.put_node(ready(name, "False", NOW), NOW)
+    now = NOW + second(60)
+    inc.advance(now)
+    inc.settle()
+    assert inc.panicking
+    for name in ("n1", "n2"):
+        inc.put_node(ready(name, "True", now), now)
+        assert hosts(inc) == ("n1", "n2")
+        now += second(3)
+        inc.advance(now)
+        assert hosts(inc) == ("n1", "n2")
 
 
 def test_other_labels_renew_the_prefixes_of_the_node_for_routers_that_select_by_them() -> None:

@@ -54,18 +54,20 @@ def test_size_after_changes() -> None:
 def test_window_starts_where_its_oldest_commit_did() -> None:
     window = Window(60)
     assert window.start(0, Size(10, 30)) == (10, 30)
-    window.committed(0, Size(10, 30), Size())
-    window.committed(30, Size(8, 24), Size())
+    window.committed(0, Size(10, 30), {})
+    window.committed(30, Size(8, 24), {})
     assert window.start(59, Size(6, 18)) == (10, 30)
     assert window.start(60, Size(6, 18)) == (8, 24)
     assert window.start(90, Size(6, 18)) == (6, 18)
 
 
-def test_window_grows_with_the_table_and_forgives_what_was_planned() -> None:
+def test_window_grows_with_the_table_and_forgives_drains_that_are_acknowledged() -> None:
     window = Window(60)
-    window.committed(0, Size(10, 30), Size(1, 10))
-    assert window.start(1, Size(9, 20)) == (9, 20)
-    assert window.start(1, Size(12, 36)) == (12, 36)
+    window.committed(0, Size(10, 30), {"n1": Size(1, 10)})
+    assert window.start(1, Size(9, 20)) == (10, 30)
+    assert window.start(1, Size(9, 20), {"n2"}) == (10, 30)
+    assert window.start(1, Size(9, 20), {"n1"}) == (9, 20)
+    assert window.start(1, Size(12, 36), {"n1"}) == (12, 36)
 
 
 def trips(changes: list[RouteChange], owned: Size, start: Size | None = None) -> list[str]:
@@ -101,7 +103,7 @@ def test_what_left_because_its_node_drains_is_counted_apart() -> None:
         "10.96.0.10/32": hops[:2],
         "10.96.0.99/32": hops[:1],
     }
-    assert by_drains(plan, desired, router()) == Size(1, 3)
+    assert by_drains(plan, desired, router()) == {"n1": Size(1, 3)}
 
 
 @pytest.mark.parametrize("scope", [["10.96.0.10/32"], ["10.96.0.10/32", "10.96.0.11/32"], ["10.96.0.99/32"]])

@@ -7,8 +7,10 @@ import pytest
 
 from tests.daemon.following import Following, between, following
 from tests.world import live as world
+from tests.world.daemon import merged
+from tests.world.kube import documents
 from tests.world.kube.documents import service_cidr
-from tests.world.live import Live
+from tests.world.live import EXCLUDE_LABEL, Live
 from tests.world.netns import wait_for
 from tests.world.traffic import Answer, Target, ask, spread
 
@@ -54,6 +56,40 @@ def answer(live: Live, address: str, port: int = 80) -> Answer:
 
 def nodes_of(answers: list[Answer]) -> set[str]:
     return {answer.node for answer in answers}
+
+
+def test_a_prefix_that_cannot_show_costs_the_others_nothing(live: Live) -> None:
+    """The router has the address itself: what is written there never shows, is taken back, and is left alone."""
+    only_four = {"selector": None, "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
+    live.router.ip("addr", "add", "10.43.77.77/32", "dev", "lo")
+    try:
+        with following(live, merged(RANGES, {"rollout": {"verify_timeout_s": 2}})) as scene:
+            lost = live.api.create(
+                documents.service(
+                    "default/lost", type="NodePort", externalTrafficPolicy="Local", clusterIP="10.43.77.77", **only_four
+                )
+            )
+            assert lost["spec"]["clusterIP"] == "10.43.77.77"
+            live.api.create(
+                documents.endpoint_slice("default/lost", "lost-hand", [("10.244.1.200", "n1"), ("10.244.2.200", "n2")])
+            )
+            scene.daemon.await_status(
+                lambda status: any(c["prefix"] == "10.43.77.77/32" for c in status["routers"][0]["conflicts"]),
+                "the prefix is left alone",
+            )
+            prefix = live.add_by_hand("found", "n1", "n2")
+            wanted = scene.ranges() | {prefix: live.addresses(4, "n1", "n2")}
+            scene.fib.await_exactly(wanted)
+            since = time.monotonic()
+            live.label("n1", EXCLUDE_LABEL, "true")
+            without = scene.ranges("n2", "n3") | {prefix: live.addresses(4, "n2")}
+            scene.fib.await_exactly(without)
+            scene.fib.assert_only(between(wanted, without), since)
+            live.remove_by_hand("lost")
+            live.remove_by_hand("found")
+            scene.await_exactly(scene.ranges("n2", "n3"))
+    finally:
+        live.router.ip("addr", "del", "10.43.77.77/32", "dev", "lo")
 
 
 def test_a_local_service_is_scaled_up_and_down(scene: Following) -> None:

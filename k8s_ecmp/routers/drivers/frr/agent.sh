@@ -8,8 +8,8 @@
 #
 # Files in the work directory ($KE_DIR). ID is LOCK-SERIAL of the session that made it:
 #   lock.N             the highest N counts: "PID START LAPSE OWNER", or "free". Never removed before a higher one
-#                      exists, so that creating N+1 exclusively is an atomic take-over. LAPSE is the router's uptime at
-#                      which the lock of somebody who may sleep is no longer one, 0 for never.
+#                      exists, so that creating N+1 exclusively is an atomic take-over. LAPSE is the router's uptime,
+#                      in hundredths of a second, at which the lock of somebody who may sleep is no longer one, 0 for never.
 #   new.SLOT.K         batches to apply, and undo.SLOT.K those to take them back. The tool says "commit" only after it
 #                      has read them back; the slots a and b take turns, so that the last commit keeps its undo.
 #   tx.STATE.ID        a transaction: "PID START BATCHES UNDOS SLOT"; STATE: applying, applied, undoing, stuck
@@ -140,11 +140,15 @@ lock() { # OWNER STALE FENCE: says "LOCKED N BEFORE", "HELD owner", "WORKING own
 
 lapse() { # SECONDS: sets LAPSE to the uptime at which so many seconds have gone by; 0 for 0, and without a clock
   LAPSE=0
-  [ "${1:-0}" = 0 ] || { { read -r now rest </proc/uptime; } 2>/dev/null && LAPSE=$((${now%%.*} + $1 + 1)); }
+  [ "${1:-0}" = 0 ] || { uptime && LAPSE=$((now + $1 * 100)); }
 }
 
 lapsed() { # UPTIME: whether that has come; 0 never does
-  [ "${1:-0}" != 0 ] && { read -r now rest </proc/uptime; } 2>/dev/null && [ "${now%%.*}" -ge "$1" ]
+  [ "${1:-0}" != 0 ] && uptime && [ "$now" -ge "$1" ]
+}
+
+uptime() { # sets "now" to the router's uptime in hundredths of a second
+  { read -r now rest </proc/uptime; } 2>/dev/null && now=${now%.*}${now#*.}
 }
 
 fence() { # SECONDS: the lock lapses so much later than now

@@ -172,6 +172,11 @@ class FrrDriver:
         return self._remote.reads
 
     @property
+    def changed_by_others(self) -> bool:
+        """Whether another session of this tool has held the lock since the configuration was read; asks the router."""
+        return self._remote.changed_by_others()
+
+    @property
     def unsaved(self) -> bool:
         """Whether the running configuration has a commit that the startup configuration may lack."""
         return self._unsaved
@@ -282,7 +287,9 @@ class FrrDriver:
         self._remote.forget_running()
         self._remote.wait_settled(f"settled {last.transaction}")
         self._remote.unlock()
-        raise ConfirmExpired(f"router {self.hostname} took the change back before it was confirmed")
+        raise ConfirmExpired(
+            f"router {self.hostname} took the change back before it was confirmed, or another session decided about it"
+        )
 
     def has_pending_commit(self) -> bool:
         """Whether a commit of this tool, of any session, waits on the router for its confirm."""
@@ -308,7 +315,13 @@ class FrrDriver:
         if last is not None and last.transaction:
             self._remote.forget_running()
             self._unsaved = True
-            self._remote.agent.ask(f"rollback {last.transaction}", self._patience(last.change))
+            answer = self._remote.agent.ask(f"rollback {last.transaction}", self._patience(last.change)).text.strip()
+            if answer.startswith("LOST"):
+                self._last = None
+                raise CommitFailed(
+                    f"router {self.hostname}: another session took the lock over and decided whether the change stays",
+                    remedy="plan again from the running configuration",
+                )
             self._remote.wait_settled(f"settled {last.transaction}")
         self._last = None
         self._remote.unlock()

@@ -120,6 +120,11 @@ class Remote:
         self._running_lock = int(number) if whose in ("free", "mine") else -1
         return text
 
+    def changed_by_others(self) -> bool:
+        """Whether the lock has moved on since what we know was read."""
+        number, _ = self.agent.ask("lock_state").text.split()
+        return int(number) != self._running_lock
+
     def known_running(self) -> Running:
         """What runs, under our lock: what was read or committed last, unless another session held the lock since."""
         if self._running_lock != self._last_lock:
