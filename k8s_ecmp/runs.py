@@ -1,6 +1,7 @@
 """One run, as the command line and the playbooks make it: observe, plan, review, apply; and its exit codes."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,10 @@ from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.document import decode_plan
 
 DONE, ERROR, CHANGES, STOPPED = 0, 1, 2, 3
+_NOT_PROBED = (
+    "nodes.probe is on, and only the daemon asks the nodes: this run goes by what Kubernetes says of them, which may "
+    "be 40 s late; let the daemon make the changes"
+)
 
 
 def observe(settings: Settings, overrides: Collection[str] = ()) -> Intent:
@@ -33,9 +38,12 @@ def observe(settings: Settings, overrides: Collection[str] = ()) -> Intent:
         SettingsError: an override is no guard's name.
     """
     check_overrides(overrides)
+    cluster = load_cluster(settings)
+    if settings.nodes.probe.enabled:
+        cluster = replace(cluster, warnings=(*cluster.warnings, _NOT_PROBED))
     return Intent.build(
         settings,
-        load_cluster(settings),
+        cluster,
         datetime.now(UTC),
         overrides=overrides,
         freeze_file_text=freeze_file_text(settings),

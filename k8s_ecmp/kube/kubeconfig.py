@@ -154,6 +154,8 @@ def _by_name(entries: Any) -> dict[Any, _Entry]:
 
 def _safe(error: Exception) -> str:
     """The error's text up to where it might quote an entry of the file."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     if isinstance(error, ConfigException | OSError):
         return re.split(r"[{\[]", str(error), maxsplit=1)[0].strip()
     return "it does not have the form of a kubeconfig"
