@@ -30,10 +30,7 @@ is one sentence that tells the user what to do.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from k8s_ecmp.model import Prefix
+from typing import Any, ClassVar
 
 
 class EcmpError(Exception):
@@ -150,9 +147,12 @@ class CommitFailed(RouterError):
 
 
 class VerifyFailed(RouterError):
-    """The change was committed, but the router's tables do not show it at `prefixes`, as far as those are known."""
+    """The change was committed, but the router's tables do not show it.
 
-    def __init__(self, message: str, *, prefixes: "Sequence[Prefix]" = (), remedy: str | None = None) -> None:
+    `prefixes` (`model.Prefix`) are where they do not, as far as that is known.
+    """
+
+    def __init__(self, message: str, *, prefixes: Sequence[Any] = (), remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.prefixes = tuple(prefixes)
 

@@ -37,10 +37,15 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Told:
-    """What a batch of updates did. `prefixes` need a new plan; `nodes`: some were added, changed or removed."""
+    """What a batch of updates did.
+
+    `prefixes` need a new plan; `nodes`: some were added, changed or removed; those in `gone` were removed, though
+    one of the same name may be there again.
+    """
 
     prefixes: frozenset[Prefix]
     nodes: bool
+    gone: frozenset[str]
     holds_changed: bool
 
 
@@ -56,6 +61,7 @@ class Decision:
         self._broken: dict[str, dict[str, Skipped]] = {kind: {} for kind in _OBJECTS}
         self._cidr_skips: tuple[Skipped, ...] = ()
         self._cidrs_known = False
+        self._gone: set[str] = set()
         self._unprobed: set[str] | None = set() if settings.nodes.probe.enabled else None
         self._freeze: tuple[float, Freeze | None] = (0.0, None)
         self._holds: tuple[GuardTrip, ...] = ()
@@ -83,7 +89,8 @@ class Decision:
                     _log.exception("an update could not be taken")
             prefixes = self._incremental.settle() if self.complete else frozenset()
             self.version += bool(updates or prefixes)
-            return Told(prefixes, nodes, before != self._current_holds())
+            gone, self._gone = frozenset(self._gone), set()
+            return Told(prefixes, nodes, gone, before != self._current_holds())
 
     def health(self, answers: Mapping[str, str | None]) -> None:
         """What the health checks of some nodes say: why they are ill, None for well."""
@@ -238,6 +245,7 @@ class Decision:
     def _drop(self, kind: str, key: str, now: datetime) -> None:
         if kind == "Node":
             self._incremental.drop_node(key)
+            self._gone.add(key)
             if self._unprobed:
                 self._unprobed.discard(key)
         elif kind == "Service":

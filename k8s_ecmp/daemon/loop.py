@@ -30,7 +30,7 @@ class Loop:
         decision: Decision,
         workers: Sequence[Worker],
         instruments: Instruments,
-        on_nodes: Callable[[], None],
+        on_nodes: Callable[[frozenset[str]], None],
         on_turn: Callable[[], None],
     ) -> None:
         """Nothing runs yet.
@@ -39,7 +39,7 @@ class Loop:
             decision: what is kept up to date.
             workers: who is told what to look at.
             instruments: metrics.
-            on_nodes: called when nodes were added, changed or removed.
+            on_nodes: called when nodes were added, changed or removed, with the names of those that were removed.
             on_turn: called after each turn, at least once a second.
         """
         self._decision = decision
@@ -131,7 +131,7 @@ class Loop:
             for worker in self._workers:
                 worker.nudge()
         if told.nodes:
-            self._on_nodes()
+            self._on_nodes(told.gone)
         self._say_synced()
         self._on_turn()
 

@@ -1,19 +1,19 @@
 """Probes kube-proxy's health port on every node, some seconds faster than Kubernetes notices that a node is gone.
 
 One thread, one event loop, and for each address one timer and one connection that is kept open: 5,000 addresses at one
-probe a second would otherwise be 5,000 TCP handshakes a second here and as many closed connections on the nodes.
+probe a second would otherwise be 5,000 TCP handshakes a second here and as many closed connections on the nodes. More
+of them only where an answer is late, so that the verdict on a dead node takes no row of whole intervals.
 """
 
 import asyncio
-import errno
 import logging
 import random
 import resource
 import threading
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
 
-from k8s_ecmp.core.probing import ANSWERED, Health, Outcome, judge, verdict
+from k8s_ecmp.core.probing import ANSWERED, WELL, Health, Outcome, judge, probes_at_once, verdict
+from k8s_ecmp.daemon.asking import Line, write_request
 from k8s_ecmp.settings import ProbeSettings
 
 _log = logging.getLogger(__name__)
@@ -21,17 +21,12 @@ _log = logging.getLogger(__name__)
 Verdicts = Callable[[str, str | None], None]
 """Takes a node and why it is ill; None: it is well."""
 
-_LONGEST_HEAD = 8 << 10
-_LONGEST_BODY = 64 << 10
+_DOUBT = 0.4
+"""Of an interval without an answer, then the next probe goes out beside it. A dead node fails `failures` of them within
+1 + 0.4 x (failures - 1) + 1 intervals: 2.8 for 3."""
+_MOST_AT_ONCE = 3  # probes of an address: each has ended an interval after it was sent
 _SPARE_FILES = 256
 _JOIN_S = 5.0
-_OUR_OWN_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_WORDS: Final[Mapping[int, str]] = {
-    errno.EHOSTUNREACH: "no route to host",
-    errno.ENETUNREACH: "network unreachable",
-    errno.ECONNRESET: "connection reset",
-    errno.EPIPE: "connection reset",
-}
 
 
 class Prober:
@@ -49,8 +44,9 @@ class Prober:
         """
         self._settings = settings
         self._sink = sink
-        self._nodes: dict[str, dict[str, _Line]] = {}
+        self._nodes: dict[str, dict[str, _Address]] = {}
         self._told: dict[str, str | None] = {}
+        self._doubts = _Doubts(_DOUBT * settings.interval_s)
         self._targets: Mapping[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -85,7 +81,19 @@ class Prober:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._follow, copied)
 
+    def forget(self, nodes: Collection[str]) -> None:
+        """These nodes are gone; one of the same name that comes after is another one, of whom nothing was told."""
+        with self._lock:
+            if self._loop is not None and nodes:
+                self._loop.call_soon_threadsafe(self._drop, tuple(nodes))
+
     # --- in the prober's thread
+
+    def _drop(self, nodes: Collection[str]) -> None:
+        for node in nodes:
+            for line in self._nodes.pop(node, {}).values():
+                line.close()
+            self._told.pop(node, None)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
@@ -99,11 +107,8 @@ class Prober:
             loop.close()
 
     def _follow(self, targets: Mapping[str, tuple[str, ...]]) -> None:
-        _allow_files(sum(map(len, targets.values())))
-        for node in self._nodes.keys() - targets.keys():
-            for line in self._nodes.pop(node).values():
-                line.close()
-            self._told.pop(node, None)
+        _allow_files(sum(map(len, targets.values())), min(self._settings.failures, _MOST_AT_ONCE))
+        self._drop(self._nodes.keys() - targets.keys())
         for node, addresses in targets.items():
             lines = self._nodes.get(node)
             if lines is None:
@@ -114,7 +119,7 @@ class Prober:
                 lines.pop(address).close()
             for address in addresses:
                 if address not in lines:
-                    lines[address] = _Line(node, address, self._settings, self._heard)
+                    lines[address] = _Address(node, address, self._settings, self._doubts, self._heard)
             self._heard(node)
 
     def _heard(self, node: str) -> None:
@@ -126,189 +131,152 @@ class Prober:
         self._sink(node, ill)
 
 
-class _Line(asyncio.Protocol):
-    """One address: its timer, its connection, and what is known of it.
+class _Address:
+    """One address: what is known of it, its timer, and the lines on which it is asked.
 
-    Each tick judges the probe before it, if that has not ended, and sends the next one. The connection is used again
-    when the answer to the last probe was received whole and the server keeps it open.
+    One line is enough while the answers come at once. When the newest probe has none for a while, which is the doubt,
+    the next one goes out beside it on a line of its own, until as many are out as it takes to make the address ill.
     """
 
     __slots__ = (
         "_address",
-        "_asking",
-        "_buffer",
-        "_connecting",
+        "_doubts",
         "_heard",
+        "_lines",
         "_loop",
+        "_newest",
         "_node",
-        "_receiving",
         "_request",
-        "_reused",
+        "_sent",
         "_settings",
         "_timer",
-        "_transport",
         "health",
     )
 
-    def __init__(self, node: str, address: str, settings: ProbeSettings, heard: Callable[[str], None]) -> None:
+    def __init__(
+        self, node: str, address: str, settings: ProbeSettings, doubts: "_Doubts", heard: Callable[[str], None]
+    ) -> None:
         self._node = node
         self._address = address
         self._settings = settings
+        self._doubts = doubts
         self._heard = heard
         self.health: Health | None = None
-        host = f"[{address}]" if ":" in address else address
-        # HTTP/1.0, so that no answer comes in chunks.
-        self._request = (
-            f"GET {settings.path} HTTP/1.0\r\nHost: {host}:{settings.port}\r\n"
-            "User-Agent: k8s-ecmp\r\nConnection: keep-alive\r\n\r\n"
-        ).encode()
-        self._transport: asyncio.Transport | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._asking = False  # the probe has no verdict yet
-        self._receiving = False  # its answer is not whole yet
-        self._reused = False  # it went out on a connection that had served another one
-        self._buffer = b""
+        self._request = write_request(address, settings.port, settings.path)
+        self._newest = Line(address, settings.port, self._request, self._ended)
+        self._lines = [self._newest]
         self._loop = asyncio.get_event_loop()
+        self._sent = self._loop.time()
         phase_s = random.random() * settings.interval_s  # noqa: S311  no secret
-        self._timer = self._loop.call_later(phase_s, self._tick)
+        self._timer = self._loop.call_later(phase_s, self._ask)
 
     def close(self) -> None:
         self._timer.cancel()
-        self._asking = False
-        self._drop()
+        self._doubts.drop(self)
+        for line in self._lines:
+            line.hang_up()
 
-    def _tick(self) -> None:
-        interval_s = self._settings.interval_s
-        self._timer = self._loop.call_later(interval_s, self._tick)
-        if self._asking:
-            self._end(Outcome("failed", f"no answer within {interval_s:g} s"))
-        if self._receiving or self._connecting is not None:
-            self._drop()
-        self._asking = True
-        if self._transport is None:
-            self._connect()
-        else:
-            self._reused = self._receiving = True
-            self._transport.write(self._request)
+    def doubt(self) -> None:
+        """The newest probe was sent a while ago and an answer is owed: sends the next one beside it, if it may."""
+        asking = sum(line.asking for line in self._lines)
+        if asking < probes_at_once(self.health, self._settings.failures):
+            self._timer.cancel()
+            if self._newest.asking:
+                self._newest.expire_at(self._sent + self._settings.interval_s, self._settings.interval_s)
+            self._ask()
 
-    def _connect(self) -> None:
-        self._connecting = self._loop.create_task(self._open())
+    def _next(self) -> None:
+        self._newest.expire(self._settings.interval_s)
+        self._ask()
 
-    async def _open(self) -> None:
-        try:
-            await self._loop.create_connection(lambda: self, self._address, self._settings.port)
-        except ConnectionRefusedError:
-            self._connecting = None
-            self._end(Outcome("refused", "connection refused"))
-        except OSError as error:
-            self._connecting = None
-            if error.errno in _OUR_OWN_LIMITS:  # which say nothing of the node
-                _log.warning("nodes cannot be probed: %s", error.strerror)
-                self._asking = False
+    def _ask(self) -> None:
+        self._sent = sent = self._loop.time()
+        self._timer = self._loop.call_at(sent + self._settings.interval_s, self._next)
+        self._doubts.add(self, sent)
+        if len(self._lines) > 1 or not self._newest.free:
+            self._newest = self._free_line()
+        self._newest.ask()
+
+    def _free_line(self) -> Line:
+        """One that can ask now. What neither can nor is asking is hung up, so no more are open than probes are out."""
+        chosen = None
+        asking = []
+        for line in self._lines:
+            if line.asking:
+                asking.append(line)
+            elif chosen is None and line.free:
+                chosen = line
             else:
-                self._end(Outcome("failed", _words(error)))
+                line.hang_up()
+        if chosen is None:
+            chosen = Line(self._address, self._settings.port, self._request, self._ended)
+        self._lines = [*asking, chosen]
+        return chosen
 
-    def _end(self, outcome: Outcome) -> None:
-        if not self._asking:
+    def _ended(self, line: Line, outcome: Outcome | None) -> None:
+        if len(self._lines) == 1:
+            self._doubts.drop(self)
+        elif outcome is ANSWERED:
+            self._keep_only(line)
+        elif not any(other.asking for other in self._lines):
+            self._doubts.drop(self)
+        if outcome is None or (outcome is ANSWERED and self.health is WELL):
             return
-        self._asking = False
         before, now = self.health, judge(self.health, outcome, self._loop.time(), self._settings.failures)
         self.health = now
         if before is None or before.ill != now.ill:
             self._heard(self._node)
 
-    def _drop(self) -> None:
-        """Gives the connection up, in whatever state it is."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
-        transport, self._transport = self._transport, None
-        self._receiving = False
-        self._buffer = b""
-        if transport is not None:
-            transport.abort()
-
-    # --- asyncio's callbacks
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._connecting = None
-        if not self._asking or transport.is_closing() or not isinstance(transport, asyncio.Transport):
-            transport.close()
-            return
-        self._transport = transport
-        self._reused = False
-        self._receiving = True
-        transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        if self._transport is None:
-            return
-        if not self._receiving:  # nobody has asked
-            self._drop()
-            return
-        self._buffer += data
-        if self._asking:
-            line, newline, _ = self._buffer.partition(b"\n")
-            if newline:
-                self._end(_read_status(line))
-            elif len(self._buffer) > _LONGEST_HEAD:
-                self._end(Outcome("failed", "the answer is no HTTP"))
-        if self._transport is None:
-            return
-        whole = _is_whole(self._buffer)
-        if whole:
-            self._receiving = False
-            self._buffer = b""
-        elif whole is None and not self._asking:
-            self._drop()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self._transport is None or not self._transport.is_closing():
-            return
-        silent = not self._buffer
-        self._transport = None
-        self._receiving = False
-        self._buffer = b""
-        if self._asking and self._reused and silent:
-            self._connect()  # the server had closed it between two probes; this one is asked anew
-        elif self._asking:
-            self._end(Outcome("failed", _words(error) if isinstance(error, OSError) else "connection closed"))
+    def _keep_only(self, line: Line) -> None:
+        self._doubts.drop(self)
+        for other in self._lines:
+            if other is not line:
+                other.hang_up()
+        self._newest = line
+        self._lines = [line]
 
 
-def _read_status(line: bytes) -> Outcome:
-    words = line.split(None, 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        return Outcome("failed", "the answer is no HTTP")
-    return ANSWERED if words[1] == b"200" else Outcome("failed", f"status {words[1][:3].decode()}")
+class _Doubts:
+    """The addresses that owe an answer, each with the time of its newest probe, in the order of those times.
+
+    All answers become doubtful after the same time, so the first in the row is the next one, and one timer is enough
+    for all. One of the loop's own for each probe would be taken back again and again, as nearly all answers come at
+    once.
+    """
+
+    def __init__(self, wait_s: float) -> None:
+        self._wait_s = wait_s
+        self._row: dict[_Address, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, address: "_Address", sent: float) -> None:
+        self._row.pop(address, None)
+        self._row[address] = sent
+        if self._timer is None:
+            self._look_at(sent + self._wait_s)
+
+    def drop(self, address: "_Address") -> None:
+        self._row.pop(address, None)
+
+    def _look_at(self, when: float) -> None:
+        self._timer = asyncio.get_event_loop().call_at(when, self._look)
+
+    def _look(self) -> None:
+        now = asyncio.get_event_loop().time()
+        while self._row:
+            address, sent = next(iter(self._row.items()))
+            if sent + self._wait_s > now:
+                self._look_at(sent + self._wait_s)
+                return
+            del self._row[address]
+            address.doubt()
+        self._timer = None
 
 
-def _is_whole(answer: bytes) -> bool | None:
-    """Whether the answer has come to its end and another may follow; None: never, the connection is of no more use."""
-    head, end, body = answer.partition(b"\r\n\r\n")
-    if not end:
-        return False if len(answer) <= _LONGEST_HEAD else None
-    length = None
-    kept = False
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        match name.strip().lower():
-            case b"content-length":
-                length = int(value) if value.strip().isdigit() else None
-            case b"connection":
-                kept = value.strip().lower() == b"keep-alive"
-    if not kept or length is None or length > _LONGEST_BODY or len(body) > length:
-        return None
-    return len(body) == length
-
-
-def _words(error: OSError) -> str:
-    return _WORDS.get(error.errno or 0) or (error.strerror or type(error).__name__).lower()
-
-
-def _allow_files(addresses: int) -> None:
-    """Each address takes a file descriptor; the soft limit is often 1,024, and a process may raise it by itself."""
+def _allow_files(addresses: int, at_once: int) -> None:
+    """Each connection takes a file descriptor; the soft limit is often 1,024, and a process may raise it by itself."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = addresses + _SPARE_FILES
+    wanted = addresses * at_once + _SPARE_FILES
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -191,9 +191,10 @@ class Daemon:
         if self._draining:
             self._loop.wake()
 
-    def _on_nodes(self) -> None:
-        """Nodes came, changed or went."""
+    def _on_nodes(self, gone: frozenset[str]) -> None:
+        """Nodes came, changed or went; one that is gone may be back already, as another one."""
         if self._prober is not None:
+            self._prober.forget(gone)
             verdicts = self._decision.nodes
             self._prober.set_targets(
                 {

@@ -10,6 +10,8 @@ from tests.site import Outcome, Site
 from tests.world.kube import sample
 from tests.world.kube.server import READER, STRANGER, KubeApi
 
+pytestmark = pytest.mark.slow
+
 Findings = list[dict[str, Any]]
 
 

@@ -16,6 +16,8 @@ from tests.views.plans import GOLDEN
 from tests.views.reports import CALM, FULL, STANDBY
 from tests.world.kube.server import KubeApi
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[..., HealthServer]
 
 

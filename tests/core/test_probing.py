@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_ecmp.core.probing import ANSWERED, REFUSED_GRACE_S, WELL, Health, Outcome, judge, verdict
+from k8s_ecmp.core.probing import ANSWERED, REFUSED_GRACE_S, WELL, Health, Outcome, judge, probes_at_once, verdict
 
 FAILED, REFUSED = Outcome("failed", "status 503"), Outcome("refused", "connection refused")
 outcomes = st.sampled_from([ANSWERED, FAILED, REFUSED])
@@ -58,6 +58,22 @@ def test_a_restart_of_kube_proxy_is_no_illness(seconds: int, failures: int) -> N
     row = [(REFUSED, 1.0)] * seconds + [(FAILED, 1.0)]
     assert after(row, failures) == Health(None, 1, 1.0)
     assert after([*row, (ANSWERED, 1.0)], failures) == WELL
+
+
+@given(rows, limits, st.sampled_from([None, WELL]))
+def test_as_many_probes_at_once_as_make_it_ill(
+    row: list[tuple[Outcome, float]], failures: int, first: Health | None
+) -> None:
+    before = after(row, failures, first)
+    assert before is not None
+    many = probes_at_once(before, failures)
+    assert probes_at_once(None, failures) == 1
+    assert 1 <= many <= failures
+    healths = [after([*row, *[(FAILED, 1.0)] * count], failures, first) for count in range(many + 1)]
+    if before.ill is None:
+        assert [health is not None and health.ill is not None for health in healths] == [False] * many + [True]
+    else:
+        assert many == 1
 
 
 def test_the_words() -> None:

@@ -318,3 +318,13 @@ def test_many_nodes(world: World) -> None:
         node, why = world.next()
         verdicts[node] = why
     assert verdicts.keys() == targets.keys()
+
+
+def test_a_node_that_is_another_one_of_the_same_name_is_told_anew(world: World) -> None:
+    world.serve(always(OK), "127.0.1.1")
+    targets = {"n1": ("127.0.1.1",)}
+    prober = world.probe(targets)
+    assert world.next() == ("n1", None)
+    prober.forget({"n1", "unknown"})
+    prober.set_targets(targets)
+    assert world.next() == ("n1", None)
