@@ -58,6 +58,7 @@ class Prober:
             if self._thread is not None:
                 raise RuntimeError("the prober is started already")
             self._loop = loop = asyncio.new_event_loop()
+            self._doubts = _Doubts(_DOUBT * self._settings.interval_s)
             self._thread = threading.Thread(target=self._run, args=(loop,), name="probe", daemon=True)
             loop.call_soon(self._follow, self._targets)
             self._thread.start()
