@@ -37,14 +37,14 @@ class Health(NamedTuple):
 
     `ill`: why its own health check fails, None where it answers or is not asked. `well_since`: since when it answers
     again, None where it never failed. `hold_up_s`: seconds that it must be well before it returns, longer for a node
-    that flaps; None: `nodes.hold_up_s`. `held_down`: it counted as well when it was lost, so `nodes.hold_down_s` is
-    given to it.
+    that flaps; None: `nodes.hold_up_s`. `held_down`: whether it counted as well when it was lost, so that
+    `nodes.hold_down_s` is given to it; None: its loss was not seen, and its age tells.
     """
 
     ill: str | None = None
     well_since: datetime | None = None
     hold_up_s: float | None = None
-    held_down: bool = True
+    held_down: bool | None = None
 
 
 _UNWATCHED = Health()
@@ -201,9 +201,10 @@ def counts_as_well(node: Node, settings: NodeSettings, now: datetime, health: He
 def _damped(node: Node, settings: NodeSettings, now: datetime, health: Health) -> tuple[Damped, Damped, Damped]:
     """Ready, network available, and answering its health check."""
     hold_up_s = settings.hold_up_s if health.hold_up_s is None else health.hold_up_s
-    hold_down_s = settings.hold_down_s if health.held_down else 0
+    hold_down_s = 0 if health.held_down is False else settings.hold_down_s
+    created = node.created if health.held_down is None else None
     ready, network = (
-        damp(condition, good, name, created=node.created, now=now, hold_down_s=hold_down_s, hold_up_s=hold_up_s)
+        damp(condition, good, name, created=created, now=now, hold_down_s=hold_down_s, hold_up_s=hold_up_s)
         for condition, good, name in (
             (node.ready, "True", "Ready"),
             (node.network_unavailable, "False", "network available"),

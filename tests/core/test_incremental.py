@@ -354,6 +354,12 @@ def test_another_annotated_address_renews_the_prefixes_of_the_node() -> None:
     assert inc.settle() == {p("10.96.0.0/12"), p("10.96.0.10/32")}
 
 
+def test_a_new_node_that_counted_is_given_the_hold_whatever_its_age() -> None:
+    inc = started(node("n1", created=ago(1)), node("n2"))
+    inc.put_node(node("n1", ready="False", since_s=0, created=ago(1)), NOW)
+    assert hosts(inc) == ("n1", "n2")
+
+
 def test_from_not_ready_to_unknown_the_hold_goes_on() -> None:
     inc = started(node("n1"), node("n2"))
     inc.put_node(ready("n1", "False", NOW), NOW)
