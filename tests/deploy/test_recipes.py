@@ -170,7 +170,7 @@ def test_the_hook_of_cluster_api(deployed: Deployed, tmp_path: Path) -> None:
         found = kube.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/machines.cluster.x-k8s.io")
         return any(
             condition["type"] == "Established" and condition["status"] == "True"
-            for condition in found.get("status", {}).get("conditions", [])
+            for condition in (found.get("status") or {}).get("conditions") or []
         )
 
     wait_for(served, "Machines are served")
