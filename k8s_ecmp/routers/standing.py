@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nornir.core.configuration import Config
 from nornir.core.inventory import Host
@@ -27,6 +27,9 @@ from k8s_ecmp.routers.inventory import router_settings, router_view
 from k8s_ecmp.routers.session import NEVER_WRITE, template_for
 from k8s_ecmp.routers.transaction import Port, Transaction, table_problems
 from k8s_ecmp.settings import Settings
+
+if TYPE_CHECKING:
+    from k8s_ecmp.routers.drivers.frr.keeping import Keeping
 
 _FEW = 24
 _SLOW_STAGE_S = 1.0
@@ -55,6 +58,7 @@ class StandingSession:
         self._fence_s = fence_s
         self.view: RouterView = router_view(host)
         self._driver: Any = None
+        self._keeping: Keeping | None = None
         self._transaction: Transaction | None = None
         self._table: Table | None = None
         self._reads: int | None = None
@@ -77,7 +81,7 @@ class StandingSession:
     @property
     def saves_later(self) -> bool:
         """Whether a commit waits for `save_startup`."""
-        return bool(getattr(self._driver, "unsaved", False))
+        return self._keeping is not None and self._keeping.unsaved
 
     def connect(self) -> None:
         """Opens the session.
@@ -91,15 +95,16 @@ class StandingSession:
         port = _followed(self._host, self._settings)
         template = template_for(self._settings, port)
         self._driver = connect(self._host, self._configuration)
-        if self._fence_s and hasattr(self._driver, "fence_s"):
-            self._driver.fence_s = self._fence_s
-        if hasattr(self._driver, "keep_applied"):
-            self._driver.keep_applied = True
+        self._keeping = getattr(self._driver, "keeping", None)
+        if self._keeping is not None:
+            self._keeping.fence(self._fence_s)
+            self._keeping.keep_applied()
         self._transaction = Transaction(self._driver, port, template)
 
     def close(self) -> None:
         """Leaves the router as it is, its startup configuration saved where it can be. May be called at any time."""
         transaction, self._transaction, self._driver, self._table = self._transaction, None, None, None
+        self._keeping = None
         self._reachable.clear()
         if transaction is not None:
             with contextlib.suppress(EcmpError):
@@ -120,7 +125,7 @@ class StandingSession:
         """
         if self._driver is None or not self._driver.is_alive().get("is_alive"):
             raise RouterError(f"router {self._host.name}: the session was lost")
-        if getattr(self._driver, "changed_by_others", False):
+        if self._keeping is not None and self._keeping.changed_by_others():
             self.forget()
 
     def read(self, *, recover: bool) -> Table:
@@ -142,7 +147,7 @@ class StandingSession:
         else:
             session.expect_settled()
         table = self._know(session.read())
-        self._reads = getattr(self._driver, "reads", None)
+        self._reads = None if self._keeping is None else self._keeping.reads
         return table
 
     def installed(self) -> dict[Prefix, Installed] | None:
@@ -205,8 +210,8 @@ class StandingSession:
                 table = self._read_again(session, table, changes)
             commands = session.stage(changes, table.running)
             self._expect_unchanged(session, table, changes)
-            if time.monotonic() - began > _SLOW_STAGE_S and hasattr(self._driver, "renew_fence"):
-                self._driver.renew_fence()
+            if time.monotonic() - began > _SLOW_STAGE_S and self._keeping is not None:
+                self._keeping.renew_fence()
             permission()
             warnings = self._commit(session, changes, hurry)
         except BaseException:
@@ -224,8 +229,8 @@ class StandingSession:
 
     def save_startup(self) -> None:
         """Saves the startup configuration where the driver leaves that to us."""
-        if self.saves_later:
-            self._driver.save_startup()
+        if self._keeping is not None and self._keeping.unsaved:
+            self._keeping.save_startup()
 
     # --- inside ---
 
@@ -252,7 +257,7 @@ class StandingSession:
         Raises:
             PlanRefused: something is there that the plan does not know.
         """
-        if self._reads is not None and self._driver.reads != self._reads:
+        if self._keeping is not None and self._keeping.reads != self._reads:
             raise PlanRefused(f"another session has changed router {self._host.name}")
         if self.port.capabilities.device_diff:
             return
@@ -266,7 +271,7 @@ class StandingSession:
         tables = session.installed(self.view.vrf, prefixes) if few else None
         if tables is None:
             running = session.read()
-            self._reads = getattr(self._driver, "reads", None)
+            self._reads = None if self._keeping is None else self._keeping.reads
             now = {p: route for p in prefixes if (route := running.get(self.view.vrf, p)) is not None}
             changed = [p for p in prefixes if _hops(now.get(p)) != _hops(known.get(p))]
         else:

@@ -25,7 +25,7 @@ def sleep_on_the_router(router: FrrRouter, seconds: float) -> None:
 
 
 def test_a_commit_that_comes_late_changes_nothing_and_the_next_one_works(router: FrrRouter, driver: FrrDriver) -> None:
-    driver.fence_s = 1
+    driver.keeping.fence(1)
     before = router.running_config()
     driver.load_merge_candidate(config=ONE)
     sleep_on_the_router(router, 2.1)
@@ -40,10 +40,10 @@ def test_a_commit_that_comes_late_changes_nothing_and_the_next_one_works(router:
 
 
 def test_the_fence_can_be_set_anew_while_the_candidate_waits(router: FrrRouter, driver: FrrDriver) -> None:
-    driver.fence_s = 1
+    driver.keeping.fence(1)
     driver.load_merge_candidate(config=ONE)
     sleep_on_the_router(router, 2.1)
-    driver.renew_fence()
+    driver.keeping.renew_fence()
     driver.commit_config()
     assert ONE in router.running_config()
 
@@ -61,7 +61,7 @@ def test_a_lock_that_lapsed_is_taken_over_and_its_commit_taken_back(
     router: FrrRouter, driver: FrrDriver, connect: Connect
 ) -> None:
     before = router.running_config()
-    driver.fence_s = 1
+    driver.keeping.fence(1)
     driver.load_merge_candidate(config=ONE)
     driver.commit_config(revert_in=60)
     other = connect()
@@ -78,7 +78,7 @@ def test_a_lock_that_lapsed_is_taken_over_and_its_commit_taken_back(
 
 
 def test_whoever_goes_on_asking_keeps_the_lock(router: FrrRouter, driver: FrrDriver, connect: Connect) -> None:
-    driver.fence_s = 2
+    driver.keeping.fence(2)
     driver.load_merge_candidate(config=ONE)
     began = uptime(router)
 
@@ -96,12 +96,12 @@ def test_whoever_goes_on_asking_keeps_the_lock(router: FrrRouter, driver: FrrDri
 def test_a_commit_that_was_left_unconfirmed_is_kept_by_whoever_asks_for_that(
     router: FrrRouter, driver: FrrDriver, connect: Connect
 ) -> None:
-    driver.fence_s = 1
+    driver.keeping.fence(1)
     driver.load_merge_candidate(config=ONE)
     driver.commit_config(revert_in=60)
     sleep_on_the_router(router, 2.1)
     other = connect()
-    other.keep_applied = True
+    other.keeping.keep_applied()
     other.load_merge_candidate(config=ONE.replace("10.0.0.1", "10.0.0.2"))
     assert not other.has_pending_commit()
     other.commit_config()

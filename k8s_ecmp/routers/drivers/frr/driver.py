@@ -10,6 +10,7 @@ from typing import Any, Self
 from k8s_ecmp.errors import CommitFailed, ConfigRejected, ConfirmExpired, DeadlineExceeded, RouterError, Unreachable
 from k8s_ecmp.model import Prefix
 from k8s_ecmp.routers.drivers.frr import getters, transactions
+from k8s_ecmp.routers.drivers.frr.keeping import Keeping
 from k8s_ecmp.routers.drivers.frr.remote import Remote
 from k8s_ecmp.routers.drivers.frr.session import read_options
 from k8s_ecmp.routers.drivers.frr.transactions import Change, Commands, Refused, Running
@@ -56,7 +57,6 @@ class FrrDriver:
         self._slot = "a"
         self._candidate: Change | None = None
         self._last: _Applied | None = None
-        self._unsaved = False
 
     def __enter__(self) -> Self:
         self.open()
@@ -86,8 +86,8 @@ class FrrDriver:
             if self._remote.connected:
                 self.discard_config()
                 with suppress(Unreachable, DeadlineExceeded):
-                    if self._unsaved and not self._remote.commit_waits():
-                        self._unsaved = False
+                    if self._remote.unsaved and not self._remote.commit_waits():
+                        self._remote.unsaved = False
                         self._remote.save()
         finally:
             self._remote.close()
@@ -137,7 +137,7 @@ class FrrDriver:
         for command in commands:
             answer[command] = self._remote.show(command)
             if command.split()[:1] in (["write"], ["copy"]):
-                self._unsaved = False
+                self._remote.unsaved = False
         return answer
 
     def get_facts(self) -> dict[str, Any]:
@@ -167,53 +167,9 @@ class FrrDriver:
         return getters.routes(self._remote.show(f"show {word} route {where} json"), protocol)
 
     @property
-    def reads(self) -> int:
-        """Counts how often the running configuration was read; staging reads it when another session held the lock."""
-        return self._remote.reads
-
-    @property
-    def changed_by_others(self) -> bool:
-        """Whether another session of this tool has held the lock since the configuration was read; asks the router."""
-        return self._remote.changed_by_others()
-
-    @property
-    def unsaved(self) -> bool:
-        """Whether the running configuration has a commit that the startup configuration may lack."""
-        return self._unsaved
-
-    def save_startup(self) -> None:
-        """Writes the startup configuration; one that a login may not write is a warning in the log."""
-        self._unsaved = False
-        self._remote.save()
-
-    @property
-    def fence_s(self) -> int:
-        """Seconds after which our lock lapses; 0: never.
-
-        Whoever sleeps that long may no longer be the one who writes: the router refuses the commit then, and others may
-        take the lock over, and take back a commit that waits for its confirm. Every question to the router renews it.
-        """
-        return self._remote.fence_s
-
-    @fence_s.setter
-    def fence_s(self, seconds: int) -> None:
-        self._remote.fence_s = seconds
-
-    @property
-    def keep_applied(self) -> bool:
-        """Whether a commit that a lost session left to be confirmed is kept, where it was applied in full.
-
-        For whoever knows what shall be and plans from what is: taking it back would only be two changes more.
-        """
-        return self._remote.keep_applied
-
-    @keep_applied.setter
-    def keep_applied(self, keep: bool) -> None:
-        self._remote.keep_applied = keep
-
-    def renew_fence(self) -> None:
-        """Begins the time of `fence_s` anew."""
-        self._remote.renew_fence(at_once=True)
+    def keeping(self) -> Keeping:
+        """For whoever keeps the session open and knows what runs: not part of NAPALM's interface."""
+        return Keeping(self._remote)
 
     # --- changing ---
 
@@ -314,7 +270,7 @@ class FrrDriver:
                 )
         if last is not None and last.transaction:
             self._remote.forget_running()
-            self._unsaved = True
+            self._remote.unsaved = True
             answer = self._remote.agent.ask(f"rollback {last.transaction}", self._patience(last.change)).text.strip()
             if answer.startswith("LOST"):
                 self._last = None
@@ -383,11 +339,11 @@ class FrrDriver:
                 verdict, reason = agent.result(applied.transaction, self._patience(change))
         except (Unreachable, DeadlineExceeded):
             self._remote.forget_running()  # the router goes on; `rollback` or `confirm_commit` after `open` decide
-            self._unsaved = True
+            self._remote.unsaved = True
             raise
         if started == "STARTED" and verdict == "ok":
             self._remote.follow(change)
-            self._unsaved = True
+            self._remote.unsaved = True
             self._remote.renew_fence()
             return
         self._last = None

@@ -38,6 +38,7 @@ class Remote:
         self._running_text: str | None = None
         self._running_lock = -1
         self.reads = 0
+        self.unsaved = False
         self.fence_s = 0
         self.keep_applied = False
         self._fenced_s = 0.0
