@@ -7,6 +7,7 @@ MOST = 10
 """`hold_up_s` is multiplied by this at most."""
 _REMEMBERED_HOLDS = 40
 _REMEMBERED_AT_LEAST_S = 600.0
+_REMEMBERED_NODES = 64
 
 
 class Flaps:
@@ -20,13 +21,15 @@ class Flaps:
         self._hold_up_s = hold_up_s
         self._remembered = timedelta(seconds=max(_REMEMBERED_AT_LEAST_S, _REMEMBERED_HOLDS * hold_up_s))
         self._losses: dict[str, deque[datetime]] = {}
+        self._most = _REMEMBERED_NODES
 
     def lost(self, node: str, now: datetime) -> None:
         """The node, which had been well, is not."""
         losses = self._losses.setdefault(node, deque(maxlen=8))
         losses.append(now)
-        if len(self._losses) > 64:
+        if len(self._losses) > self._most:
             self._forget(now)
+            self._most = max(_REMEMBERED_NODES, 2 * len(self._losses))
 
     def hold_up_s(self, node: str, now: datetime) -> float:
         """Seconds that the node must be well, as things are."""

@@ -431,9 +431,10 @@ class Incremental:
 
     def _went(self, name: str, now: datetime) -> None:
         window = timedelta(seconds=self._settings.guards.window_s)
-        for old in [old for old, at in self._left.items() if at < now - window]:
-            del self._left[old]
+        self._left.pop(name, None)
         self._left[name] = now
+        while self._left[first := next(iter(self._left))] < now - window:
+            del self._left[first]
 
     def _return_at_once(self, name: str, entry: _NodeEntry) -> None:
         """Nobody has missed the node, so it has nothing to prove, and its loss is not counted."""
