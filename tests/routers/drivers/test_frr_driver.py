@@ -315,7 +315,7 @@ def test_a_full_work_directory_applies_nothing(router: FrrRouter, connect: Conne
             assert router.running_config() == before
         driver.close()
     finally:
-        router.run("umount", "/run/small")
+        router.run("umount", "-l", "/run/small")
 
 
 def test_saving_needs_rights_that_the_login_may_lack(

@@ -245,8 +245,9 @@ class KubeApi:
             context = ssl.create_default_context(cafile=str(self.ca))
             self._connection = http.client.HTTPSConnection(self._address, self.port, context=context, timeout=30)
         headers = {"Authorization": f"Bearer {_TOKENS[ADMIN]}", "Content-Type": content_type}
+        used = self._connection.sock is not None
         try:
-            if self._connection.sock is None:
+            if not used:
                 with self._inside():
                     self._connection.connect()
             self._connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -255,6 +256,8 @@ class KubeApi:
         except (OSError, http.client.HTTPException):
             self._connection.close()
             self._connection = None
+            if used and method in ("GET", "DELETE"):  # the server closes connections that were idle for long
+                return self.request(method, path, body, content_type=content_type, text=text)
             raise
         if not 200 <= answer.status < 300:
             raise Failed(f"{method} {path}: {answer.status} {content.decode(errors='replace')}")

@@ -204,15 +204,14 @@ commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 
     echo "$refusal"
     return
   fi
-  if [ "$5" = 0 ]; then
-    echo "go $1 $2 $4 $5 $6" >&5
-  else
+  if [ "$5" != 0 ]; then
     : >|"pending.$1"
-    echo "go $1 $2 $4 $5 $6" >&5
     (timer "$1" "$5") </dev/null >/dev/null 2>&1 4>&- 5>&- &
     TIMER=$! TIMER_START=
     started "$TIMER" && TIMER_START=$START
   fi
+  # The timer runs before anything is applied: whoever dies from here on leaves nothing that lasts.
+  echo "go $1 $2 $4 $5 $6" >&5
   echo STARTED
 }
 
