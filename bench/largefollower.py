@@ -36,7 +36,7 @@ def main() -> None:
     follow.start()
     while not decision.complete:
         decision.tell([updates.get()])
-    _say(routes=len(decision.full().routes))
+    _say(routes=len(decision.snapshot(None).desired.routes))
     while True:
         update = updates.get()
         decision.tell([update])

@@ -65,7 +65,7 @@ class _Source:
                 self._say(events=told)
         for update in story.calm():
             tell(update)
-        self._say(wrong=self._await_routes(), prefixes=len(self._daemon._decision.full().routes))
+        self._say(wrong=self._await_routes(), prefixes=len(self._daemon._decision.snapshot(None).desired.routes))
 
     def _await_commit(self) -> None:
         """Returns when the router was written to once more."""
@@ -81,7 +81,8 @@ class _Source:
         return wrong
 
     def _wrong(self) -> list[str]:
-        wanted = {str(route.prefix): frozenset(route.next_hops) for route in self._daemon._decision.full().routes}
+        desired = self._daemon._decision.snapshot(None).desired
+        wanted = {str(route.prefix): frozenset(route.next_hops) for route in desired.routes}
         running = get_platform("frr").parse(self._router.read_text())
         found = {str(route.prefix): frozenset(hop.address for hop in route.next_hops) for route in running}
         return sorted(prefix for prefix in wanted.keys() | found.keys() if wanted.get(prefix) != found.get(prefix))

@@ -12,8 +12,8 @@ What depends on what:
 """
 
 import heapq
-from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping
+from bisect import insort
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,7 @@ from typing import NamedTuple
 import msgspec
 
 from k8s_ecmp.core.addresses import Allowance, Claim
+from k8s_ecmp.core.conditions import is_available, is_ready, not_in_the_future, since
 from k8s_ecmp.core.desired import Desired, Watched, aggregate_sources, eligibility_warnings
 from k8s_ecmp.core.eligibility import (
     DRAIN_ANNOTATION,
@@ -33,6 +34,7 @@ from k8s_ecmp.core.eligibility import (
     judge_node,
 )
 from k8s_ecmp.core.endpoints import NO_ENDPOINTS, Key, ServiceEndpoints
+from k8s_ecmp.core.everyone import Everyone
 from k8s_ecmp.core.flags import parse_bool
 from k8s_ecmp.core.flapping import Flaps
 from k8s_ecmp.core.placing import NOTHING, Ask, Hops, Placed, View, place
@@ -45,7 +47,6 @@ from k8s_ecmp.model import (
     Service,
     ServiceCIDR,
     Skipped,
-    address_key,
 )
 from k8s_ecmp.selector import Selector
 from k8s_ecmp.settings import Settings
@@ -111,7 +112,7 @@ class Incremental:
         self._on_node: dict[str, list[Key]] = {}
         self._deadlines: list[tuple[datetime, str, str, int]] = []
         self._young: dict[Key, dict[str, datetime]] = {}
-        self._everyone = {4: _Everyone(), 6: _Everyone()}
+        self._everyone = {4: Everyone(), 6: Everyone()}
         self._verdicts: dict[str, NodeVerdict] = {}
         self._snapshot: Mapping[str, NodeVerdict] | None = None
         self._view = View(
@@ -146,13 +147,13 @@ class Incremental:
         old = self._nodes.get(node.name)
         told = (node.ready, node.network_unavailable)
         if old is None:
-            timed = _at_most(node, now)
+            timed = not_in_the_future(node, now)
         else:
             timed = msgspec.structs.replace(
                 node,
-                ready=_since(node.ready, old.told[0], old.node.ready, _is_ready, now, live=live),
-                network_unavailable=_since(
-                    node.network_unavailable, old.told[1], old.node.network_unavailable, _is_available, now, live=live
+                ready=since(node.ready, old.told[0], old.node.ready, is_ready, now, live=live),
+                network_unavailable=since(
+                    node.network_unavailable, old.told[1], old.node.network_unavailable, is_available, now, live=live
                 ),
             )
             if is_well(timed) and not is_well(old.node) and old.verdict.standing != "out":
@@ -337,11 +338,6 @@ class Incremental:
         return {key for key, entry in self._services.items() if entry.service is not None}
 
     @property
-    def prefixes(self) -> AbstractSet[Prefix]:
-        """Everything that is asked for, routed or not."""
-        return self._placed.keys()
-
-    @property
     def service_cidrs(self) -> tuple[ServiceCIDR, ...]:
         return self._cidrs
 
@@ -420,9 +416,9 @@ class Incremental:
         now = self._now
         node = entry.node
         ready, network = node.ready, node.network_unavailable
-        if ready is not None and not _is_ready(ready):
+        if ready is not None and not is_ready(ready):
             ready = Condition(ready.status, now)
-        if network is not None and not _is_available(network):
+        if network is not None and not is_available(network):
             network = Condition(network.status, now)
         entry.node = msgspec.structs.replace(node, ready=ready, network_unavailable=network)
         entry.health = entry.health._replace(held_down=True)
@@ -697,44 +693,6 @@ class Incremental:
                 del self._services[old.service]
 
 
-class _Everyone:
-    """The eligible nodes of one family with their addresses, kept in order."""
-
-    def __init__(self) -> None:
-        self._names: list[str] = []
-        self._keys: list[tuple[int, bytes]] = []
-        self._addresses: list[str] = []
-        self._carriers: dict[str, int] = {}
-
-    def __contains__(self, name: str) -> bool:
-        at = bisect_left(self._names, name)
-        return at < len(self._names) and self._names[at] == name
-
-    def change(self, name: str, before: tuple[str, ...], after: tuple[str, ...]) -> None:
-        """The node's addresses, none where it is not eligible."""
-        if before and not after:
-            del self._names[bisect_left(self._names, name)]
-        if after and not before:
-            insort(self._names, name)
-        for address in after:
-            count = self._carriers.get(address, 0)
-            self._carriers[address] = count + 1
-            if not count:
-                key = address_key(address)
-                at = bisect_left(self._keys, key)
-                self._keys.insert(at, key)
-                self._addresses.insert(at, address)
-        for address in before:
-            self._carriers[address] -= 1
-            if not self._carriers[address]:
-                del self._carriers[address]
-                at = bisect_left(self._keys, address_key(address))
-                del self._keys[at], self._addresses[at]
-
-    def hops(self) -> Hops:
-        return Hops(tuple(self._names), tuple(self._addresses))
-
-
 _NOBODY_ASKS = Ask()
 _NO_VERDICT = NodeVerdict("", "out", "", False, False, {}, {}, {})
 _UNANSWERED = "has not answered its health check yet"
@@ -758,52 +716,3 @@ def _alike(old: NodeVerdict, new: NodeVerdict) -> bool:
         and old.readable == new.readable
         and old.labels == new.labels
     )
-
-
-def _at_most(node: Node, now: datetime) -> Node:
-    """The node with no condition of the future."""
-    ready, network = _not_after(node.ready, now), _not_after(node.network_unavailable, now)
-    if ready is node.ready and network is node.network_unavailable:
-        return node
-    return msgspec.structs.replace(node, ready=ready, network_unavailable=network)
-
-
-def _is_ready(condition: Condition | None) -> bool:
-    return condition is not None and condition.status == "True"
-
-
-def _is_available(condition: Condition | None) -> bool:
-    return condition is None or condition.status != "True"
-
-
-def _since(
-    new: Condition | None,
-    told: Condition | None,
-    kept: Condition | None,
-    is_good: Callable[[Condition | None], bool],
-    now: datetime,
-    *,
-    live: bool,
-) -> Condition | None:
-    """The condition with the time from which on it counts here.
-
-    `told` is what the API said before, `kept` what was made of it. A condition that goes from False to Unknown was bad
-    all the time.
-    """
-    if new == told:
-        return kept
-    if new is None:
-        return None
-    good = is_good(new)
-    if good != is_good(told):
-        return Condition(new.status, now) if live else _not_after(new, now)
-    if live or not good:
-        return Condition(new.status, None if kept is None else kept.since)
-    return _not_after(new, now)
-
-
-def _not_after(condition: Condition | None, now: datetime) -> Condition | None:
-    """The API server's clock may be ahead of ours."""
-    if condition is None or condition.since is None or condition.since <= now:
-        return condition
-    return Condition(condition.status, now)

@@ -189,11 +189,6 @@ class Decision:
         with self._lock:
             return tuple(self._watch(kind, state) for kind, state in sorted(self._watches.items()))
 
-    def full(self) -> Desired:
-        """The decision for everything, with all that was left out."""
-        with self._lock:
-            return self._incremental.desired()
-
     # --- inside ---
 
     def _watch(self, kind: str, state: WatchState) -> WatchReport:

@@ -86,9 +86,6 @@ class Worker:
             instruments: metrics.
             pair: held from a commit until it is verified, shared with the routers of the same failure domain.
             on_progress: called when something happened that the loop may want to know.
-
-        Raises:
-            EcmpError: this router can never be driven as the inventory says.
         """
         self.name: str = host.name
         self.platform: str = platform_of(host) or ""
@@ -110,7 +107,8 @@ class Worker:
         self._waiting: frozenset[Prefix] = frozenset()
         self._looked: object = None
         self._refusals = 0
-        self._unsupported = False
+        self.unsupported = False
+        """Whether this version cannot write to the router."""
         self._questions: list[Through] = []
         self._term = 0
         self._tries = 0
@@ -166,11 +164,6 @@ class Worker:
         """Whether the router was read in this term and nothing failed since; what is held counts as settled."""
         ledger = self.ledger
         return ledger.read and ledger.failing is None and self._term == self._authority.term
-
-    @property
-    def unsupported(self) -> bool:
-        """Whether this version cannot write to the router."""
-        return self._unsupported
 
     def report(self, desired: int) -> RouterReport:
         """How the router stands, where `desired` prefixes shall be."""
@@ -288,7 +281,7 @@ class Worker:
     def _failed(self, error: BaseException) -> None:
         """Closes the session and tries again later: what runs has to be read anew."""
         self.ledger.failed(error_text(error), None if isinstance(error, EcmpError) else error)
-        self._unsupported = isinstance(error, UnsupportedPlatform)
+        self.unsupported = isinstance(error, UnsupportedPlatform)
         outcome = "rolled-back" if isinstance(error, VerifyFailed) else "failed"
         self._instruments.committed(self.name, outcome, None)
         self._session.close()
@@ -463,21 +456,14 @@ class Worker:
         with self._wake:
             questions, self._questions = self._questions, []
         try:
-            table = self._session.table
-            assert table is not None  # noqa: S101  a turn reads before it answers
-            configured = {
-                prefix: {hop.address for hop in route.next_hops if hop.address is not None}
-                for prefix, route in table.owned.items()
-            }
             tables: Mapping[Prefix, Installed] | None = None
             for question in questions:
                 wanted = self._wanted(question)
-                through = {prefix for prefix, hops in configured.items() if hops & question.addresses}
+                through = set(self._session.through(question.addresses))
                 if through <= wanted:
                     # What is configured is out; now the routing table, which is what counts.
                     tables = (self._session.installed() or {}) if tables is None else tables
-                    shown = ((prefix, tables[prefix]) for prefix in configured if prefix in tables)
-                    through |= {prefix for prefix, found in shown if (found.fib | found.rib) & question.addresses}
+                    through = set(self._session.through(question.addresses, tables))
                 question.kept = tuple(sorted(through & wanted))
                 question.left = tuple(sorted(through - wanted))
                 question.answered = True

@@ -27,7 +27,6 @@ ROUTE_CONFLICT = "RouteConflict"
 NOT_ROUTED = "NotRouted"
 GUARD_HELD = "GuardHeld"
 DRAINED = "Drained"
-DRAIN_WAITS = "DrainWaits"
 UNREADABLE = "Unreadable"
 
 EventType = Literal["Normal", "Warning"]

@@ -7,7 +7,7 @@ to be changed, an error. Not for several threads.
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from k8s_ecmp.routers.applying import taken_back_on_error
 from k8s_ecmp.routers.connection import CONNECTION, connect
 from k8s_ecmp.routers.inventory import router_settings, router_view
 from k8s_ecmp.routers.session import NEVER_WRITE, template_for
+from k8s_ecmp.routers.through import prefixes_through
 from k8s_ecmp.routers.transaction import Port, Transaction, table_problems
 from k8s_ecmp.settings import Settings
 
@@ -50,7 +51,6 @@ class StandingSession:
             settings: owner, tag, rollout.
             fence_s: a commit that reaches the router so many seconds after it was prepared is refused there, where the
                 driver can; 0: no such limit.
-
         """
         self._host = host
         self._configuration = configuration
@@ -77,6 +77,10 @@ class StandingSession:
     def port(self) -> Port:
         """What the router's platform promises."""
         return Port.of(self._host)
+
+    @property
+    def _marks(self) -> Marks:
+        return Marks(self._settings.tag, self._settings.owner, self.port.capabilities.name_mark)
 
     @property
     def saves_later(self) -> bool:
@@ -180,6 +184,18 @@ class StandingSession:
             expected = {p: labels - lost for p, labels in expected.items()}
         return table_problems(tables, expected)
 
+    def through(
+        self, addresses: Collection[str], tables: Mapping[Prefix, Installed] | None = None
+    ) -> tuple[Prefix, ...]:
+        """Our prefixes that go through one of the addresses, by what is known to run and by `tables`.
+
+        Raises:
+            RouterError: nothing is known; `read` first.
+        """
+        if self._table is None:
+            raise RouterError(f"router {self._host.name} has to be read first")
+        return prefixes_through(self._table.running, tables, self._marks, self.view.vrf, addresses)
+
     def commit(
         self, planned: RouterPlan, permission: Permission, hurry: Callable[[], bool] = lambda: False
     ) -> tuple[str, ...]:
@@ -206,7 +222,7 @@ class StandingSession:
         changes = planned.changes
         try:
             began = time.monotonic()
-            if self._reads is None:
+            if self._keeping is None:
                 table = self._read_again(session, table, changes)
             commands = session.stage(changes, table.running)
             self._expect_unchanged(session, table, changes)
@@ -220,7 +236,7 @@ class StandingSession:
         finally:
             with contextlib.suppress(EcmpError):
                 session.discard()
-        if self._reads is None:
+        if self._keeping is None:
             self._know(session.read())
         else:
             edits = self.port.syntax.edits(table.running, "\n".join(commands))
@@ -240,8 +256,7 @@ class StandingSession:
         return self._transaction
 
     def _know(self, running: RunningRoutes) -> Table:
-        marks = Marks(self._settings.tag, self._settings.owner, self.port.capabilities.name_mark)
-        self._table = Table.of(running, marks, self.view.vrf)
+        self._table = Table.of(running, self._marks, self.view.vrf)
         return self._table
 
     def _read_again(self, session: Transaction, table: Table, changes: Sequence[RouteChange]) -> Table:

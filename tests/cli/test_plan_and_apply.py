@@ -258,6 +258,9 @@ def test_kill_9_at_any_moment_leaves_old_or_new_and_the_next_run_heals(site: Sit
     old = {name: site.config(name).read_text() for name in ("edge1", "edge2")}
     plan = site.run("plan", "--format", "json").json()
     lines = {router["name"]: set(router["commands"]) for router in plan["routers"]}
+    began = time.monotonic()
+    assert site.run("apply", "--yes").code == 0
+    whole_s = time.monotonic() - began
     for step in range(12):
         for name, text in old.items():
             site.config(name).write_text(text)
@@ -267,7 +270,7 @@ def test_kill_9_at_any_moment_leaves_old_or_new_and_the_next_run_heals(site: Sit
             stderr=subprocess.DEVNULL,
         ) as process:
             try:
-                process.wait(0.15 + 0.05 * step)
+                process.wait(whole_s * (0.3 + 0.06 * step))
             except subprocess.TimeoutExpired:
                 os.kill(process.pid, signal.SIGKILL)
         for name, text in old.items():

@@ -28,7 +28,7 @@ def synced(**configured: object) -> Decision:
 
 
 def routes(decision: Decision) -> dict[str, tuple[str, ...]]:
-    return table(decision.full())
+    return table(decision.snapshot(None).desired)
 
 
 def guards(decision: Decision) -> set[str]:

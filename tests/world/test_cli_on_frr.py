@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,11 @@ class World:
     def ours(self, router: FrrRouter) -> set[str]:
         return {match.group() for match in OURS.finditer(router.running_config())}
 
+    def remove_ours(self) -> None:
+        for router in self.routers:
+            if ours := self.ours(router):
+                router.configure("\n".join(f"no {line}" for line in sorted(ours)))
+
     def foreign(self, router: FrrRouter) -> str:
         return "\n".join(line for line in router.running_config().splitlines() if not OURS.match(line))
 
@@ -59,9 +65,8 @@ class World:
         for router in self.routers:
             if not router.processes("sshd"):
                 router.start_sshd()
-            ours = self.ours(router)
-            if ours:
-                router.configure("\n".join(f"no {line}" for line in sorted(ours)))
+        self.remove_ours()
+        for router in self.routers:
             assert router.running_config() == self.clean[router.name]
         self.hosts()
         self.site.settings(rollout={"confirm_within_s": 120})
@@ -221,6 +226,10 @@ def test_kill_9_at_any_moment_ends_old_or_new_and_the_next_run_heals(world: Worl
     planned = world.run("plan", "--format", "json").json()
     wanted = {router["name"]: set(router["commands"]) for router in planned["routers"]}
     foreign = {router.name: world.foreign(router) for router in world.routers}
+    began = time.monotonic()
+    assert world.run("apply", "--yes").code == 0
+    whole_s = time.monotonic() - began
+    world.remove_ours()
     seen = set()
     for step in range(14):
         with subprocess.Popen(
@@ -229,7 +238,7 @@ def test_kill_9_at_any_moment_ends_old_or_new_and_the_next_run_heals(world: Worl
             stderr=subprocess.DEVNULL,
         ) as process:
             try:
-                process.wait(0.5 + 0.06 * step)
+                process.wait(whole_s * (0.3 + 0.06 * step))
             except subprocess.TimeoutExpired:
                 os.kill(process.pid, signal.SIGKILL)
         for router in world.routers if step % 2 else ():  # else the next run heals what is still under way
@@ -243,8 +252,7 @@ def test_kill_9_at_any_moment_ends_old_or_new_and_the_next_run_heals(world: Worl
         assert healed.code == 0, healed.out + healed.err
         for router in world.routers:
             assert world.ours(router) == wanted[router.name]
-        for router in world.routers:
-            router.configure("\n".join(f"no {line}" for line in sorted(world.ours(router))))
+        world.remove_ours()
     assert seen == {False, True}, "the moments of the kills were not spread over the whole run"
 
 

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import ssl
@@ -241,13 +242,12 @@ class KubeApi:
         Raises:
             Failed: any status but 2xx.
         """
-        if self._connection is None:
+        if self._connection is None or _was_closed(self._connection):
             context = ssl.create_default_context(cafile=str(self.ca))
             self._connection = http.client.HTTPSConnection(self._address, self.port, context=context, timeout=30)
         headers = {"Authorization": f"Bearer {_TOKENS[ADMIN]}", "Content-Type": content_type}
-        used = self._connection.sock is not None
         try:
-            if not used:
+            if self._connection.sock is None:
                 with self._inside():
                     self._connection.connect()
             self._connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -256,8 +256,6 @@ class KubeApi:
         except (OSError, http.client.HTTPException):
             self._connection.close()
             self._connection = None
-            if used and method in ("GET", "DELETE"):  # the server closes connections that were idle for long
-                return self.request(method, path, body, content_type=content_type, text=text)
             raise
         if not 200 <= answer.status < 300:
             raise Failed(f"{method} {path}: {answer.status} {content.decode(errors='replace')}")
@@ -379,6 +377,15 @@ def missing() -> str | None:
     """Why no API server can run here; None when one can."""
     absent = build.missing()
     return f"{', '.join(absent)} not built: run `{build.COMMAND}` once" if absent else None
+
+
+def _was_closed(connection: http.client.HTTPSConnection) -> bool:
+    """Whether the server ended it, as it does with a connection that was idle for long."""
+    if connection.sock is None:
+        return True
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _free_ports(count: int) -> list[int]:
