@@ -109,7 +109,7 @@ class Incremental:
         self._pods: dict[Prefix, list[str]] = {}
         # Only of services whose claims ask for endpoints.
         self._endpoints: dict[Key, ServiceEndpoints] = {}
-        self._on_node: dict[str, list[Key]] = {}
+        self._on_node: dict[str, set[Key]] = {}
         self._deadlines: list[tuple[datetime, str, str, int]] = []
         self._young: dict[Key, dict[str, datetime]] = {}
         self._everyone = {4: Everyone(), 6: Everyone()}
@@ -675,7 +675,7 @@ class Incremental:
         self._touch(*key)
 
     def _join_node(self, node: str, key: Key) -> None:
-        self._on_node.setdefault(node, []).append(key)
+        self._on_node.setdefault(node, set()).add(key)
 
     def _leave_node(self, node: str, key: Key) -> None:
         keys = self._on_node[node]
