@@ -38,13 +38,15 @@ class Health(NamedTuple):
     `ill`: why its own health check fails, None where it answers or is not asked. `well_since`: since when it answers
     again, None where it never failed. `hold_up_s`: seconds that it must be well before it returns, longer for a node
     that flaps; None: `nodes.hold_up_s`. `held_down`: whether it counted as well when it was lost, so that
-    `nodes.hold_down_s` is given to it; None: its loss was not seen, and its age tells.
+    `nodes.hold_down_s` is given to it; None: its loss was not seen, and its age tells. `excused_until`: its failing
+    health check does not count before, because it had been held and may only not have been asked again yet.
     """
 
     ill: str | None = None
     well_since: datetime | None = None
     hold_up_s: float | None = None
     held_down: bool | None = None
+    excused_until: datetime | None = None
 
 
 _UNWATCHED = Health()
@@ -153,6 +155,9 @@ def _judge(
     health: Health,
 ) -> NodeVerdict:
     ready, network, answers = _damped(node, settings, now, health)
+    excuse = health.excused_until if health.ill is not None else None
+    if excuse is not None and excuse <= now:
+        excuse = None
     selected = selector.matches(node.labels)
     standing: Standing = "out"
     reason = _out_reason(node, selector)
@@ -163,7 +168,7 @@ def _judge(
             reason = ready.text
         elif not network.good:
             reason = network.text
-        elif health.ill is not None:
+        elif health.ill is not None and excuse is None:
             reason = health.ill
         elif not answers.good:
             reason = answers.text
@@ -182,7 +187,9 @@ def _judge(
         annotated=annotated or {},
         internal=_by_family(node.internal_ips),
         readable=annotated is not None,
-        changes_at=min((state.until for state in (ready, network, answers) if state.until is not None), default=None),
+        changes_at=min(
+            (until for until in (ready.until, network.until, answers.until, excuse) if until is not None), default=None
+        ),
     )
 
 

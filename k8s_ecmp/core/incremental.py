@@ -273,7 +273,9 @@ class Incremental:
             return
         if ill is None:
             first = entry.health.ill == _UNANSWERED and entry.listed
-            entry.health = entry.health._replace(ill=None, well_since=None if first else now)
+            excused = entry.health.excused_until is not None and now < entry.health.excused_until
+            well_since = None if first or excused else now
+            entry.health = entry.health._replace(ill=None, well_since=well_since, excused_until=None)
         else:
             entry.health = entry.health._replace(ill=ill)
         self._judge(entry, entry.verdict, now)
@@ -412,7 +414,10 @@ class Incremental:
             self._let_go(self._nodes[name])
 
     def _let_go(self, entry: _NodeEntry) -> None:
-        """Nothing holds a node any more that is still bad: its loss begins now, with the time that one is given."""
+        """Nothing holds a node any more that is still bad: its loss begins now, with the time that one is given.
+
+        One whose health check failed may only not have been asked again yet: as many failures as ever are to be seen.
+        """
         now = self._now
         node = entry.node
         ready, network = node.ready, node.network_unavailable
@@ -421,7 +426,10 @@ class Incremental:
         if network is not None and not is_available(network):
             network = Condition(network.status, now)
         entry.node = msgspec.structs.replace(node, ready=ready, network_unavailable=network)
-        entry.health = entry.health._replace(held_down=True)
+        probe = self._settings.nodes.probe
+        rounds = timedelta(seconds=probe.interval_s * probe.failures) if entry.health.ill is not None else None
+        excused_until = None if rounds is None else now + rounds
+        entry.health = entry.health._replace(held_down=True, excused_until=excused_until)
         self._flaps.forgive(node.name)
         self._judge(entry, entry.verdict, now)
 

@@ -495,6 +495,43 @@ def test_nodes_that_recover_soon_after_the_panic_never_leave() -> None:
         assert hosts(inc) == ("n1", "n2")
 
 
+def probed_panic() -> Incremental:
+    """Five probed nodes, of which three do not answer."""
+    probe = ProbeSettings(enabled=True, interval_s=1, failures=3)
+    inc = started(*(node(f"n{number}") for number in range(1, 6)), nodes=NodeSettings(probe=probe))
+    for name in ("n1", "n2", "n3", "n4", "n5"):
+        inc.set_health(name, None, NOW)
+    for name in ("n1", "n2", "n3"):
+        inc.set_health(name, "no answer", NOW)
+    inc.settle()
+    assert inc.panicking
+    return inc
+
+
+def test_probed_nodes_that_answer_soon_after_the_panic_never_leave() -> None:
+    inc = probed_panic()
+    for seconds, name in ((5, "n1"), (6, "n2"), (7, "n3")):
+        inc.set_health(name, None, NOW + second(seconds))
+        assert not inc.panicking
+        assert hosts(inc) == ("n1", "n2")
+    assert set(inc.desired().eligible) == {"n1", "n2", "n3", "n4", "n5"}
+    # The excuse was for that once.
+    inc.set_health("n2", "no answer", NOW + second(8))
+    assert hosts(inc) == ("n1",)
+
+
+def test_probed_nodes_that_go_on_to_fail_after_the_panic_leave() -> None:
+    inc = probed_panic()
+    inc.set_health("n2", None, NOW + second(5))
+    assert hosts(inc) == ("n1", "n2")
+    inc.advance(NOW + second(7.9))
+    assert hosts(inc) == ("n1", "n2")
+    inc.advance(NOW + second(8))
+    assert hosts(inc) == ("n2",)
+    inc.set_health("n1", None, NOW + second(9))
+    assert hosts(inc) == ("n2",)
+
+
 def test_other_labels_renew_the_prefixes_of_the_node_for_routers_that_select_by_them() -> None:
     inc = started(node("n1"), node("n2"), node("n3"))
     inc.put_node(node("n1", labels={"rack": "b"}), NOW)
