@@ -17,7 +17,8 @@ test: .venv/developing
 	@scripts/install-test-packages
 	@$(MAKE) --no-print-directory style
 	@$(BIN)/python -m tests.world.kube.build
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	@$(BIN)/python -m tests.world.frr_release
+	$(BIN)/pytest -q -n 3 --dist loadfile
 
 check: .venv/developing style
 	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 2 -m "not world and not kubeworld and not slow"

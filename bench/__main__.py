@@ -3,17 +3,18 @@
 import sys
 from collections.abc import Callable
 
-from bench import following, large, planning, pushing, soak, startup, watching
+from bench import following, large, planning, pushing, rollout, soak, startup, syntaxes, watching
 from bench.results import Row, save
 
 CASES: dict[str, Callable[[], list[Row]]] = {
     "help": startup.help_text,
     "demo-plan": startup.demo_plan,
-    "parse": planning.parse,
+    "syntaxes": syntaxes.syntaxes,
     "plan-10k": planning.plan_large,
     "push-1k": pushing.push_1k,
     "per-service": pushing.per_service,
     "push-10k": pushing.push_10k,
+    "rollout-50": rollout.rollout_50,
     "change-to-fib": following.change_to_fib,
     "node-out": following.node_out,
     "start-to-fib": following.start_to_fib,

@@ -82,6 +82,7 @@ def lay_out(folder: Path, state: dict[str, Any], hosts: dict[str, Any]) -> Path:
                 "tag": TAG,
                 "cluster": {"source": "cluster.json", "service_cidrs": ["10.96.0.0/12"]},
                 "inventory": "inventory",
+                "journal": "journal.sqlite",
             }
         )
     )

@@ -9,13 +9,15 @@
     │   └── ServiceCIDRUnknown   no service CIDR is configured or discoverable
     ├── PlanRefused              a plan file is edited, expired or stale
     ├── NotLeading               this process may not write at the moment             retryable
+    ├── JournalError             the journal cannot be read or written; nothing is written to routers
     ├── ParseError               a running config cannot be understood
+    │   └── TableUnreadable      an answer about the router's tables cannot be
     ├── RenderError              a template failed or wrote something that the plan does not say
     └── RouterError              one router; the others go on
         ├── UnsupportedPlatform  the inventory names a platform nobody drives
         ├── Unreachable          no connection                                    retryable
         ├── AuthenticationFailed wrong user, key or password
-        ├── HostKeyRejected      unknown or changed SSH host key
+        ├── HostKeyRejected      unknown or changed SSH host key, or a certificate that nobody vouches for
         ├── LockHeld             somebody else is changing the router             retryable
         ├── ConfigRejected       the router refused lines; nothing was applied
         ├── ForeignLines         the router's own diff shows what the plan does not
@@ -23,6 +25,7 @@
         ├── VerifyFailed         committed, but the routing table says otherwise
         ├── ChangePending        a change of another run waits for its confirm          retryable
         ├── ConfirmExpired       the router took the change back before the confirm
+        ├── NotSaved             the change is in force, but a reboot would lose it
         └── DeadlineExceeded     the router did not finish in its time            retryable
 
 `retryable` says whether the same call may succeed later without anyone changing anything. `remedy`, where known,
@@ -87,6 +90,10 @@ class NotLeading(EcmpError):
     retryable: ClassVar[bool] = True
 
 
+class JournalError(EcmpError):
+    """The journal cannot be read or written; without it nothing is written to routers."""
+
+
 class ParseError(EcmpError):
     """A running config cannot be understood. Never to be read as "no routes".
 
@@ -96,6 +103,10 @@ class ParseError(EcmpError):
     def __init__(self, message: str, *, line: int | None = None, remedy: str | None = None) -> None:
         super().__init__(message if line is None else f"line {line}: {message}", remedy=remedy)
         self.line = line
+
+
+class TableUnreadable(ParseError):
+    """A router's answer about its routing or forwarding table is an error message, or has an unknown form."""
 
 
 class RenderError(EcmpError):
@@ -121,7 +132,7 @@ class AuthenticationFailed(RouterError):
 
 
 class HostKeyRejected(RouterError):
-    """The router's SSH host key is unknown or not the expected one."""
+    """The router's SSH host key is unknown or not the expected one, or its certificate is not trusted."""
 
 
 class LockHeld(RouterError):
@@ -165,6 +176,10 @@ class ChangePending(RouterError):
 
 class ConfirmExpired(RouterError):
     """The router took the change back by itself before it was confirmed."""
+
+
+class NotSaved(RouterError):
+    """The change is in force, but could not be written to the startup configuration: a reboot would lose it."""
 
 
 class DeadlineExceeded(RouterError):

@@ -12,14 +12,14 @@ from nornir.core.task import AggregatedResult
 from k8s_ecmp.core.freeze import freeze_of
 from k8s_ecmp.core.guards import GUARDS
 from k8s_ecmp.core.intent import Intent
-from k8s_ecmp.core.ownership import Marks, fingerprint
 from k8s_ecmp.core.reviewed import forbids
 from k8s_ecmp.errors import PlanRefused, SettingsError
 from k8s_ecmp.kube import load_cluster
-from k8s_ecmp.model import CommitResult, GuardTrip, Plan, RouterPlan, RunningRoutes
+from k8s_ecmp.model import CommitResult, GuardTrip, Plan, RouterPlan
 from k8s_ecmp.routers.connection import error_text
-from k8s_ecmp.routers.tasks import VerifyReport, outcomes, read_routes, run
-from k8s_ecmp.routers.transaction import Port
+from k8s_ecmp.routers.reviewing import Standing, compare_with_review
+from k8s_ecmp.routers.session import Progress, close_kept
+from k8s_ecmp.routers.tasks import VerifyReport, outcomes, run
 from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.document import decode_plan
 
@@ -28,6 +28,7 @@ _NOT_PROBED = (
     "nodes.probe is on, and only the daemon asks the nodes: this run goes by what Kubernetes says of them, which may "
     "be 40 s late; let the daemon make the changes"
 )
+_REBASE = "`k8s-ecmp apply FILE.plan --rebase --out NEW.plan` makes a new plan and shows the difference"
 
 
 def observe(settings: Settings, overrides: Collection[str] = ()) -> Intent:
@@ -107,20 +108,9 @@ def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) ->
     """
     check_overrides(overrides)
     now = datetime.now(UTC)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise PlanRefused(f"the plan file {path} cannot be read: {error.strerror}") from error
-    plan = decode_plan(content, str(path))
+    plan = read_plan(path, settings)
     if plan.expires <= now:
-        raise PlanRefused(
-            f"the plan in {path} expired at {plan.expires:%Y-%m-%d %H:%M:%S} UTC", remedy="make a new one"
-        )
-    if (plan.owner, plan.tag) != (settings.owner, settings.tag):
-        raise PlanRefused(
-            f"the plan in {path} is for owner {plan.owner} and tag {plan.tag}, "
-            f"the settings say {settings.owner} and {settings.tag}"
-        )
+        raise PlanRefused(f"the plan in {path} expired at {plan.expires:%Y-%m-%d %H:%M:%S} UTC", remedy=_REBASE)
     for router in plan.routers:
         for change in router.changes:
             forbidden = forbids(change, settings.mode, settings.policy)
@@ -131,6 +121,25 @@ def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) ->
                     remedy="make a new plan",
                 )
     return _held_today(plan, settings, now, frozenset(overrides))
+
+
+def read_plan(path: Path, settings: Settings) -> Plan:
+    """The plan of a plan file, be it expired or stale.
+
+    Raises:
+        PlanRefused: it is edited, unreadable or another owner's.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PlanRefused(f"the plan file {path} cannot be read: {error.strerror}") from error
+    plan = decode_plan(content, str(path))
+    if (plan.owner, plan.tag) != (settings.owner, settings.tag):
+        raise PlanRefused(
+            f"the plan in {path} is for owner {plan.owner} and tag {plan.tag}, "
+            f"the settings say {settings.owner} and {settings.tag}"
+        )
+    return plan
 
 
 def _held_today(plan: Plan, settings: Settings, now: datetime, overrides: frozenset[str]) -> Plan:
@@ -157,8 +166,20 @@ def narrowed(plan: Plan, names: Collection[str]) -> Plan:
     return msgspec.structs.replace(plan, routers=tuple(router for router in plan.routers if router.name in names))
 
 
-def check_current(nornir: Nornir, settings: Settings, plan: Plan) -> None:
+def check_current(
+    nornir: Nornir, settings: Settings, plan: Plan, begun: Collection[str] = (), progress: Progress | None = None
+) -> frozenset[str]:
     """Reads every router that the plan changes, before anything is written.
+
+    Args:
+        nornir: all routers.
+        settings: owner, tag.
+        plan: what was reviewed.
+        begun: routers on which an earlier run began the plan and did not take it back.
+        progress: called with router and step.
+
+    Returns:
+        Those of `begun` that still are as the plan leaves them; all others are as they were reviewed.
 
     Raises:
         PlanRefused: a router is not in the inventory, or its routes are not those that were reviewed.
@@ -169,22 +190,27 @@ def check_current(nornir: Nornir, settings: Settings, plan: Plan) -> None:
         raise PlanRefused(f"the plan changes {', '.join(missing)}, which the inventory does not have")
     some = nornir.filter(filter_func=lambda host: host.name in changing)
     if not changing:
-        return
-    stale = []
-    for name, multi in run(some, read_routes, recover=True).items():
-        running = multi[0].result
-        if isinstance(running, RunningRoutes):
-            traits = Port.of(nornir.inventory.hosts[name]).traits
-            marks = Marks(settings.tag, settings.owner, traits.name_mark)
-            changes = changing[name].changes
-            found = fingerprint(running, marks, changes[0].vrf, [change.prefix for change in changes])
-            if found != changing[name].fingerprint:
-                stale.append(name)
+        return frozenset()
+    results = run(
+        some, compare_with_review, settings=settings, plans=list(changing.values()), begun=begun, progress=progress
+    )
+    standings = outcomes(results, Standing, lambda name, error: Standing(name, "unread", error_text(error)))
+    stale = [standing.detail for standing in standings if standing.state == "stale"]
     if stale:
-        raise PlanRefused(
-            f"the routes on {', '.join(stale)} are not those that the plan was made for; nothing was written",
-            remedy="make a new plan and have it reviewed",
-        )
+        close_kept(some.inventory.hosts.values())
+        raise PlanRefused("\n  ".join([f"{stale[0]}", *stale[1:]]) + "\nnothing was written", remedy=_REBASE)
+    return frozenset(standing.router for standing in standings if standing.state == "as-left")
+
+
+def without(plan: Plan, done: Collection[str]) -> Plan:
+    """What is left of a plan when some routers have it."""
+    routers = tuple(
+        msgspec.structs.replace(router, status="in-sync", changes=(), commands=(), diff="")
+        if router.name in done
+        else router
+        for router in plan.routers
+    )
+    return msgspec.structs.replace(plan, routers=routers)
 
 
 def plan_exit(plan: Plan) -> int:

@@ -41,6 +41,7 @@ DEFAULT_FILE = "k8s-ecmp.yaml"
 FILE_VARIABLE = "K8S_ECMP_CONFIG"
 
 HostRoutes = Literal["none", "local", "all"]
+OnFailure = Literal["stop", "rollback-wave"]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,6 +155,11 @@ class RolloutSettings(_Section, frozen=True):
     """A router takes an unconfirmed commit back after this many seconds; 0: commit without a timer."""
     verify_timeout_s: SomeSeconds = 30
     """How long a router's tables may take to show the change."""
+    on_failure: OnFailure = "stop"
+    """stop: a router that fails is rolled back alone and later waves are not attempted; rollback-wave: the routers of
+    its wave that were changed are rolled back too."""
+    pause_s: Seconds = 0
+    """How long to wait after each wave but the last; its routers are verified again meanwhile."""
 
 
 class PlanSettings(_Section, frozen=True):
@@ -234,6 +240,10 @@ class RouterSettings(_Section, frozen=True):
     """Next hops of one prefix; more are cut by rendezvous hashing. What the platform takes at most is its own limit."""
     failure_domain: Word | None = None
     """Routers of one domain (a pair) are never changed at the same time; null: a domain of its own."""
+    bfd: bool = False
+    """Static next hops follow a BFD session, where the platform has that; the session itself is the router's matter."""
+    track: Word | None = None
+    """The tracked object that every static next hop of ours follows, where the platform has such."""
     next_hops: NextHopSettings = NextHopSettings()
 
 

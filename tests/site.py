@@ -1,5 +1,7 @@
 """A user's folder: settings, a cluster file and routers in files, and the command run as users run it."""
 
+import contextlib
+import io
 import json
 import shutil
 import subprocess
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from k8s_ecmp.errors import EcmpError, PlanRefused
 
 REPO = Path(__file__).parents[1]
 COMMAND = [str(Path(sys.executable).parent / "k8s-ecmp")]
@@ -40,6 +44,20 @@ class Site:
             stdin=subprocess.DEVNULL if stdin is None else None,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def run_here(self, *arguments: str) -> Outcome:
+        """The same command in this process, which has imported already what it needs."""
+        from k8s_ecmp.cli.app import app
+
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                code = app(["--config", str(self.folder / "k8s-ecmp.yaml"), *arguments], standalone_mode=False)
+            except EcmpError as error:
+                print(error, file=err)
+                code = 3 if isinstance(error, PlanRefused) else 1
+        texts = (stream.detach().getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
+        return Outcome(code, *texts)
 
     def config(self, router: str) -> Path:
         return self.folder / f"inventories/demo/routers/{router}.cfg"

@@ -60,7 +60,14 @@ def test_defaults_are_those_of_the_contract(file):
             "freeze_file": None,
             "freeze_windows": (),
         },
-        "rollout": {"canary": 1, "parallel": 10, "confirm_within_s": 120, "verify_timeout_s": 30},
+        "rollout": {
+            "canary": 1,
+            "parallel": 10,
+            "confirm_within_s": 120,
+            "verify_timeout_s": 30,
+            "on_failure": "stop",
+            "pause_s": 0,
+        },
         "plan": {"expires_s": 3600},
         "daemon": {
             "listen": "127.0.0.1:9637",

@@ -13,7 +13,9 @@ from k8s_ecmp.cli.demo import demo
 from k8s_ecmp.cli.desired import desired
 from k8s_ecmp.cli.doctor import doctor
 from k8s_ecmp.cli.drain import drain, undrain
+from k8s_ecmp.cli.history import history
 from k8s_ecmp.cli.plan import plan
+from k8s_ecmp.cli.platforms import platforms
 from k8s_ecmp.cli.run import run
 from k8s_ecmp.cli.status import status
 from k8s_ecmp.cli.verify import verify
@@ -59,8 +61,9 @@ def options(context: typer.Context, config: ConfigOption = None) -> None:
     context.obj = config
 
 
-for command in (plan, apply, verify, run, desired, drain, undrain, status, why, doctor, demo, version):
+for command in (plan, apply, verify, run, desired, drain, undrain, status, why, doctor, platforms, demo, version):
     app.command()(command)
+app.add_typer(history, name="history")
 app.command("diff", hidden=True, help="The same as plan.")(plan)
 
 

@@ -1,10 +1,12 @@
 """`apply`."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from k8s_ecmp.cli.common import (
     FilterOption,
@@ -16,6 +18,7 @@ from k8s_ecmp.cli.common import (
     settings_of,
     warn_all,
 )
+from k8s_ecmp.cli.rebasing import rebase as show_rebase
 from k8s_ecmp.errors import EcmpError
 from k8s_ecmp.settings import Settings
 
@@ -23,6 +26,16 @@ if TYPE_CHECKING:
     from nornir.core import Nornir
 
     from k8s_ecmp.model import CommitResult, Plan
+    from k8s_ecmp.routers.record import Record
+
+_MOST_NAMES = 10
+
+
+class FailureAnswer(StrEnum):
+    """What a failed router means for the others of its wave."""
+
+    stop = "stop"
+    rollback_wave = "rollback-wave"
 
 
 def apply(
@@ -34,51 +47,141 @@ def apply(
     override: OverrideOption = None,
     router: RouterOption = None,
     filters: FilterOption = None,
+    on_failure: Annotated[
+        FailureAnswer | None,
+        typer.Option(
+            "--on-failure",
+            help="When a router fails: stop before the next wave, or take its whole wave back too; "
+            "`rollout.on_failure` where it is not given.",
+        ),
+    ] = None,
+    pause: Annotated[
+        float | None,
+        typer.Option(
+            "--pause",
+            metavar="SECONDS",
+            min=0,
+            help="Wait so long between waves and verify the routers of the wave again; `rollout.pause_s` where it is "
+            "not given.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Finish an interrupted FILE.plan: routers that have it already are left out."),
+    ] = False,
+    rebase: Annotated[
+        bool,
+        typer.Option(
+            "--rebase",
+            help="Apply nothing: make a new plan and show how it differs from FILE.plan. Exits with 2 if it does.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="NEW.plan", help="With --rebase: write the new plan to a file.")
+    ] = None,
+    ticket: Annotated[
+        str | None, typer.Option("--ticket", metavar="TEXT", help="The change's number elsewhere, for the journal.")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why it is made, for the journal.")
+    ] = None,
 ) -> int:
     """Change the routers: what a plan file says, or a plan made now that is shown and asked for first.
 
     Each router is locked, read again, changed, and verified in its routing table before the change is confirmed; what
     cannot be verified is taken back. Routers whose routes are no longer what the plan was made for are refused.
+    A canary goes first, then waves of `rollout.parallel` routers, never two of one failure domain at once; Ctrl-C stops
+    before the next wave. What is done stands in the journal before it is begun: `k8s-ecmp history` shows it.
 
     Exits with 0 when all is done, 3 when a guard, a conflict, the mode or a refused plan stopped something, 1 on an
     error or a failed router; the others are done all the same.
     """
     from k8s_ecmp import runs
     from k8s_ecmp.routers.inventory import select
+    from k8s_ecmp.routers.record import UNRECORDED
+    from k8s_ecmp.routers.session import close_kept
     from k8s_ecmp.views.plan_text import print_plan
     from k8s_ecmp.views.text import print_results
 
+    _check_options(plan_file, resume=resume, rebase=rebase, out=out)
     settings, base = settings_of(context)
+    settings = _with_rollout(settings, on_failure, pause)
     everyone = routers_of(settings, base, None, None)
     nornir = select(everyone, router or [], filters or [])
     overrides = override or []
+    if rebase and plan_file is not None:
+        names = nornir.inventory.hosts.keys() if router or filters else None
+        return show_rebase(plan_file, settings, lambda: _plan_now(settings, nornir, overrides, write=False), names, out)
+    done: frozenset[str] = frozenset()
     if plan_file is not None:
         planned = runs.reviewed(plan_file, settings, overrides)
         if _writes(settings):
-            runs.check_current(everyone, settings, planned)
+            done = _checked(settings, everyone, planned, plan_file if resume else None)
         planned = runs.narrowed(planned, nornir.inventory.hosts.keys())
+        close_kept(host for name, host in everyone.inventory.hosts.items() if name not in nornir.inventory.hosts)
     else:
-        planned = _plan_now(settings, nornir, overrides)
+        planned = _plan_now(settings, nornir, overrides, write=_writes(settings))
     print_plan(planned, times=plan_file is not None)
     if not _writes(settings):
         say(f"stopped: mode is {settings.mode}, which writes to no router")
         return runs.ERROR if any(plan.status == "failed" for plan in planned.routers) else runs.STOPPED
+    planned = runs.without(planned, done)
     ready = [plan.name for plan in planned.routers if plan.status == "changes"]
     if ready and not planned.holds and plan_file is None and not yes:
         _ask(len(ready))
-    results = _roll_out(settings, nornir, planned, overrides)
+    if ready and not planned.holds:
+        from k8s_ecmp.recording import recording
+
+        with recording(
+            settings, planned, file=plan_file, overrides=overrides, ticket=ticket, reason=reason, resumed=done
+        ) as record:
+            results = _roll_out(settings, nornir, planned, overrides, record)
+    else:
+        results = _roll_out(settings, nornir, planned, overrides, UNRECORDED)
     print_results(results)
+    _say_what_is_left(results, plan_file)
     return runs.apply_exit(planned, results)
 
 
-def _plan_now(settings: Settings, nornir: "Nornir", overrides: list[str]) -> "Plan":
+def _check_options(plan_file: Path | None, *, resume: bool, rebase: bool, out: Path | None) -> None:
+    if plan_file is None and (resume or rebase):
+        raise EcmpError(f"--{'resume' if resume else 'rebase'} needs the plan file", remedy="apply FILE.plan --...")
+    if resume and rebase:
+        raise EcmpError("--resume finishes a plan and --rebase makes another one; not both")
+    if out is not None and not rebase:
+        raise EcmpError("--out is for --rebase", remedy="`k8s-ecmp plan --out FILE.plan` writes a plan")
+
+
+def _with_rollout(settings: Settings, on_failure: FailureAnswer | None, pause: float | None) -> Settings:
+    rollout = settings.rollout
+    if on_failure is not None:
+        rollout = replace(rollout, on_failure=on_failure.value)
+    if pause is not None:
+        rollout = replace(rollout, pause_s=pause)
+    return replace(settings, rollout=rollout)
+
+
+def _checked(settings: Settings, everyone: "Nornir", planned: "Plan", resumed: Path | None) -> frozenset[str]:
+    """Refuses a stale file; the routers that an interrupted run has done, where that run is resumed."""
+    from k8s_ecmp import runs
+    from k8s_ecmp.recording import begun
+
+    journaled = begun(settings, planned, resumed) if resumed is not None else {}
+    with progress_over(sum(bool(plan.changes) for plan in planned.routers), "checking routers") as progress:
+        done = runs.check_current(everyone, settings, planned, journaled, progress)
+    for name in sorted(done):
+        say(f"{name}: left out: {journaled[name]}, and it still is as the plan leaves it")
+    return done
+
+
+def _plan_now(settings: Settings, nornir: "Nornir", overrides: list[str], *, write: bool) -> "Plan":
     from k8s_ecmp import runs
     from k8s_ecmp.routers.tasks import plan_routes, run
 
     intent = runs.observe(settings, overrides)
     warn_all(intent.desired.warnings)
     with progress_over(len(nornir.inventory.hosts), "reading routers") as progress:
-        results = run(nornir, plan_routes, intent=intent, recover=_writes(settings), progress=progress)
+        results = run(nornir, plan_routes, intent=intent, recover=write, progress=progress)
     return runs.assemble(intent, results)
 
 
@@ -94,15 +197,33 @@ def _ask(count: int) -> None:
     typer.confirm(f"Change {count} router{'s' if count > 1 else ''} as shown?", abort=True, err=True)
 
 
-def _roll_out(settings: Settings, nornir: "Nornir", planned: "Plan", overrides: list[str]) -> "list[CommitResult]":
+def _roll_out(
+    settings: Settings, nornir: "Nornir", planned: "Plan", overrides: list[str], record: "Record"
+) -> "list[CommitResult]":
+    from k8s_ecmp.cli.interrupting import interruptible
+    from k8s_ecmp.cli.watching import watching
     from k8s_ecmp.routers.rollout import roll_out
 
-    results = []
     ready = sum(plan.status == "changes" for plan in planned.routers)
-    with progress_over(ready, "changing routers") as progress:
-        for result in roll_out(nornir, settings, planned.routers, progress, overrides):
-            if progress is None and result.outcome not in ("unchanged", "blocked"):
-                say(f"{result.router}: {result.outcome} after {result.elapsed_s:.1f} s")
-            results.append(result)
+    with interruptible() as stop, watching(ready) as spectator:
+        results = list(
+            roll_out(
+                nornir,
+                settings,
+                planned.routers,
+                spectator=spectator,
+                overrides=overrides,
+                record=record,
+                stop=stop,
+            )
+        )
     order = {plan.name: number for number, plan in enumerate(planned.routers)}
     return sorted(results, key=lambda result: order[result.router])
+
+
+def _say_what_is_left(results: "list[CommitResult]", plan_file: Path | None) -> None:
+    left = [result.router for result in results if result.outcome == "not-attempted"]
+    if left:
+        more = f" and {len(left) - _MOST_NAMES} more" if len(left) > _MOST_NAMES else ""
+        how = f"`k8s-ecmp apply {plan_file} --resume` does them" if plan_file else "the next apply does them"
+        say(f"left: {', '.join(left[:_MOST_NAMES])}{more}; {how}")

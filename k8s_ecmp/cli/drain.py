@@ -228,7 +228,7 @@ class _Wait:
         families = (*verdict.annotated.values(), *verdict.internal.values())
         addresses = frozenset(address for family in families for address in family)
         answers = outcomes(
-            run(nornir, routes_through, tag=settings.tag, owner=settings.owner, addresses=addresses),
+            run(nornir, routes_through, settings=settings, addresses=addresses),
             Through,
             lambda name, error: Through(name, error=str(error)),
         )

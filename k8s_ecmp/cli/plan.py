@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,12 +18,20 @@ from k8s_ecmp.cli.common import (
     warn_all,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from k8s_ecmp.core.eligibility import NodeVerdict
+    from k8s_ecmp.model import Plan
+
 
 class PlanFormat(StrEnum):
     """How a plan is shown."""
 
     text = "text"
     json = "json"
+    markdown = "markdown"
+    html = "html"
 
 
 def plan(
@@ -46,8 +54,7 @@ def plan(
     """
     from k8s_ecmp import runs
     from k8s_ecmp.routers.tasks import plan_routes, run
-    from k8s_ecmp.views.document import encode_plan, write_plan
-    from k8s_ecmp.views.plan_text import print_plan
+    from k8s_ecmp.views.document import write_plan
 
     settings, base = settings_of(context)
     nornir = routers_of(settings, base, router, filters)
@@ -56,11 +63,36 @@ def plan(
     with progress_over(len(nornir.inventory.hosts), "reading routers") as progress:
         results = run(nornir, plan_routes, intent=intent, device_diff=device_diff, progress=progress)
     planned = runs.assemble(intent, results)
-    if output is PlanFormat.json:
-        sys.stdout.write(encode_plan(planned).decode() + "\n")
-    else:
-        print_plan(planned)
+    _show(planned, output, intent.desired.nodes)
     if out is not None:
         write_plan(out, planned)
         say(f"wrote {out}; apply it with: k8s-ecmp apply {out}")
     return runs.plan_exit(planned)
+
+
+def _show(plan: "Plan", output: PlanFormat, nodes: "Mapping[str, NodeVerdict]") -> None:
+    """Writes the plan to standard output."""
+    match output:
+        case PlanFormat.json:
+            from k8s_ecmp.views.document import encode_plan
+
+            _write(encode_plan(plan).decode() + "\n")
+        case PlanFormat.markdown:
+            from k8s_ecmp.views.plan_markdown import plan_markdown
+
+            _write(plan_markdown(plan))
+        case PlanFormat.html:
+            from k8s_ecmp.views.plan_html import plan_html
+
+            _write(plan_html(plan, nodes))
+        case PlanFormat.text:
+            from k8s_ecmp.views.plan_text import print_plan
+
+            print_plan(plan)
+
+
+def _write(text: str) -> None:
+    """A document is UTF-8 whatever the locale says."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()

@@ -40,7 +40,8 @@ def why(
     if router:
         for name, multi in run(nornir, read_routes).items():
             if isinstance(multi[0].result, RunningRoutes):
-                running[name] = (multi[0].result, Port.of(hosts[name]).traits.marks(intent.rules))
+                marks = Port.of(hosts[name]).traits.marks(settings, router_view(hosts[name]))
+                running[name] = (multi[0].result, marks)
             else:
                 typer.echo(f"{name}: {error_text(multi[0].exception or EcmpError('no answer'))}", err=True)
                 code = runs.ERROR

@@ -61,11 +61,11 @@ class Comparison:
 
     def _equal(self, before: Sequence[NextHop], route: DesiredRoute, addresses: Sequence[str]) -> bool:
         if route.kind == "discard":
-            return len(before) == 1 and before[0].discard and self._at_distance(before[0])
+            return len(before) == 1 and before[0].discard and self._as_written(before[0])
         if len(before) != len(addresses):
             return False
         wanted = set(addresses)
-        return all(hop.address in wanted and self._plain(hop) and self._at_distance(hop) for hop in before)
+        return all(hop.address in wanted and self._plain(hop) and self._as_written(hop) for hop in before)
 
     def _wanted(self, route: DesiredRoute, addresses: tuple[str, ...]) -> tuple[NextHop, ...]:
         if route.kind == "discard":
@@ -80,8 +80,10 @@ class Comparison:
     def _plain(hop: NextHop) -> bool:
         return hop.interface is None and hop.vrf is None and not hop.discard
 
-    def _at_distance(self, hop: NextHop) -> bool:
-        return (hop.distance or self._default) == self._distance
+    def _as_written(self, hop: NextHop) -> bool:
+        """Whether distance and further words are those that we write."""
+        options = () if hop.discard else self._marks.options
+        return (hop.distance or self._default) == self._distance and hop.options == options
 
     def _matches(self, running: NextHop, wanted: NextHop) -> bool:
-        return self._plain(running) and self._at_distance(running) and running.discard == wanted.discard
+        return self._plain(running) and self._as_written(running) and running.discard == wanted.discard

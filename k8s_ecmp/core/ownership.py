@@ -9,25 +9,52 @@ import msgspec
 from k8s_ecmp.model import NextHop, Prefix, RunningRoutes, StaticRoute
 
 
+class Features(NamedTuple):
+    """The words by which a platform lets a static next hop follow a BFD session or a tracked object; empty: never."""
+
+    bfd: tuple[str, ...] = ()
+    track: str = ""
+
+    def cover(self, options: tuple[str, ...]) -> bool:
+        """Whether options consist of nothing else."""
+        if self.bfd and options[: len(self.bfd)] == self.bfd:
+            options = options[len(self.bfd) :]
+        return not options or (len(options) == 2 and options[0] == self.track)
+
+
+NO_FEATURES = Features()
+
+
 class Marks(NamedTuple):
-    """What is written on each of our next hops: the tag, and the owner's name where the platform carries one."""
+    """What is written on each of our next hops: the tag, and the owner's name where the platform carries one.
+
+    `options` are further words that our next hops shall carry, `features` those that they may carry.
+    """
 
     tag: int
     owner: str
     name_mark: bool
+    options: tuple[str, ...] = ()
+    features: Features = NO_FEATURES
 
     def hop(self, address: str | None, distance: int | None, *, discard: bool = False) -> NextHop:
         """A next hop of ours, as it shall be written."""
         name = self.owner if self.name_mark else None
-        return NextHop(address=address, discard=discard, distance=distance, tag=self.tag, name=name)
+        options = () if discard else self.options
+        return NextHop(address, discard=discard, distance=distance, tag=self.tag, name=name, options=options)
 
 
 def is_owned(route: StaticRoute, marks: Marks) -> bool:
     """Whether the route is ours."""
     if route.disqualified is not None or not route.next_hops:
         return False
-    tag, owner, name_mark = marks
-    return all(hop.tag == tag and not hop.options and (not name_mark or hop.name == owner) for hop in route.next_hops)
+    tag, owner, name_mark, _, features = marks
+    return all(
+        hop.tag == tag
+        and (not name_mark or hop.name == owner)
+        and (not hop.options or (not hop.discard and features.cover(hop.options)))
+        for hop in route.next_hops
+    )
 
 
 def foreign_reason(route: StaticRoute, marks: Marks) -> str:
@@ -48,7 +75,8 @@ def _mismatch(hop: NextHop, marks: Marks) -> str | None:
         return "has no tag" if hop.tag is None else f"has tag {hop.tag}, ours is {marks.tag}"
     if marks.name_mark and hop.name != marks.owner:
         return f"has our tag but {'no name' if hop.name is None else f'the name {hop.name!r}'}, ours is {marks.owner!r}"
-    return f"has the option {' '.join(hop.options)!r}" if hop.options else None
+    covered = not hop.options or (not hop.discard and marks.features.cover(hop.options))
+    return None if covered else f"has the option {' '.join(hop.options)!r}"
 
 
 def fingerprint(running: RunningRoutes, marks: Marks, vrf: str, touched: Iterable[Prefix]) -> str:

@@ -53,7 +53,7 @@ def plan_router(
         rules: owner, guards, mode and policy.
         unresolved: addresses that the router cannot resolve; they are not added anywhere, hops that stand stay.
     """
-    marks = traits.marks(rules)
+    marks = traits.marks(rules, router)
     plan = plan_prefixes(router, traits, desired, Table.of(running, marks, router.vrf), rules, unresolved)
     touched = [change.prefix for change in plan.changes]
     return msgspec.structs.replace(plan, fingerprint=fingerprint(running, marks, router.vrf, touched))
@@ -82,7 +82,7 @@ def plan_prefixes(
         scope: the prefixes to look at; None: all.
         start: what the router carried of ours when the guards' window began; None: what it carries now.
     """
-    marks = traits.marks(rules)
+    marks = traits.marks(rules, router)
     here = table.here
     selection = Selection(router, desired.nodes)
     reasons = Reasons(desired, selection)

@@ -30,9 +30,10 @@ def reviewed_changes(
 
 def _restore(hop: NextHop, standing: Mapping[str, NextHop], marks: Marks, default_distance: int) -> NextHop:
     same = standing.get(hop.label)
-    if same is not None and (same.distance or default_distance) == (hop.distance or default_distance):
-        return same
-    return marks.hop(hop.address, hop.distance, discard=hop.discard)
+    fresh = marks.hop(hop.address, hop.distance, discard=hop.discard)
+    if same is None or same.options != fresh.options:
+        return fresh
+    return same if (same.distance or default_distance) == (hop.distance or default_distance) else fresh
 
 
 def forbids(change: RouteChange, mode: Mode, policy: Policy) -> str | None:

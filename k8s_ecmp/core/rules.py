@@ -1,11 +1,13 @@
 """What governs a plan beside the routes: settings, the clock, the command line, and the router's platform."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from k8s_ecmp.core.freeze import Freeze
 from k8s_ecmp.core.guards import Limits
-from k8s_ecmp.core.ownership import Marks
+from k8s_ecmp.core.ownership import NO_FEATURES, Features, Marks
+from k8s_ecmp.core.selection import RouterView
+from k8s_ecmp.errors import SettingsError
 from k8s_ecmp.model import GuardTrip
 from k8s_ecmp.settings import GuardSettings
 
@@ -30,6 +32,15 @@ class Rules:
     overrides: frozenset[str] = frozenset()
 
 
+class Owner(Protocol):
+    """Whoever names tag and owner: the settings, or rules made of them."""
+
+    @property
+    def tag(self) -> int: ...
+    @property
+    def owner(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class PlatformTraits:
     """What the decisions need to know of a router's platform."""
@@ -38,7 +49,27 @@ class PlatformTraits:
     name_mark: bool
     limits: Limits
     default_distance: int = 1
+    features: Features = NO_FEATURES
 
-    def marks(self, rules: Rules) -> Marks:
-        """Our marks as this platform carries them."""
-        return Marks(rules.tag, rules.owner, self.name_mark)
+    def marks(self, owner: Owner, router: RouterView) -> Marks:
+        """Our marks as this platform carries them, and what the inventory asks for beside.
+
+        Raises:
+            SettingsError: the inventory asks for BFD or a tracked object, which static next hops cannot follow here.
+        """
+        options: tuple[str, ...] = ()
+        if router.bfd:
+            if not self.features.bfd:
+                raise self._cannot(router, "bfd: true")
+            options += self.features.bfd
+        if router.track is not None:
+            if not self.features.track:
+                raise self._cannot(router, f"track: {router.track}")
+            options += (self.features.track, router.track)
+        return Marks(owner.tag, owner.owner, self.name_mark, options, self.features)
+
+    def _cannot(self, router: RouterView, asked: str) -> SettingsError:
+        return SettingsError(
+            f"router {router.name} in the inventory has {asked}, which no static next hop of {self.name} can carry",
+            remedy="`k8s-ecmp platforms` shows where it can; take it out of data.k8s_ecmp",
+        )

@@ -20,6 +20,8 @@ class RouterView(NamedTuple):
     subnets: tuple[Prefix, ...]
     selector: Selector
     minimum: int
+    bfd: bool = False
+    track: str | None = None
 
     @classmethod
     def of(cls, name: str, settings: RouterSettings) -> "RouterView":
@@ -32,6 +34,8 @@ class RouterView(NamedTuple):
             subnets=tuple(Prefix.parse(subnet) for subnet in hops.subnets),
             selector=Selector.parse(hops.node_selector),
             minimum=hops.minimum,
+            bfd=settings.bfd,
+            track=settings.track,
         )
 
 

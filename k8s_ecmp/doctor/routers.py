@@ -79,7 +79,7 @@ def _read(task: Task, *, settings: Settings, intent: Intent | None, progress: Pr
     try:
         port = port_of(task)
         view = router_view(task.host)
-        marks = Marks(settings.tag, settings.owner, port.traits.name_mark)
+        marks = port.traits.marks(settings, view)
         tell(progress, task, "connect")
         with open_session(task, port, None) as session:
             tell(progress, task, "read")

@@ -6,7 +6,7 @@ from importlib import import_module
 from k8s_ecmp.errors import UnsupportedPlatform
 from k8s_ecmp.platforms.base import Platform
 
-_MODULES = {"eos": "k8s_ecmp.platforms.eos", "frr": "k8s_ecmp.platforms.frr"}
+_NAMES = ("eos", "frr", "ios", "iosxr", "junos", "nxos")
 
 
 @lru_cache(maxsize=16)
@@ -16,8 +16,7 @@ def get_platform(name: str) -> Platform:
     Raises:
         UnsupportedPlatform: there is none; the message lists what there is.
     """
-    module = _MODULES.get(name)
-    if module is None:
-        raise UnsupportedPlatform(f"there is no platform {name!r}", remedy=f"one of: {', '.join(sorted(_MODULES))}")
-    platform: Platform = import_module(module).PLATFORM
+    if name not in _NAMES:
+        raise UnsupportedPlatform(f"there is no platform {name!r}", remedy=f"one of: {', '.join(_NAMES)}")
+    platform: Platform = import_module(f"k8s_ecmp.platforms.{name}").PLATFORM
     return platform

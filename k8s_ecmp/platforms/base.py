@@ -1,7 +1,7 @@
 """What a platform is: text in, routes out, and back. Pure; nothing here speaks to a router."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -15,6 +15,12 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     `max_paths` is the highest number of next hops that was seen to work for one prefix, `max_routes` the highest
     number of static routes (None: no limit known). `name_mark` says whether a hop carries the owner's name beside the
     tag. `default_distance` is the administrative distance of a static route on which none is written.
+
+    `undo`: the driver takes its own last commit back exactly; where not, the inverse patch is written. Commit timers
+    are multiples of `timer_step_s` up to `timer_max_s`. `bfd` are the options of a next hop that follows a BFD session,
+    `track` the first word of the option that names a tracked object; empty where the platform has none. `resilient`:
+    how the platform keeps flows where they are when a next hop leaves, None where it cannot. `verify`: how deep the
+    router's tables can be read.
     """
 
     atomic: bool
@@ -26,6 +32,15 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     max_paths: int
     max_routes: int | None = None
     default_distance: int = 1
+    undo: bool = False
+    timer_step_s: int = 1
+    timer_max_s: int = 7200
+    vrf: bool = True
+    ipv6: bool = True
+    bfd: tuple[str, ...] = ()
+    track: str = ""
+    resilient: str | None = None
+    verify: Literal["configuration", "rib", "fib"] = "configuration"
 
 
 class Installed(NamedTuple):
@@ -96,5 +111,13 @@ class Platform(Protocol):
 
         Raises:
             ParseError: a command that is no static route command of this platform.
+        """
+        ...
+
+    def foreign_lines(self, device_diff: str, running: RunningRoutes, commands: str) -> list[str]:
+        """What the router's own diff of a candidate shows beside the effect of `commands`; [] when nothing.
+
+        Only for drivers with `device_diff`. A change that the diff lacks is not reported here: a router need not show
+        what it already has.
         """
         ...

@@ -1,7 +1,7 @@
 """Edits of a configuration text by lines: applied to it, taken back, or shown as a diff."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -53,3 +53,13 @@ def unified(source: Sequence[str], edits: Iterable[Edit]) -> str:
         out.extend(f"-{line}" for line in source[edit.first - 1 : edit.first - 1 + edit.removed])
         out.extend(f"+{line}" for line in edit.inserted)
     return "\n".join(out) + "\n" if out else ""
+
+
+def changed_lines(diff: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(last context line, words with their sign) of every added and removed line of a unified diff."""
+    context = ""
+    for line in diff.splitlines():
+        if line[:1] == " ":
+            context = line.strip()
+        elif line[:1] in ("+", "-") and line[:3] not in ("+++", "---") and line[1:].strip():
+            yield context, (line[0], *line[1:].split())

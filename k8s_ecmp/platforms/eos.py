@@ -4,13 +4,16 @@ Grammar and order as in the EOS manual ("ip route", "ipv6 route") and in running
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import ClassVar
 
 import msgspec
 
-from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix
-from k8s_ecmp.platforms.base import Capabilities
+from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes
+from k8s_ecmp.platforms.base import Capabilities, Verification
+from k8s_ecmp.platforms.edits import changed_lines, unified
+from k8s_ecmp.platforms.eos_tables import EosVerification
 from k8s_ecmp.platforms.flat import FlatPlatform, Place, Tail, first_line
 from k8s_ecmp.platforms.words import as_address, is_number, read_attributes
 
@@ -26,8 +29,18 @@ class Eos(FlatPlatform):
     # max_paths: the highest width that every current switch family takes in one ECMP group is 128 (the range of
     # `maximum-paths` in the EOS manual); larger sets depend on the hardware. Not seen on a device.
     capabilities: ClassVar[Capabilities] = Capabilities(
-        atomic=True, device_diff=True, confirm=True, message=False, lock=True, name_mark=True, max_paths=128
+        atomic=True,
+        device_diff=True,
+        confirm=True,
+        message=False,
+        lock=True,
+        name_mark=True,
+        max_paths=128,
+        bfd=("track", "bfd"),
+        resilient="ip hardware fib ecmp resilience",
+        verify="fib",
     )
+    verification: Verification | None = EosVerification()
     signs = frozenset(
         {"aaa", "agent", "alias", "banner", "boot", "clock", "daemon", "dns", "end", "errdisable", "event-handler"}
         | {"hardware", "hostname", "interface", "ip", "ipv6", "lldp", "logging", "mac", "management", "mlag", "no"}
@@ -117,6 +130,24 @@ class Eos(FlatPlatform):
     def removal(self, hop: NextHop) -> NextHop:
         """`no` takes the hop and its distance."""
         return msgspec.structs.replace(hop, options=_nexthop_group(hop)) if hop.options else hop
+
+    def foreign_lines(self, device_diff: str, running: RunningRoutes, commands: str) -> list[str]:
+        """As everywhere; the switch's diff has lines around each change, and a static line that moves on both sides.
+
+        Static lines stand at the top level, so a changed line with an indentation is never ours.
+        """
+        planned = {words for _, words in changed_lines(unified(running.source, self.edits(running, commands)))}
+        foreign: list[str] = []
+        balance: Counter[tuple[str, ...]] = Counter()
+        for line in device_diff.splitlines():
+            if line[:1] not in ("+", "-") or line[:3] in ("+++", "---") or not line[1:].strip(" !"):
+                continue
+            if line[1].isspace():
+                foreign.append(line)
+            else:
+                balance[tuple(line[1:].split())] += 1 if line[0] == "+" else -1
+        signed = [("+" if count > 0 else "-", *words) for words, count in balance.items() if count]
+        return foreign + [" ".join(words) for words in signed if words not in planned]
 
     def place(self, lines: Sequence[str], vrf: str) -> Place:  # noqa: ARG002
         """In front of the routing protocols."""

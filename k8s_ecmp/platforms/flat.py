@@ -6,14 +6,17 @@ lines go in a text (`placing`) are the same for all of them.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import msgspec
 
-from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.model import NextHop, ParseNote, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms.base import Capabilities, Verification
-from k8s_ecmp.platforms.edits import Edit
+from k8s_ecmp.platforms.edits import Edit, changed_lines, unified
+
+if TYPE_CHECKING:
+    from k8s_ecmp.platforms.reading import Statement
 
 
 class Tail(NamedTuple):
@@ -39,8 +42,9 @@ class FlatPlatform(ABC):
     commands that may stand around route commands. `not_routes` may follow "ip route" in settings that are no routes.
     `vrf_blocks`: the static lines of a VRF stand in its block.
     `each_distance` says whether a hop can stand once for every distance; where not, a new distance moves it.
-    `indented` says whether a line without indentation ends the block before it. `group_tag`: one tag for all hops of a
-    prefix with one distance, the last one written wins. `silent_removal`: `no` of an absent hop is no error.
+    `indented` says whether a line without indentation ends the block before it in a configuration; never in commands.
+    `group_tag`: one tag for all hops of a prefix with one distance, the last one written wins. `silent_removal`: `no`
+    of an absent hop is no error.
     """
 
     name: ClassVar[str]
@@ -102,6 +106,10 @@ class FlatPlatform(ABC):
         """The hop as written behind `no`."""
         return hop
 
+    def retyped(self, standing: NextHop, typed: NextHop) -> NextHop:  # noqa: ARG002
+        """What stands after a hop was typed again over itself: what was typed, unless the device keeps the rest."""
+        return typed
+
     def options(self, hop: NextHop) -> tuple[str, str]:
         """The hop's further words: those that stand early in the line, and those at its end."""
         return "", " ".join(hop.options)
@@ -113,6 +121,31 @@ class FlatPlatform(ABC):
     def context(self, vrf: str, line: str) -> tuple[str, ...]:  # noqa: ARG002
         """The lines under which a static line of the VRF stands."""
         return ()
+
+    # --- where the shared way of reading and placing lines does not fit ---
+
+    def statements(
+        self, lines: Sequence[str], notes: list[ParseNote], *, commands: bool = False
+    ) -> Iterator["Statement"]:
+        """The static lines of a configuration, or of `commands`, which hold nothing else; `notes` takes remarks.
+
+        Raises:
+            ParseError: a line cannot be read.
+        """
+        from k8s_ecmp.platforms.reading import LineReader
+
+        return LineReader(self, notes).statements(lines, commands=commands)
+
+    def homes(
+        self,
+        running: RunningRoutes,
+        source: Sequence[str],
+        homeless: Mapping[tuple[str, int], list[tuple[Prefix, NextHop]]],
+    ) -> Iterator[Edit]:
+        """Inserts prefixes that were not in the text, by (VRF, family)."""
+        from k8s_ecmp.platforms.placing import settlements
+
+        return settlements(self, running, source, homeless)
 
     # --- the platform's protocol ---
 
@@ -145,6 +178,11 @@ class FlatPlatform(ABC):
         from k8s_ecmp.platforms.placing import line_edits
 
         return line_edits(self, running, commands)
+
+    def foreign_lines(self, device_diff: str, running: RunningRoutes, commands: str) -> list[str]:
+        """The added and removed lines of the device's diff that the predicted one has not, under the same context."""
+        planned = set(changed_lines(unified(running.source, self.edits(running, commands))))
+        return [" ".join(words) for context, words in changed_lines(device_diff) if (context, words) not in planned]
 
 
 def outline(platform: FlatPlatform, lines: Sequence[str]) -> Iterator[tuple[int, str]]:

@@ -1,6 +1,7 @@
-"""FRRouting 8.4: `ip route PREFIX GATEWAY [INTERFACE] [tag N] [DISTANCE] ...`, VRFs as blocks.
+"""FRRouting from 8.4 on: `ip route PREFIX GATEWAY [INTERFACE] [tag N] [DISTANCE] ...`, VRFs as blocks.
 
-Rules measured with zebra and staticd 8.4.4; the grammar is that of its staticd (static_vty.c).
+Rules measured with 8.4, 10.3 and 10.7; the grammar is that of staticd (static_vty.c). Where versions differ, what is
+written and read here holds on all of them (docs/adr/0012).
 """
 
 from collections.abc import Hashable, Sequence
@@ -15,8 +16,9 @@ from k8s_ecmp.platforms.words import as_address, is_number, read_attributes
 
 _DISCARD = frozenset({"blackhole", "reject", "Null0", "null0"})
 _KEYWORDS = ("vrf", "nexthop-vrf")
-_OPTIONS = frozenset({"label", "table", "color", "segments"})  # with one more word
-_FLAGS = frozenset({"onlink", "bfd"})
+# With one more word; 8.4 takes the last three, and "bfd", for interfaces where they stand right behind a gateway.
+_OPTIONS = frozenset({"label", "table", "color", "segments", "encap-behavior", "source", "profile", "metric", "weight"})
+_FLAGS = frozenset({"onlink", "bfd", "multi-hop"})
 # Behind a gateway everything else is an interface, "onlink" too: staticd knows that option only behind an interface.
 _NO_INTERFACE = _OPTIONS | {"tag", "bfd", *_KEYWORDS}
 # What may stand in a `vrf` block; any other line leaves it, as vtysh does.
@@ -28,9 +30,17 @@ class Frr(FlatPlatform):
     """FRRouting."""
 
     name = "frr"
-    # max_paths: 256 next hops are accepted and never installed, 255 are; counted on 8.4.4 with `ip route get`.
+    # max_paths: 8.4 accepts 256 next hops and never installs them, 255 it does (counted with `ip route get`).
     capabilities: ClassVar[Capabilities] = Capabilities(
-        atomic=True, device_diff=False, confirm=True, message=False, lock=True, name_mark=False, max_paths=255
+        atomic=True,
+        device_diff=False,
+        confirm=True,
+        message=False,
+        lock=True,
+        name_mark=False,
+        max_paths=255,
+        bfd=("bfd",),
+        verify="fib",
     )
     signs = frozenset(
         {"frr", "hostname", "log", "service", "ip", "ipv6", "no", "vrf", "interface", "router", "route-map", "line"}
@@ -109,7 +119,7 @@ class Frr(FlatPlatform):
         return (hop.address, hop.interface, hop.vrf, hop.discard, _scope(hop))
 
     def group(self, hop: NextHop) -> Hashable:
-        """The tag belongs to the prefix at one distance (and source and table)."""
+        """The tag belongs to the prefix at one distance (and source and table); to the hop alone from 10.7 on."""
         return (self.distance(hop), _scope(hop))
 
     def options(self, hop: NextHop) -> tuple[str, str]:
@@ -121,8 +131,12 @@ class Frr(FlatPlatform):
         return " ".join(hop.options[:cut]), " ".join(late)
 
     def removal(self, hop: NextHop) -> NextHop:
-        """Gateway, interface, next-hop VRF, source and table; 8.4 ignores the rest."""
+        """Gateway, interface, next-hop VRF, source and table; the tag is ignored, the distance too but in 10.3."""
         return msgspec.structs.replace(hop, options=_scope(hop)) if hop.options else hop
+
+    def retyped(self, standing: NextHop, typed: NextHop) -> NextHop:
+        """From 10.7 on, options that are left out stay."""
+        return msgspec.structs.replace(typed, options=typed.options or standing.options)
 
     def place(self, lines: Sequence[str], vrf: str) -> Place:
         """In the VRF's block; a new one goes behind the last. Global routes stand before all blocks."""

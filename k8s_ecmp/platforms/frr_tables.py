@@ -1,6 +1,7 @@
-"""What FRR really routes: its routing table as JSON, and whether it can reach a next hop. Seen on zebra 8.4.4."""
+"""What FRR really routes: its routing table as JSON, and whether it can reach a next hop. Seen on 8.4, 10.3, 10.7."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Prefix, address_family
 from k8s_ecmp.platforms.base import Installed
 
 _NOTHING = Installed(frozenset(), frozenset())
-# Tells `ip nht resolve-via-default` and the profile that sets its default; no show command prints the value in force.
+# Tells `ip nht resolve-via-default` and the profile that sets its default where `show ip nht` does not (8.4).
 _ZEBRA_SETTINGS = "show running-config zebra"
+_VIA_DEFAULT = re.compile(r"^ *Resolve via default: (on|off)$", re.MULTILINE)
 _KEYWORDS = {4: "ip", 6: "ipv6"}
 
 
@@ -39,10 +41,12 @@ class FrrVerification:
         return tables
 
     def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
-        """One for each address, and one for the settings that say whether a default route will do."""
+        """One for each address, and those that say whether a default route will do."""
         if not addresses:
             return ()
-        return (_ZEBRA_SETTINGS, *(_resolve_command(vrf, address) for address in addresses))
+        families = sorted({address_family(address) for address in addresses})
+        settings = (_ZEBRA_SETTINGS, *(_tracking_command(vrf, family) for family in families))
+        return (*settings, *(_resolve_command(vrf, address) for address in addresses))
 
     def read_unresolved(self, vrf: str, addresses: Sequence[str], answers: Mapping[str, str]) -> frozenset[str]:
         """Those without a selected route; a default route counts only with `nht resolve-via-default`.
@@ -54,7 +58,10 @@ class FrrVerification:
         for address in addresses:
             command = _resolve_command(vrf, address)
             family = address_family(address)
-            via_default = _resolves_via_default(_answer(answers, _ZEBRA_SETTINGS), vrf, family)
+            said = _VIA_DEFAULT.search(_answer(answers, _tracking_command(vrf, family)))
+            via_default = (
+                said[1] == "on" if said else _resolves_via_default(_answer(answers, _ZEBRA_SETTINGS), vrf, family)
+            )
             found = [
                 entry
                 for table in _documents(command, _answer(answers, command))
@@ -69,6 +76,10 @@ class FrrVerification:
 
 def _resolve_command(vrf: str, address: str) -> str:
     return f"show {_KEYWORDS[address_family(address)]} route vrf {vrf} {address} json"
+
+
+def _tracking_command(vrf: str, family: int) -> str:
+    return f"show {_KEYWORDS[family]} nht vrf {vrf}"
 
 
 def _answer(answers: Mapping[str, str], command: str) -> str:
@@ -150,7 +161,7 @@ def _leads_somewhere(entry: Any) -> bool:
 
 
 def _resolves_via_default(settings: str, vrf: str, family: int) -> bool:
-    """Whether next hops may use a default route: set for each VRF and family; `frr defaults datacenter` has it on."""
+    """Whether next hops may use a default route in 8.4: set for each VRF and family; on with `defaults datacenter`."""
     setting = f"{_KEYWORDS[family]} nht resolve-via-default"
     resolves = False
     inside = DEFAULT_VRF

@@ -1,7 +1,7 @@
 """Where the effect of commands stands in a configuration text: edits of its lines, all others left as they are."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes, text_lines
 from k8s_ecmp.platforms.edits import Edit
@@ -18,9 +18,7 @@ def line_edits(platform: FlatPlatform, running: RunningRoutes, commands: str) ->
     Raises:
         ParseError: a command is no static route command, or the device would refuse it.
     """
-    touched: dict[tuple[str, Prefix], list[Statement]] = defaultdict(list)
-    for statement in read_commands(platform, commands):
-        touched[statement.vrf, statement.prefix].append(statement)
+    touched = touched_statements(platform, commands)
     source = text_lines(running.text)
     edits: list[Edit] = []
     homeless: dict[tuple[str, int], list[_New]] = defaultdict(list)
@@ -43,8 +41,21 @@ def line_edits(platform: FlatPlatform, running: RunningRoutes, commands: str) ->
             edits.append(Edit(last + 1, 0, added, platform.context(vrf, line)))
         else:
             homeless[vrf, prefix.family] += ((prefix, hop) for hop in new)
-    edits += _settlements(platform, running, source, {key: new for key, new in homeless.items() if new})
-    return tuple(_joined(sorted(edits, key=lambda edit: (edit.first, edit.removed > 0))))
+    edits += platform.homes(running, source, {key: new for key, new in homeless.items() if new})
+    # Where a block ends without a word, its own new lines come before those that stand behind it.
+    return tuple(_joined(sorted(edits, key=lambda edit: (edit.first, edit.removed > 0, not edit.context))))
+
+
+def touched_statements(platform: FlatPlatform, commands: str) -> dict[tuple[str, Prefix], list[Statement]]:
+    """The commands by (VRF, prefix).
+
+    Raises:
+        ParseError: one is no static route command.
+    """
+    touched: dict[tuple[str, Prefix], list[Statement]] = defaultdict(list)
+    for statement in read_commands(platform, commands):
+        touched[statement.vrf, statement.prefix].append(statement)
+    return touched
 
 
 def _kept(present: Sequence[NextHop], settled: Sequence[Settled]) -> dict[int, NextHop]:
@@ -58,8 +69,11 @@ def _kept(present: Sequence[NextHop], settled: Sequence[Settled]) -> dict[int, N
     return kept
 
 
-def _settlements(
-    platform: FlatPlatform, running: RunningRoutes, source: Sequence[str], homeless: dict[tuple[str, int], list[_New]]
+def settlements(
+    platform: FlatPlatform,
+    running: RunningRoutes,
+    source: Sequence[str],
+    homeless: Mapping[tuple[str, int], list[_New]],
 ) -> Iterator[Edit]:
     """Inserts prefixes that were not there: beside their VRF's and family's lines, or in a place of their own."""
     if not homeless:

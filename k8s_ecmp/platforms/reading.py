@@ -30,9 +30,9 @@ def read_routes(platform: FlatPlatform, text: str) -> RunningRoutes:
     """
     lines = text_lines(text)
     _expect_whole(platform, lines)
-    reader = _Reader(platform)
+    notes: list[ParseNote] = []
     groups: dict[tuple[str, Prefix], tuple[list[NextHop], list[int]]] = {}
-    for number, _, vrf, prefix, hop in reader.statements(lines):
+    for number, _, vrf, prefix, hop in platform.statements(lines, notes):
         group = groups.get((vrf, prefix))
         if group is None:
             group = groups[vrf, prefix] = ([], [])
@@ -42,7 +42,7 @@ def read_routes(platform: FlatPlatform, text: str) -> RunningRoutes:
     routes = tuple(
         StaticRoute(prefix, vrf, tuple(hops), tuple(numbers)) for (vrf, prefix), (hops, numbers) in groups.items()
     )
-    return RunningRoutes(routes, text, tuple(reader.notes))
+    return RunningRoutes(routes, text, tuple(notes))
 
 
 def read_commands(platform: FlatPlatform, commands: str) -> list[Statement]:
@@ -51,7 +51,7 @@ def read_commands(platform: FlatPlatform, commands: str) -> list[Statement]:
     Raises:
         ParseError: a line is something else.
     """
-    return list(_Reader(platform).statements(text_lines(commands), commands=True))
+    return list(platform.statements(text_lines(commands), [], commands=True))
 
 
 def _expect_whole(platform: FlatPlatform, lines: Sequence[str]) -> None:
@@ -71,11 +71,14 @@ def _expect_whole(platform: FlatPlatform, lines: Sequence[str]) -> None:
         raise ParseError(f"the text is no {platform.name} configuration: it begins with {filled[:1]}")
 
 
-class _Reader:
-    """Keeps what was read of prefixes and hops for the next line that has the same words."""
+class LineReader:
+    """Reads platforms on which a static line says family and prefix itself.
 
-    def __init__(self, platform: FlatPlatform) -> None:
-        self.notes: list[ParseNote] = []
+    Keeps what was read of prefixes and hops for the next line that has the same words; `notes` takes its remarks.
+    """
+
+    def __init__(self, platform: FlatPlatform, notes: list[ParseNote]) -> None:
+        self.notes = notes
         self._platform = platform
         self._prefixes: dict[int, dict[str, Prefix]] = {4: {}, 6: {}}
         self._tails: dict[int, dict[str, Tail]] = {4: {}, 6: {}}
@@ -101,7 +104,7 @@ class _Reader:
                 if family is not None and (commands or not negated):
                     if len(words) > 2 and words[2] in platform.not_routes and not commands:
                         continue
-                    if indented and vrf != DEFAULT_VRF and not line[0].isspace():
+                    if indented and not commands and vrf != DEFAULT_VRF and not line[0].isspace():
                         vrf = DEFAULT_VRF
                     if vrf is None:
                         raise ParseError(f"{line.strip()!r} cannot stand in this block", line=number)

@@ -40,7 +40,10 @@ def settle(platform: FlatPlatform, present: Sequence[NextHop], statements: Seque
         elif statement.negated:
             _remove(platform, state, typed_hop, statement)
         else:
-            _put(platform, state, slot(typed_hop), typed_hop, ())
+            key = slot(typed_hop)
+            standing = state.get(key)
+            now = platform.retyped(standing[0].hop, typed_hop) if standing else typed_hop
+            _put(platform, state, key, now, ())
             if platform.group_tag:
                 typed[platform.group(typed_hop)] = typed_hop.tag
     after = [settled for standing in state.values() for settled in standing]

@@ -91,7 +91,12 @@ def _lines(platform: FlatPlatform, change: RouteChange) -> Iterator[Line]:
     normal = platform.normal
     before = {_key(platform, hop): normal(hop) for hop in change.before}
     after = {_key(platform, hop): normal(hop) for hop in change.after}
-    adds = [_line(platform, False, hop) for key, hop in after.items() if before.get(key) != hop]
+    adds = [
+        line
+        for key, hop in after.items()
+        if before.get(key) != hop
+        for line in (_over(platform, before[key], hop) if key in before else (_line(platform, False, hop),))
+    ]
     spelt = (
         {platform.slot(hop) for hop in (*before.values(), *after.values()) if hop.distance is not None}
         if platform.each_distance
@@ -100,6 +105,15 @@ def _lines(platform: FlatPlatform, change: RouteChange) -> Iterator[Line]:
     removes = [_line(platform, True, _removal(platform, hop, spelt)) for key, hop in before.items() if key not in after]
     discard = any(hop.discard for hop in change.before) != any(hop.discard for hop in change.after)
     yield from removes + adds if discard else adds + removes
+
+
+def _over(platform: FlatPlatform, standing: NextHop, hop: NextHop) -> tuple[Line, ...]:
+    """A hop typed over itself. Where leaving a word out would keep it, the hop is taken away first, or 1 written."""
+    default = platform.capabilities.default_distance
+    for written in (hop, msgspec.structs.replace(hop, distance=hop.distance or default)):
+        if platform.normal(platform.retyped(standing, written)) == hop:
+            return (_line(platform, False, written),)
+    return _line(platform, True, platform.removal(standing)), _line(platform, False, hop)
 
 
 def _line(platform: FlatPlatform, remove: bool, hop: NextHop) -> Line:

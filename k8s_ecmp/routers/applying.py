@@ -8,9 +8,12 @@ from nornir.core.task import Task
 
 from k8s_ecmp.core.ownership import Marks, fingerprint, is_owned
 from k8s_ecmp.core.reviewed import reviewed_changes
-from k8s_ecmp.errors import ConfirmExpired, EcmpError, PlanRefused, RouterError, VerifyFailed
+from k8s_ecmp.core.staleness import stale_text
+from k8s_ecmp.errors import CommitFailed, ConfirmExpired, EcmpError, NotSaved, PlanRefused, RouterError, VerifyFailed
 from k8s_ecmp.model import CommitResult, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
 from k8s_ecmp.routers.connection import error_text
+from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.record import Record
 from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.transaction import Transaction
 from k8s_ecmp.settings import Settings
@@ -23,6 +26,7 @@ def apply_plan(
     allow_foreign_lines: bool,
     in_time: Callable[[], None],
     progress: Progress | None,
+    record: Record,
 ) -> CommitResult:
     """Does what the plan says, exactly that or nothing.
 
@@ -33,6 +37,7 @@ def apply_plan(
         allow_foreign_lines: go on where the router's own diff shows other lines too.
         in_time: raises when it is too late to begin anything.
         progress: called with router and step.
+        record: asked directly before the commit; raises when nothing may be written.
 
     Raises:
         PlanRefused: the routes or the commands are no longer those of the plan; nothing was written.
@@ -42,7 +47,7 @@ def apply_plan(
     """
     started = time.monotonic()
     port = port_of(task)
-    marks = Marks(settings.tag, settings.owner, port.capabilities.name_mark)
+    marks = port.traits.marks(settings, router_view(task.host))
     vrf = planned.changes[0].vrf
     rollout = settings.rollout
     tell(progress, task, "connect")
@@ -51,9 +56,7 @@ def apply_plan(
         running = session.read()
         found = fingerprint(running, marks, vrf, [change.prefix for change in planned.changes])
         if found != planned.fingerprint:
-            raise PlanRefused(
-                f"the routes on {task.host.name} are not those that the plan was made for", remedy="make a new plan"
-            )
+            raise PlanRefused(stale_text(task.host.name, planned.changes, running), remedy="make a new plan")
         changes = reviewed_changes(planned.changes, running, marks, port.traits.default_distance)
         in_time()
         tell(progress, task, "stage")
@@ -61,9 +64,9 @@ def apply_plan(
             raise PlanRefused(
                 f"the commands for {task.host.name} are no longer those of the plan", remedy="make a new plan"
             )
-        if not port.capabilities.device_diff:
-            # Where the router shows no diff of its own, a route that somebody adds now would pass unseen, and on FRR
-            # take over our tag with the rest of its prefix.
+        if not (port.capabilities.device_diff and port.capabilities.lock):
+            # Where the router shows no diff of its own, or keeps nobody out, a route that somebody adds now would pass
+            # unseen, and on FRR take over our tag with the rest of its prefix.
             again = fingerprint(session.read(), marks, vrf, [change.prefix for change in planned.changes])
             if again != planned.fingerprint:
                 raise PlanRefused(
@@ -71,8 +74,10 @@ def apply_plan(
                     remedy="make a new plan",
                 )
         in_time()
+        record.begin(task.host.name, changes, planned.commands)
         tell(progress, task, "commit")
-        session.commit(rollout.confirm_within_s, sum(len(change.before) + len(change.after) for change in changes))
+        with settled_on_error(session):
+            session.commit(rollout.confirm_within_s, sum(len(change.before) + len(change.after) for change in changes))
         with taken_back_on_error(session, rollout.confirm_within_s if port.capabilities.confirm else 0):
             tell(progress, task, "verify")
             warnings = _verify_commit(session, vrf, running, changes, marks, rollout.verify_timeout_s)
@@ -82,11 +87,33 @@ def apply_plan(
 
 
 @contextlib.contextmanager
+def settled_on_error(session: Transaction) -> Iterator[None]:
+    """Where a commit breaks off on a router that may have taken a part of it, finds out and takes that part back."""
+    try:
+        yield
+    except NotSaved:
+        raise
+    except EcmpError as error:
+        if session.undoes_itself:
+            raise
+        try:
+            stood = session.take_back_what_stands()
+        except EcmpError as second:
+            raise CommitFailed(
+                f"{error}; what is in force now could not be found out or taken back: {error_text(second)}",
+                remedy="run verify, then apply",
+            ) from error
+        if stood:
+            raise VerifyFailed(f"{error}; what was in force of the change was taken back") from error
+        raise CommitFailed(f"{error}; nothing of the change is in force") from error
+
+
+@contextlib.contextmanager
 def taken_back_on_error(session: Transaction, timer_s: int) -> Iterator[None]:
     """Takes a commit back where what follows it fails, and says what is left on the router."""
     try:
         yield
-    except ConfirmExpired:
+    except (ConfirmExpired, NotSaved):
         raise
     except EcmpError as error:
         try:

@@ -6,7 +6,6 @@ share would then send one host's session to another host's port.
 """
 
 import copy
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,17 @@ from nornir.core.configuration import Config
 from nornir.core.inventory import Host
 from nornir.core.plugins.connections import ConnectionPluginRegister
 
-from k8s_ecmp.errors import EcmpError, RouterError, UnsupportedPlatform
+from k8s_ecmp.errors import EcmpError, RouterError
+from k8s_ecmp.platforms.drivers import driver_traits
 from k8s_ecmp.routers.driver import Driver
+from k8s_ecmp.routers.drivers.vendor.base import describe
 
 CONNECTION = "k8s_ecmp"
 OPTIONS = "napalm"
 BASE_FOLDER = "k8s_ecmp_base_folder"
-NAPALM_PLATFORMS = ("eos", "ios", "iosxr", "iosxr_netconf", "nxos", "nxos_ssh", "junos")
-OWN_PLATFORMS = ("file", "frr")
+OWNER = "k8s_ecmp_owner"
 DEFAULT_TIMEOUT_S = 60
-_PATH_OPTIONS = ("path", "key_file", "ssh_config_file", "alt_key_file")
+_PATH_OPTIONS = ("path", "key_file", "ssh_config_file", "alt_key_file", "ca_file")
 
 
 class RouterConnection:
@@ -44,8 +44,10 @@ class RouterConnection:
         extras.pop("optional_args", None)
         if port and "port" not in options:
             options["port"] = port
-        base = configuration.user_defined.get(BASE_FOLDER) if configuration is not None else None
-        resolve_paths(options, base)
+        defined = configuration.user_defined if configuration is not None else {}
+        resolve_paths(options, defined.get(BASE_FOLDER))
+        if is_vendor(platform):
+            options[OWNER] = defined.get(OWNER)
         unknown = sorted(set(extras) - {"timeout"})
         if unknown:
             raise RouterError(
@@ -100,17 +102,14 @@ def driver_class(platform: str | None) -> type[Any]:
         from k8s_ecmp.routers.drivers.file import FileDriver
 
         return FileDriver
-    if platform in NAPALM_PLATFORMS:
-        from napalm import get_network_driver
+    from k8s_ecmp.routers.drivers.vendor import vendor_driver
 
-        logging.getLogger("pyeapi").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
-        napalm_driver: type[Any] = get_network_driver(platform)
-        return napalm_driver
-    known = ", ".join((*OWN_PLATFORMS, *NAPALM_PLATFORMS))
-    raise UnsupportedPlatform(
-        f"platform {platform!r} is not one that k8s-ecmp drives" if platform else "the inventory names no platform",
-        remedy=f"set platform to one of {known}",
-    )
+    return vendor_driver(driver_traits(platform or "").name)
+
+
+def is_vendor(platform: str | None) -> bool:
+    """Whether one of NAPALM's drivers is behind the name."""
+    return platform not in ("file", "frr")
 
 
 def connect(host: Host, configuration: Config) -> Driver:
@@ -147,12 +146,6 @@ def platform_of(host: Host) -> str | None:
     """The platform that the connection is made with: that of the connection's options, else the host's."""
     platform: str | None = host.get_connection_parameters(OPTIONS).platform
     return platform
-
-
-def describe(error: BaseException) -> str:
-    """One line for an error of a library: its kind and its text."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def error_text(error: BaseException) -> str:

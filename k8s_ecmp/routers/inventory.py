@@ -11,7 +11,7 @@ from nornir.init_nornir import InitNornir
 
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.errors import SettingsError
-from k8s_ecmp.routers.connection import BASE_FOLDER
+from k8s_ecmp.routers.connection import BASE_FOLDER, OWNER
 from k8s_ecmp.routers.runner import DeadlineRunner
 from k8s_ecmp.settings import RouterSettings, Settings, load_router_settings
 
@@ -68,6 +68,7 @@ def init_nornir(settings: Settings, base_folder: str | Path | None = None, *, de
     nornir.data.failed_hosts = _NeverSticky()
     nornir.config.core.raise_on_error = False  # one router's failure is its own
     nornir.config.user_defined[BASE_FOLDER] = None if base_folder is None else str(base_folder)
+    nornir.config.user_defined[OWNER] = settings.owner
     for host in nornir.inventory.hosts.values():
         router_settings(host)
     return nornir.with_runner(DeadlineRunner(settings.rollout.parallel, deadline_s))

@@ -1,66 +1,66 @@
-"""In which order routers are changed: a canary first, then waves, never two of one failure domain at once."""
+"""A change over many routers: wave by wave, with pauses in which a wave is verified again, until one fails."""
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
+import msgspec
 from nornir.core import Nornir
+from nornir.core.task import AggregatedResult, Result
 
 from k8s_ecmp.errors import DeadlineExceeded, PlanRefused
-from k8s_ecmp.model import CommitResult, RouterPlan
+from k8s_ecmp.model import CommitResult, RouteChange, RouterPlan
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.inventory import router_settings
+from k8s_ecmp.routers.record import UNRECORDED, Record
 from k8s_ecmp.routers.runner import DeadlineRunner
-from k8s_ecmp.routers.session import NEVER_WRITE, Progress
+from k8s_ecmp.routers.session import NEVER_WRITE, close_kept
+from k8s_ecmp.routers.spectator import NOBODY, Spectator
+from k8s_ecmp.routers.stopping import Stop
+from k8s_ecmp.routers.taking_back import look_again, take_back_routes
 from k8s_ecmp.routers.tasks import apply_routes, outcomes, run
-from k8s_ecmp.settings import RolloutSettings, Settings
+from k8s_ecmp.routers.waves import waves
+from k8s_ecmp.settings import Settings
 
 # Seconds that a router may take for each next hop that changes, above all else: FRR 8.4 takes 0.4 ms at 160,000.
 _PER_HOP_S = 0.005
 _BASE_S = 300.0
+_LOOK_S = 5.0  # between two looks at the routers of a wave in a pause
 
-
-def waves(routers: Sequence[tuple[str, str | None]], rollout: RolloutSettings) -> list[list[str]]:
-    """Names of routers in the waves in which they are changed.
-
-    Args:
-        routers: (name, failure domain or None), in the inventory's order.
-        rollout: `canary` routers go first, one after the other; then at most `parallel` at a time.
-    """
-    out = [[name] for name, _ in routers[: rollout.canary]]
-    waiting = list(routers[rollout.canary :])
-    while waiting:
-        wave: list[str] = []
-        domains: set[str] = set()
-        left: list[tuple[str, str | None]] = []
-        for name, domain in waiting:
-            if len(wave) < rollout.parallel and domain not in domains:
-                wave.append(name)
-                if domain is not None:
-                    domains.add(domain)
-            else:
-                left.append((name, domain))
-        out.append(wave)
-        waiting = left
-    return out
+STOPPED = "the rollout was stopped before this wave"
+"""Why a router was not attempted when somebody asked to stop."""
 
 
 def roll_out(
     nornir: Nornir,
     settings: Settings,
     plans: Sequence[RouterPlan],
-    progress: Progress | None = None,
+    *,
+    spectator: Spectator = NOBODY,
     overrides: Collection[str] = (),
+    record: Record = UNRECORDED,
+    stop: Stop | None = None,
 ) -> Iterator[CommitResult]:
-    """Applies the plans wave by wave and yields each router's result as its wave ends.
+    """Applies the plans wave by wave and yields each router's result when its wave, and the pause after it, has ended.
 
     A router whose plan failed or is blocked is left out, the others go on. A router that refuses before anything was
     committed (no connection, a lock, a stale plan) does not stop the others; one whose change had to be taken back, or
-    whose state is not known, does: the waves after it are "not-attempted".
+    whose state is not known, does, and so does one that differs from its plan in the pause: the waves after it are
+    "not-attempted", and with `on_failure: rollback-wave` the other routers of its wave are taken back too.
+
+    Args:
+        nornir: the routers.
+        settings: owner, tag, rollout.
+        plans: one for each router, in the inventory's order.
+        spectator: is told of every step.
+        overrides: names of guards that are switched off.
+        record: what keeps account of changes; one that cannot stops them.
+        stop: asked between waves.
 
     Raises:
         PlanRefused: the settings' mode writes to no router.
     """
-    by_name = {plan.name: plan for plan in plans}
     ready = [plan for plan in plans if plan.changes and plan.status == "changes"]
     for plan in plans:
         if plan.status == "failed":
@@ -70,53 +70,196 @@ def roll_out(
     if ready and settings.mode in NEVER_WRITE:
         raise PlanRefused(f"mode is {settings.mode}, which writes to no router")
     domains = [(plan.name, router_settings(nornir.inventory.hosts[plan.name]).failure_domain) for plan in ready]
-    committing = _Committing(progress)
+    order = waves(domains, settings.rollout)
+    spectator.begins(order)
+    rollout = _Rollout(nornir, settings, ready, spectator, overrides, record, stop or Stop())
     stopped: str | None = None
-    for wave in waves(domains, settings.rollout):
-        if stopped is not None:
-            yield from (
-                CommitResult(name, "not-attempted", error=f"{stopped} failed in an earlier wave") for name in wave
-            )
-            continue
-        names = frozenset(wave)
-        hops = max(len(change.after) + len(change.before) for name in wave for change in by_name[name].changes) * max(
-            len(by_name[name].changes) for name in wave
-        )
-        deadline_s = _BASE_S + settings.rollout.confirm_within_s + settings.rollout.verify_timeout_s + hops * _PER_HOP_S
-        some = nornir.filter(filter_func=_among(names)).with_runner(
-            DeadlineRunner(settings.rollout.parallel, deadline_s)
-        )
-        results = run(
-            some,
+    try:
+        for number, wave in enumerate(order):
+            if stopped is None and rollout.stop.asked:
+                stopped = STOPPED
+            if stopped is not None:
+                results = [CommitResult(name, "not-attempted", error=stopped) for name in wave]
+            else:
+                spectator.wave(number)
+                results, failed = rollout.change(wave, last=number == len(order) - 1)
+                stopped = failed and f"{failed} failed in an earlier wave"
+            for result in results:
+                rollout.account.tell(result)
+                yield result
+    finally:  # of routers that were looked at and then not attempted
+        close_kept(nornir.inventory.hosts.values())
+
+
+class _Rollout:
+    """The waves of one rollout."""
+
+    def __init__(
+        self,
+        nornir: Nornir,
+        settings: Settings,
+        plans: Sequence[RouterPlan],
+        spectator: Spectator,
+        overrides: Collection[str],
+        record: Record,
+        stop: Stop,
+    ) -> None:
+        self._nornir = nornir
+        self._settings = settings
+        self._plans = {plan.name: plan for plan in plans}
+        self._spectator = spectator
+        self._overrides = overrides
+        self.account = _Account(record, spectator)
+        self.stop = stop
+
+    def change(self, wave: Sequence[str], *, last: bool) -> tuple[list[CommitResult], str | None]:
+        """Changes a wave and verifies it again in the pause after it, if any.
+
+        Returns:
+            A result for each of its routers, and the name of the one that stops the rollout.
+        """
+        results, failed = self._apply(wave)
+        differing: list[str] = []
+        if failed is None and not last:
+            results, differing = self._pause(results)
+            failed = differing[0] if differing else None
+        if failed is not None and self._settings.rollout.on_failure == "rollback-wave":
+            committed = [result.router for result in results if result.outcome == "committed"]
+            results = self._take_back(results, committed, f"taken back with its wave, because {failed} failed in it")
+        return results, failed
+
+    def _apply(self, wave: Sequence[str]) -> tuple[list[CommitResult], str | None]:
+        deadline_s = self._deadline_s(wave)
+        results = self._run(
+            wave,
             apply_routes,
-            settings=settings,
-            plans=plans,
-            overrides=overrides,
+            deadline_s,
+            plans=[self._plans[name] for name in wave],
+            overrides=self._overrides,
             deadline_s=deadline_s,
-            progress=committing,
+            progress=self.account.step,
+            record=self.account,
         )
         late = {name for name, multi in results.items() if isinstance(multi[0].exception, DeadlineExceeded)}
-        for result in outcomes(results, CommitResult, _lost):
-            unknown = result.router in committing.reached or result.router in late
+        found = outcomes(results, CommitResult, _lost)
+        failed = None
+        for result in found:
+            unknown = result.router in self.account.reached or result.router in late
             if result.outcome == "rolled-back" or (result.outcome == "failed" and unknown):
-                stopped = stopped or result.router
-            yield result
+                failed = failed or result.router
+        return found, failed
+
+    def _pause(self, results: list[CommitResult]) -> tuple[list[CommitResult], list[str]]:
+        """Waits, looking at the routers of the wave again and again; takes those back that differ from their plan.
+
+        Returns:
+            The results as they are after it, and the routers that differed.
+        """
+        names = [result.router for result in results if result.outcome == "committed"]
+        pause_s = self._settings.rollout.pause_s
+        if not names or not pause_s:
+            return results, []
+        self._spectator.pauses(names, pause_s)
+        until = time.monotonic() + pause_s
+        while not self.stop.wait(min(until - time.monotonic(), _LOOK_S)):
+            ended = time.monotonic() >= until
+            looked = self._run(
+                names, look_again, self._deadline_s(names), done=self.account.done, progress=self._spectator.step
+            )
+            found = {name: _differences(multi[0]) for name, multi in looked.items()}
+            differing = [name for name in names if found[name]]
+            for name in differing:
+                why = f"taken back, because it differed in the pause after its wave: {found[name]}"
+                results = self._take_back(results, [name], why)
+            if differing or ended:
+                return results, differing
+        return results, []
+
+    def _take_back(self, results: list[CommitResult], names: Sequence[str], why: str) -> list[CommitResult]:
+        if not names:
+            return results
+        undone = self._run(
+            names,
+            take_back_routes,
+            self._deadline_s(names),
+            done=self.account.done,
+            why=why,
+            progress=lambda router, step: self._spectator.step(router, f"take back: {step}"),
+            record=self.account,
+        )
+        after = {result.router: result for result in outcomes(undone, CommitResult, _lost)}
+        return [_joined(result, after.get(result.router)) for result in results]
+
+    def _run(
+        self, names: Sequence[str], task: Callable[..., Result], within_s: float, **kwargs: Any
+    ) -> AggregatedResult:
+        some = self._nornir.filter(filter_func=_among(frozenset(names)))
+        runner = DeadlineRunner(self._settings.rollout.parallel, within_s)
+        return run(some.with_runner(runner), task, settings=self._settings, **kwargs)
+
+    def _deadline_s(self, wave: Sequence[str]) -> float:
+        rollout = self._settings.rollout
+        plans = [self._plans[name] for name in wave]
+        hops = max(len(change.after) + len(change.before) for plan in plans for change in plan.changes)
+        most = hops * max(len(plan.changes) for plan in plans)
+        return _BASE_S + rollout.confirm_within_s + rollout.verify_timeout_s + most * _PER_HOP_S
 
 
-class _Committing:
-    """Passes progress on and remembers which routers came as far as the commit."""
+class _Account:
+    """The record of a rollout: passes on what it is told and remembers what was done, for the way back."""
 
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
+    def __init__(self, record: Record, spectator: Spectator) -> None:
+        self._record = record
+        self._spectator = spectator
         self._lock = threading.Lock()
+        self._told: dict[str, CommitResult] = {}
         self.reached: set[str] = set()
+        self.done: dict[str, Sequence[RouteChange]] = {}
 
-    def __call__(self, router: str, step: str) -> None:
+    def step(self, router: str, step: str) -> None:
+        """Of an apply; which routers came as far as the commit is kept."""
         if step == "commit":
             with self._lock:
                 self.reached.add(router)
-        if self._progress is not None:
-            self._progress(router, step)
+        self._spectator.step(router, step)
+
+    def begin(
+        self, router: str, changes: Sequence[RouteChange], commands: Sequence[str], *, takes_back: bool = False
+    ) -> None:
+        self._record.begin(router, changes, commands, takes_back=takes_back)
+        if not takes_back:
+            with self._lock:
+                self.done[router] = changes
+
+    def end(self, result: CommitResult) -> None:
+        try:
+            self._record.end(result)
+        finally:
+            self.tell(result)
+
+    def tell(self, result: CommitResult) -> None:
+        """Tells the spectator, once for each outcome of a router."""
+        with self._lock:
+            told = self._told.get(result.router)
+            if told is not None and told.outcome == result.outcome:
+                return
+            self._told[result.router] = result
+        self._spectator.ended(result)
+
+
+def _joined(result: CommitResult, after: CommitResult | None) -> CommitResult:
+    """A committed router's result after the way back."""
+    if after is None:
+        return result
+    return msgspec.structs.replace(
+        after, elapsed_s=result.elapsed_s + after.elapsed_s, warnings=(*result.warnings, *after.warnings)
+    )
+
+
+def _differences(looked: Result) -> str:
+    if isinstance(looked.result, tuple):
+        return "; ".join(looked.result[:3])
+    return error_text(looked.exception) if looked.exception is not None else "it could not be asked"
 
 
 def _among(names: frozenset[str]) -> Callable[..., bool]:

@@ -1,13 +1,17 @@
 """An open transaction on a router, for the length of one task."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from nornir.core.inventory import Host
+from nornir.core.plugins.connections import ConnectionPlugin
 from nornir.core.task import Task
 
 from k8s_ecmp.errors import RenderError, RouterError, UnsupportedPlatform
 from k8s_ecmp.routers.connection import CONNECTION, connect
+from k8s_ecmp.routers.driver import Driver
 from k8s_ecmp.routers.inventory import router_settings
 from k8s_ecmp.routers.transaction import Port, Transaction
 from k8s_ecmp.settings import Settings
@@ -49,27 +53,58 @@ def template_for(settings: Settings, port: Port) -> str | None:
 
 
 @contextlib.contextmanager
-def open_session(task: Task, port: Port, template: str | None, *, recover: bool = False) -> Iterator[Transaction]:
+def open_session(
+    task: Task, port: Port, template: str | None, *, recover: bool = False, keep: bool = False
+) -> Iterator[Transaction]:
     """An open transaction, discarded and closed at the end whatever happens.
 
     With `recover` it holds the router's lock and has taken back what a dead run left; else such a change is an error,
-    because what would be read does not last.
+    because what would be read does not last. With `keep` the connection stays open, without the lock, where all went
+    well: the next session on the host goes on with it, and `close_kept` ends what none did.
     """
-    driver = connect(task.host, task.nornir.config)
+    driver = _connected(task)
     session = Transaction(driver, port, template)
+    kept = False
     try:
-        if recover and port.own:
+        if recover:
             session.begin()
         else:
             session.expect_settled()
         yield session
+        kept = keep
     finally:
         try:
             with contextlib.suppress(RouterError):
                 session.discard()
         finally:
-            with contextlib.suppress(Exception):
-                task.host.close_connection(CONNECTION)
+            if not kept:
+                with contextlib.suppress(Exception):
+                    task.host.close_connection(CONNECTION)
+
+
+def _connected(task: Task) -> Driver:
+    """The driver of a kept connection where it still answers, else of a new one."""
+    reused = CONNECTION in task.host.connections
+    driver = connect(task.host, task.nornir.config)
+    if reused and not driver.is_alive()["is_alive"]:
+        with contextlib.suppress(Exception):
+            task.host.close_connection(CONNECTION)
+        task.host.connections.pop(CONNECTION, None)
+        driver = connect(task.host, task.nornir.config)
+    return driver
+
+
+def close_kept(hosts: Iterable[Host]) -> None:
+    """Closes the connections that `open_session` kept and nobody used, without waiting for a router that hangs."""
+    for host in hosts:
+        if CONNECTION in host.connections:
+            connection = host.connections.pop(CONNECTION)
+            threading.Thread(target=_close, args=(connection,), name=f"close {host.name}", daemon=True).start()
+
+
+def _close(connection: ConnectionPlugin) -> None:
+    with contextlib.suppress(Exception):
+        connection.close()
 
 
 def tell(progress: Progress | None, task: Task, step: str) -> None:

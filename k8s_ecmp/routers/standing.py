@@ -21,10 +21,10 @@ from k8s_ecmp.errors import EcmpError, PlanRefused, RouterError, UnsupportedPlat
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
 from k8s_ecmp.platforms.base import Installed
 from k8s_ecmp.platforms.edits import apply_edits
-from k8s_ecmp.routers.applying import taken_back_on_error
+from k8s_ecmp.routers.applying import settled_on_error, taken_back_on_error
 from k8s_ecmp.routers.connection import CONNECTION, connect
 from k8s_ecmp.routers.inventory import router_settings, router_view
-from k8s_ecmp.routers.session import NEVER_WRITE, template_for
+from k8s_ecmp.routers.session import template_for
 from k8s_ecmp.routers.through import prefixes_through
 from k8s_ecmp.routers.transaction import Port, Transaction, table_problems
 from k8s_ecmp.settings import Settings
@@ -80,7 +80,7 @@ class StandingSession:
 
     @property
     def _marks(self) -> Marks:
-        return Marks(self._settings.tag, self._settings.owner, self.port.capabilities.name_mark)
+        return self.port.traits.marks(self._settings, self.view)
 
     @property
     def saves_later(self) -> bool:
@@ -96,7 +96,7 @@ class StandingSession:
             RouterError: no connection; a subclass says why.
         """
         self.close()
-        port = _followed(self._host, self._settings)
+        port = _followed(self._host)
         template = template_for(self._settings, port)
         self._driver = connect(self._host, self._configuration)
         self._keeping = getattr(self._driver, "keeping", None)
@@ -274,7 +274,7 @@ class StandingSession:
         """
         if self._keeping is not None and self._keeping.reads != self._reads:
             raise PlanRefused(f"another session has changed router {self._host.name}")
-        if self.port.capabilities.device_diff:
+        if self.port.capabilities.device_diff and self.port.capabilities.lock:
             return
         gaining = [change for change in changes if change.add]
         if not gaining:
@@ -301,7 +301,8 @@ class StandingSession:
     ) -> tuple[str, ...]:
         rollout = self._settings.rollout
         hops = sum(len(change.before) + len(change.after) for change in changes)
-        session.commit(rollout.confirm_within_s, hops)
+        with settled_on_error(session):
+            session.commit(rollout.confirm_within_s, hops)
         timer_s = rollout.confirm_within_s if self.port.capabilities.confirm else 0
         with taken_back_on_error(session, timer_s):
             expected = {change.prefix: frozenset(change.next_hops) for change in changes}
@@ -316,16 +317,10 @@ class StandingSession:
         return warnings
 
 
-def _followed(host: Host, settings: Settings) -> Port:
+def _followed(host: Host) -> Port:
     if router_settings(host).mode == "bgp":
         raise UnsupportedPlatform("mode: bgp is not in this version", remedy="set mode: static in the inventory")
-    port = Port.of(host)
-    if not port.own and settings.mode not in NEVER_WRITE:
-        raise UnsupportedPlatform(
-            f"this version reads and plans platform {port.platform} but does not write to it",
-            remedy="take the router out of the daemon's inventory",
-        )
-    return port
+    return Port.of(host)
 
 
 def _hops(route: StaticRoute | None) -> frozenset[NextHop]:

@@ -17,11 +17,12 @@ from nornir.core.task import AggregatedResult, Result, Task
 from k8s_ecmp.core.intent import Intent
 from k8s_ecmp.core.plan import plan_router
 from k8s_ecmp.core.rules import Rules
-from k8s_ecmp.errors import DeadlineExceeded, ForeignLines, PlanRefused, RouterError, VerifyFailed
+from k8s_ecmp.errors import DeadlineExceeded, EcmpError, ForeignLines, PlanRefused, RouterError, VerifyFailed
 from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, RouterPlan, RunningRoutes
 from k8s_ecmp.routers.applying import apply_plan, owned_labels
 from k8s_ecmp.routers.connection import driver_class, error_text, platform_of
 from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.record import UNRECORDED, Record
 from k8s_ecmp.routers.session import NEVER_WRITE, Progress, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.transaction import Port, Transaction, predict, table_problems
 from k8s_ecmp.settings import Settings
@@ -92,7 +93,7 @@ def plan_routes(
 
     def plan() -> RouterPlan:
         port = port_of(task)
-        ask_device = device_diff and port.own and port.capabilities.device_diff
+        ask_device = device_diff and port.capabilities.device_diff
         tell(progress, task, "connect")
         template = template_for(intent.settings, port)
         with open_session(task, port, template, recover=recover or ask_device) as session:
@@ -127,6 +128,7 @@ def apply_routes(
     overrides: Collection[str] = (),
     deadline_s: float | None = None,
     progress: Progress | None = None,
+    record: Record = UNRECORDED,
 ) -> Result:
     """Does what a plan says for this router, exactly that or nothing: `result` is a `CommitResult`.
 
@@ -141,6 +143,7 @@ def apply_routes(
         overrides: names of guards that are switched off; "foreign-lines" is the one that is asked here.
         deadline_s: seconds after which nothing is begun any more, because nobody waits for this router.
         progress: called with router and step.
+        record: what keeps account of changes; one that cannot stops them.
     """
     started = time.monotonic()
     name = task.host.name
@@ -158,7 +161,7 @@ def apply_routes(
             if deadline_s is not None and time.monotonic() > started + deadline_s:
                 raise DeadlineExceeded(f"{name} came no further within {deadline_s:g} s; nothing was written")
 
-        return apply_plan(task, settings, planned, FOREIGN_LINES in overrides, in_time, progress)
+        return apply_plan(task, settings, planned, FOREIGN_LINES in overrides, in_time, progress, record)
 
     def failed(error: Exception) -> CommitResult:
         outcome: Outcome = "failed"
@@ -171,6 +174,12 @@ def apply_routes(
         return CommitResult(name, outcome, 0, time.monotonic() - started, error_text(error))
 
     result = _guarded(task, apply, failed, progress)
+    if planned is not None and planned.changes:
+        try:
+            record.end(result.result)
+        except EcmpError as error:
+            lost = f"what became of this could not be written down: {error}"
+            result.result = msgspec.structs.replace(result.result, warnings=(*result.result.warnings, lost))
     result.changed = result.result.outcome == "committed"
     result.diff = planned.diff if planned is not None else ""
     return result
@@ -186,8 +195,8 @@ def verify_routes(task: Task, *, intent: Intent, progress: Progress | None = Non
             tell(progress, task, "read")
             running = session.read()
             planned = _plan(task, port, session, intent, running, _everything(intent.rules))
-            marks = port.traits.marks(intent.rules)
-            vrf = router_view(task.host).vrf
+            view = router_view(task.host)
+            marks, vrf = port.traits.marks(intent.rules, view), view.vrf
             expected = owned_labels(running, marks, vrf)
             tell(progress, task, "verify")
             problems = table_problems(tables, expected) if (tables := session.installed(vrf)) is not None else ()

@@ -11,6 +11,7 @@ from k8s_ecmp.platforms.base import Installed
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.inventory import router_view
 from k8s_ecmp.routers.session import open_session, port_of
+from k8s_ecmp.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def prefixes_through(
     return tuple(sorted(found))
 
 
-def routes_through(task: Task, *, tag: int, owner: str, addresses: Collection[str]) -> Result:
+def routes_through(task: Task, *, settings: Settings, addresses: Collection[str]) -> Result:
     """Reads configuration and tables of one router: `result` is a `Through`. Writes nothing.
 
     A change of another run that waits for its confirm is an error: what would be read may not last.
@@ -61,8 +62,8 @@ def routes_through(task: Task, *, tag: int, owner: str, addresses: Collection[st
     name = task.host.name
     try:
         port = port_of(task)
-        vrf = router_view(task.host).vrf
-        marks = Marks(tag, owner, port.capabilities.name_mark)
+        view = router_view(task.host)
+        vrf, marks = view.vrf, port.traits.marks(settings, view)
         with open_session(task, port, None) as session:
             found = prefixes_through(session.read(), session.installed(vrf), marks, vrf, addresses)
         return Result(host=task.host, result=Through(name, found))

@@ -5,31 +5,37 @@ from `begin` to `discard`.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from nornir.core.inventory import Host
 
 from k8s_ecmp.core.guards import Limits
+from k8s_ecmp.core.ownership import Features
 from k8s_ecmp.core.rules import PlatformTraits
-from k8s_ecmp.errors import ChangePending, CommitFailed, ForeignLines, ParseError, RouterError, UnsupportedPlatform
-from k8s_ecmp.model import Prefix, RouteChange, RunningRoutes, address_key
+from k8s_ecmp.errors import (
+    ChangePending,
+    CommitFailed,
+    ForeignLines,
+    ParseError,
+    RouterError,
+    TableUnreadable,
+    UnsupportedPlatform,
+)
+from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes, address_key
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.base import Capabilities, Installed, Platform
+from k8s_ecmp.platforms.drivers import driver_traits
 from k8s_ecmp.platforms.edits import unified
-from k8s_ecmp.routers.connection import (
-    NAPALM_PLATFORMS,
-    OPTIONS,
-    OWN_PLATFORMS,
-    describe,
-    driver_class,
-    optional_args,
-    platform_of,
-)
+from k8s_ecmp.routers.connection import OPTIONS, optional_args, platform_of
 from k8s_ecmp.routers.driver import Driver
+from k8s_ecmp.routers.drivers.vendor.base import describe
 
+_T = TypeVar("_T")
 _POLL_S = 0.1
+_RETRY_S = 1.0
+_RETURN_S = 60.0  # what a router may take to end a commit whose client is gone
 _HURRY_S = 1.0
 _FEW = 24  # prefixes that are asked for one by one instead of reading the whole table
 
@@ -41,7 +47,6 @@ class Port:
     platform: str
     syntax: Platform
     capabilities: Capabilities
-    own: bool
 
     @classmethod
     def of(cls, host: Host) -> "Port":
@@ -51,29 +56,27 @@ class Port:
             UnsupportedPlatform: nobody drives the platform, or nobody parses its syntax yet.
         """
         platform = platform_of(host) or ""
-        syntax_name = platform
-        if platform not in (*OWN_PLATFORMS, *NAPALM_PLATFORMS):
-            driver_class(platform)
-        if platform == "file":
-            syntax_name = str(optional_args(host.get_connection_parameters(OPTIONS).extras).get("syntax", ""))
-            if not syntax_name:
-                raise UnsupportedPlatform(
-                    "a file router needs optional_args.syntax",
-                    remedy="syntax: eos or frr, in connection_options.napalm",
-                )
-        syntax = get_platform(syntax_name)
-        capabilities = syntax.capabilities
-        if platform == "file":
-            from k8s_ecmp.routers.drivers.file import capabilities_of
+        if platform != "file":
+            traits = driver_traits(platform)
+            return cls(platform, get_platform(traits.syntax), traits.capabilities())
+        syntax_name = str(optional_args(host.get_connection_parameters(OPTIONS).extras).get("syntax", ""))
+        if not syntax_name:
+            raise UnsupportedPlatform(
+                "a file router needs optional_args.syntax",
+                remedy="one of eos, frr, ios, iosxr, junos, nxos, in connection_options.napalm",
+            )
+        from k8s_ecmp.routers.drivers.file import capabilities_of
 
-            capabilities = capabilities_of(capabilities)
-        return cls(platform, syntax, capabilities, platform in OWN_PLATFORMS)
+        syntax = get_platform(syntax_name)
+        return cls(platform, syntax, capabilities_of(syntax.capabilities))
 
     @property
     def traits(self) -> PlatformTraits:
         """What the decisions need to know."""
         limits = Limits(self.capabilities.max_paths, self.capabilities.max_routes)
-        return PlatformTraits(self.platform, self.capabilities.name_mark, limits, self.capabilities.default_distance)
+        promised = self.capabilities
+        features = Features(promised.bfd, promised.track)
+        return PlatformTraits(self.platform, promised.name_mark, limits, promised.default_distance, features)
 
 
 @dataclass(frozen=True)
@@ -108,19 +111,20 @@ class Transaction:
         self._port = port
         self._template = template
         self._pending = False
+        self._staged: Sequence[RouteChange] = ()
+        self._unreadable = ""
+
+    @property
+    def undoes_itself(self) -> bool:
+        """Whether the driver settles a commit that broke off, and takes back its last one."""
+        return self._port.capabilities.undo
 
     def begin(self) -> None:
         """Takes the router's lock, and takes back what a run that died left unconfirmed.
 
         Raises:
             LockHeld: somebody else has it.
-            UnsupportedPlatform: this version does not write to the platform.
         """
-        if not self._port.own:
-            raise UnsupportedPlatform(
-                f"this version reads and plans platform {self._port.platform} but does not write to it",
-                remedy="apply the plan's commands by hand",
-            )
         self._call("lock", self._driver.load_merge_candidate, config="")
 
     def expect_settled(self) -> None:
@@ -129,10 +133,12 @@ class Transaction:
         Raises:
             ChangePending: a change of another run waits for its confirm.
         """
-        if self._port.own and self._call("ask for pending changes", self._driver.has_pending_commit):
+        if self._call("ask for pending changes", self._driver.has_pending_commit):
             raise ChangePending(
                 "a change of another run waits for its confirm, or for the router to take it back",
-                remedy="wait, or let `k8s-ecmp apply` take it back now",
+                remedy="wait, or let `k8s-ecmp apply` take it back now"
+                if self.undoes_itself
+                else "wait until it is confirmed or the router has taken it back",
             )
 
     def read(self) -> RunningRoutes:
@@ -152,9 +158,9 @@ class Transaction:
         verification = self._port.syntax.verification if self._port.platform != "file" else None
         if verification is None or not addresses:
             return frozenset()
-        commands = list(verification.resolve_commands(vrf, addresses))
-        answers = self._call("ask for next hops", self._driver.cli, commands)
-        return verification.read_unresolved(vrf, addresses, answers)
+        commands = verification.resolve_commands(vrf, addresses)
+        missing = self._tables("ask for next hops", commands, lambda a: verification.read_unresolved(vrf, addresses, a))
+        return missing or frozenset()
 
     def stage(
         self, changes: Sequence[RouteChange], running: RunningRoutes, *, allow_foreign_lines: bool = False
@@ -166,9 +172,10 @@ class Transaction:
             ForeignLines: the router's own diff shows what the changes do not.
         """
         commands = self._port.syntax.render(changes, running, self._template)
+        self._staged = tuple(changes)
         self._call("stage", self._driver.load_merge_candidate, config=commands)
         if self._port.capabilities.device_diff and not allow_foreign_lines:
-            foreign = foreign_lines(self.device_diff(), _predicted_diff(self._port, running, commands))
+            foreign = self._port.syntax.foreign_lines(self.device_diff(), running, commands)
             if foreign:
                 more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
                 raise ForeignLines(
@@ -192,24 +199,44 @@ class Transaction:
         Raises:
             CommitFailed: it broke off; the message says what is left.
         """
-        timer = confirm_within_s + hops // 500 if self._port.capabilities.confirm and confirm_within_s else None
-        self._call("commit", self._driver.commit_config, revert_in=timer)
+        promised = self._port.capabilities
+        timer = None
+        if promised.confirm and confirm_within_s:
+            step = promised.timer_step_s
+            timer = min(-(-(confirm_within_s + hops // 500) // step) * step, promised.timer_max_s)
         self._pending = timer is not None
+        self._call("commit", self._driver.commit_config, revert_in=timer)
 
     def installed(self, vrf: str, prefixes: Sequence[Prefix] | None = None) -> dict[Prefix, Installed] | None:
         """What the routing and forwarding tables hold in the VRF, or at some prefixes of it; of those others may lack.
 
-        None where the platform does not show it.
+        None where the platform does not show it, or the router's answers cannot be understood.
         """
         verification = self._port.syntax.verification if self._port.platform != "file" else None
         if verification is None:
             return None
         if prefixes is not None and len(prefixes) <= _FEW:
-            commands = list(verification.prefix_commands(vrf, prefixes))
+            commands = verification.prefix_commands(vrf, prefixes)
         else:
-            commands = list(verification.table_commands([vrf]))
-        tables = verification.read_tables(self._call("read the routing table", self._driver.cli, commands))
+            commands = verification.table_commands([vrf])
+        tables = self._tables("read the routing table", commands, verification.read_tables)
+        if tables is None:
+            return None
         return {prefix: found for (in_vrf, prefix), found in tables.items() if in_vrf == vrf}
+
+    def _tables(self, what: str, commands: Sequence[str], read: Callable[[Mapping[str, str]], _T]) -> _T | None:
+        """Asks the router; None where it refuses show commands or answers in a form of its own.
+
+        Operating systems differ by release in what they print. A change that nobody can see in the tables is no reason
+        to take it back where the configuration is as planned; the report warns. Our own drivers know their routers.
+        """
+        try:
+            return read(self._call(what, self._driver.cli, list(commands)))
+        except (TableUnreadable, RouterError) as error:
+            if self.undoes_itself or error.retryable:
+                raise
+            self._unreadable = str(error)
+            return None
 
     def verify(
         self,
@@ -227,15 +254,17 @@ class Transaction:
             hurry: whether there is no time left to wait for more than a second.
 
         Returns:
-            What still differs, a sentence each (nothing where the platform shows no tables); and warnings for next
-            hops that are missing because the router has no way to them, which no change of ours can mend.
+            What still differs, a sentence each (nothing where the platform shows no tables); and warnings: for next
+            hops that are missing because the router has no way to them, which no change of ours can mend, and for
+            tables that cannot be read.
         """
         deadline = time.monotonic() + timeout_s
         unresolved: frozenset[str] | None = None
         while True:
             tables = self.installed(vrf, tuple(expected))
             if tables is None:
-                return (), ()
+                blind = f"the configuration alone was verified, the router's tables cannot be read: {self._unreadable}"
+                return (), (blind,) if self._unreadable else ()
             problems = table_problems(tables, expected)
             if problems and unresolved is None:
                 missing = {
@@ -266,9 +295,67 @@ class Transaction:
             self._pending = False
 
     def rollback(self) -> None:
-        """Takes the last commit of this transaction back."""
-        self._call("roll back", self._driver.rollback)
-        self._pending = False
+        """Takes the last commit of this transaction back: the driver does, or its timer, or the inverse patch."""
+        timer_ended = self._pending and not self._call("ask for pending changes", self._driver.has_pending_commit)
+        if self.undoes_itself or (self._pending and not timer_ended):
+            self._call("roll back", self._driver.rollback)
+            self._pending = False
+        else:  # with a timer that ended: either the router took it back, or the confirm arrived and its answer did not
+            self._pending = False
+            self._undo()
+
+    def take_back_what_stands(self) -> bool:
+        """After a commit that broke off: connects anew and takes back what is in force of it.
+
+        Returns:
+            Whether anything of it was.
+
+        Raises:
+            CommitFailed: somebody else has changed the same routes, or it cannot be taken back.
+            RouterError: the router cannot be asked.
+        """
+        deadline = time.monotonic() + _RETURN_S
+        while True:
+            try:
+                self._driver.close()
+                self._call("connect again", self._driver.open)
+                if self._pending and self._call("ask for pending changes", self._driver.has_pending_commit):
+                    self._call("roll back", self._driver.rollback)
+                    self._pending = False
+                    return True
+                self._pending = False
+                self._call("lock", self._driver.load_merge_candidate, config="")
+                return self._undo()
+            except RouterError as error:
+                if not error.retryable or time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_S)
+
+    def _undo(self) -> bool:
+        """Writes the inverse of the staged changes at the prefixes that carry them, whole or in part."""
+        running = self.read()
+        undo = []
+        for change in self._staged:
+            now = _hops_at(running, change)
+            if self._keys(now) == self._keys(change.before):
+                continue
+            if not self._keys(now) <= self._keys(change.before) | self._keys(change.after):
+                raise CommitFailed(f"{change.prefix} was changed by somebody else meanwhile; it was left alone")
+            undo.append(RouteChange.between(change.vrf, change.prefix, now, change.before))
+        if undo:
+            commands = self._port.syntax.render(undo, running, self._template)
+            self._call("stage the way back", self._driver.load_merge_candidate, config=commands)
+            self._call("commit the way back", self._driver.commit_config)
+            after = self.read()
+            left = [c.prefix for c in undo if self._keys(_hops_at(after, c)) != self._keys(c.after)]
+            if left:
+                raise CommitFailed(f"{left[0]} is not as it was after the way back")
+        return bool(undo)
+
+    def _keys(self, hops: Sequence[NextHop]) -> set[tuple[object, ...]]:
+        """What makes two hops the same, whether the platform's own distance is written or not."""
+        default = self._port.capabilities.default_distance
+        return {(hop.label, hop.tag, hop.name, hop.distance or default, hop.options) for hop in hops}
 
     def discard(self) -> None:
         """Throws the candidate away and gives the lock back."""
@@ -293,20 +380,9 @@ def is_address(label: str) -> bool:
     return True
 
 
-def foreign_lines(device_diff: str, predicted_diff: str) -> list[str]:
-    """The added and removed lines of the device's diff that the predicted one has not, under the same context."""
-    planned = set(_changed_lines(predicted_diff))
-    return [" ".join(words) for context, words in _changed_lines(device_diff) if (context, words) not in planned]
-
-
-def _changed_lines(diff: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """(last context line, words with their sign) of every added and removed line."""
-    context = ""
-    for line in diff.splitlines():
-        if line[:1] == " ":
-            context = line.strip()
-        elif line[:1] in ("+", "-") and line[:3] not in ("+++", "---") and line[1:].strip():
-            yield context, (line[0], *line[1:].split())
+def _hops_at(running: RunningRoutes, change: RouteChange) -> tuple[NextHop, ...]:
+    route = running.get(change.vrf, change.prefix)
+    return route.next_hops if route is not None else ()
 
 
 def table_problems(tables: Mapping[Prefix, Installed], expected: Mapping[Prefix, Collection[str]]) -> tuple[str, ...]:

@@ -63,6 +63,15 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 def encode_plan(plan: Plan) -> bytes:
     """The plan as canonical JSON."""
+    return canonical_json(_identified(plan))
+
+
+def plan_id(plan: Plan) -> str:
+    """The id that a plan file of the plan has."""
+    return _identified(plan).id
+
+
+def _identified(plan: Plan) -> PlanDocument:
     routers = tuple(_router_document(router) for router in plan.routers)
     body = PlanBody(
         version=VERSION,
@@ -80,10 +89,8 @@ def encode_plan(plan: Plan) -> bytes:
         skipped=tuple(SkippedDocument(skip.object, skip.reason) for skip in plan.skipped),
         summary=Summary.of(plan.routers),
     )
-    text = canonical_json(body)
-    return canonical_json(
-        PlanDocument(id=_sha256(text), **{name: getattr(body, name) for name in body.__struct_fields__})
-    )
+    fields = {name: getattr(body, name) for name in body.__struct_fields__}
+    return PlanDocument(id=_sha256(canonical_json(body)), **fields)
 
 
 def write_plan(path: str | Path, plan: Plan) -> None:

@@ -5,6 +5,7 @@ taken for markup, and its control characters are shown, not sent.
 """
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ _STATUS_STYLES = {
     "not-attempted": "yellow",
 }
 
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x09}
+_UNSEEN = re.compile(r"[^\t\x20-\x7e]")
 _FULL_WIDTH = 1 << 30
 
 
@@ -140,8 +141,10 @@ class Page:
 
 
 def visible(text: str) -> str:
-    """`text` with its control characters, all but tabs, as escapes: a router's text must not steer a terminal."""
-    return text if text.isprintable() else text.translate(_CONTROLS)
+    """`text` with what is not seen as escapes, all but tabs: control characters, which steer a terminal, and others
+    such as marks of direction, which make a line read as another one.
+    """
+    return text if text.isprintable() else _UNSEEN.sub(_escaped, text)
 
 
 def counted(number: int, noun: str) -> str:
@@ -162,6 +165,14 @@ def header(*words: str) -> list[Part]:
 def length(parts: Sequence[Part]) -> int:
     """Columns that the parts take."""
     return sum(len(visible(_styled(part)[0])) for part in parts)
+
+
+def _escaped(match: "re.Match[str]") -> str:
+    one = match.group()
+    code = ord(one)
+    if one.isprintable():
+        return one
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _styled(part: Part) -> tuple[str, str]:

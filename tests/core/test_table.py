@@ -33,7 +33,7 @@ def change(before: int, after: int, prefix: str = "10.96.0.10/32") -> RouteChang
 
 
 def table(*routes: StaticRoute) -> Table:
-    return Table.of(RunningRoutes(routes), traits().marks(rules()), "default")
+    return Table.of(RunningRoutes(routes), traits().marks(rules(), router()), "default")
 
 
 def test_table_knows_ours_among_all_of_its_vrf() -> None:

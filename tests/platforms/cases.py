@@ -13,7 +13,7 @@ import yaml
 
 from k8s_ecmp.model import Action, NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms import get_platform
-from k8s_ecmp.platforms.flat import FlatPlatform
+from k8s_ecmp.platforms.base import Platform
 
 OWNER, TAG = "prod-eu1", 4201
 _FOLDER = Path(__file__).parent
@@ -30,10 +30,8 @@ class Case:
         return f"{self.platform_name}-{self.name}"
 
     @property
-    def platform(self) -> FlatPlatform:
-        platform = get_platform(self.platform_name)
-        assert isinstance(platform, FlatPlatform)
-        return platform
+    def platform(self) -> Platform:
+        return get_platform(self.platform_name)
 
     def text(self, file: str) -> str:
         return (_FOLDER / self.platform_name / self.name / file).read_bytes().decode()

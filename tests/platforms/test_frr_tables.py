@@ -32,6 +32,8 @@ def test_commands_name_vrf_and_family():
     assert VERIFICATION.resolve_commands("red", []) == ()
     assert VERIFICATION.resolve_commands("red", ["10.0.0.1", "fd00::1"]) == (
         SETTINGS,
+        "show ip nht vrf red",
+        "show ipv6 nht vrf red",
         "show ip route vrf red 10.0.0.1 json",
         "show ipv6 route vrf red fd00::1 json",
     )
@@ -104,9 +106,11 @@ def test_another_answer_is_never_an_empty_table(text: str):
         ("frr defaults traditional\nvrf red\n ipv6 nht resolve-via-default\nexit-vrf\n", False),
     ],
 )
-def test_default_routes_count_where_set(settings: str, resolves: bool):
+@pytest.mark.parametrize("said", ["", "VRF red:\n Resolve via default: {}\n"])
+def test_default_routes_count_where_set(settings: str, resolves: bool, said: str):
     question = "show ip route vrf red 10.0.0.1 json"
-    answers = {SETTINGS: settings, question: answer(hop("10.1.1.1"), prefix="0.0.0.0/0")}
+    answers = {question: answer(hop("10.1.1.1"), prefix="0.0.0.0/0")}
+    answers |= {SETTINGS: "" if said else settings, "show ip nht vrf red": said.format("on" if resolves else "off")}
     assert (not VERIFICATION.read_unresolved("red", ["10.0.0.1"], answers)) == resolves
 
 

@@ -7,23 +7,29 @@ import pytest
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.base import Installed, Verification
+from k8s_ecmp.routers.drivers.frr import transactions
+from k8s_ecmp.routers.drivers.frr.transactions import Running
 from tests.platforms.cases import Case, all_cases, table
 from tests.platforms.test_reading import FRR_LINES
+from tests.world import frr_release
 from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.frr_releases(frr_release.NEWEST)]
 
 FRR = get_platform("frr")
 CASES = [case for case in all_cases() if case.platform_name == "frr"]
-# Refused without MPLS in the kernel, or words of later versions, which 8.4 takes for interfaces or does not know.
-NOT_IN_8_4 = ("label", "color", "segments", "weight", "tag 5 tag 6")
+# Refused without MPLS in the kernel, or no line that FRR shows.
+NOT_SHOWN = ("label", "segments 1/2", "tag 5 tag 6")
+# Later versions know these; 8.4 takes them for interfaces or refuses them.
+NOT_IN_8_4 = ("color", "weight", "bfd")
 
 
 @pytest.fixture(scope="module")
-def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrrRouter]:
+def router(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrrRouter]:
+    release = frr_release.wanted(request)
     links = [Link("e0", ["10.0.0.254/24", "fd00:a::fe/64"])]
-    with FrrRouter("platforms", tmp_path_factory.mktemp("frr"), links=links) as started:
+    with FrrRouter("platforms", tmp_path_factory.mktemp("frr"), links=links, release=release) as started:
         yield started
 
 
@@ -31,13 +37,24 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrrRouter]:
 def empty_router(router: FrrRouter) -> FrrRouter:
     running = FRR.parse(router.running_config())
     changes = [RouteChange("delete", route.vrf, route.prefix, route.next_hops, ()) for route in running]
-    load(router, FRR.render(changes, running))
+    apply(router, FRR.render(changes, running))
     assert not FRR.parse(router.running_config())
     return router
 
 
 def load(router: FrrRouter, commands: str) -> str:
-    return router.run("vtysh", "-f", "/dev/stdin", input=commands, check=False)
+    """The commands as one transaction; what vtysh says."""
+    (router.directory / router.name / "commands.txt").write_text(commands)
+    said = router.run("sh", "-c", "vtysh -f /run/world/commands.txt 2>&1", check=False)
+    if "% Configuration failed" in said:  # FRR 10 keeps what failed, and fails on it again
+        router.run("vtysh", "-c", "configure terminal file-lock", "-c", "mgmt commit abort", check=False)
+    return said
+
+
+def apply(router: FrrRouter, commands: str) -> str:
+    """The transactions that the driver makes of commands; what vtysh says."""
+    change = transactions.change(Running.read(router.running_config()), transactions.read_commands(commands))
+    return "".join(load(router, batch) for batch in change.batches)
 
 
 def static_lines(running: RunningRoutes) -> str:
@@ -55,8 +72,8 @@ def static_lines(running: RunningRoutes) -> str:
 def test_commands_do_on_frr_what_they_do_on_the_text(empty_router: FrrRouter, case: Case):
     load(empty_router, static_lines(case.running))
     assert table(FRR.parse(empty_router.running_config())) == table(case.running)
-    said = load(empty_router, case.text("commands.txt"))
-    assert "%" not in said
+    said = apply(empty_router, case.text("commands.txt"))
+    assert "%" not in said.replace("% Configuration applied with notes", "")  # a VRF that does not exist yet
     shown = FRR.parse(empty_router.running_config())
     after = case.platform.parse(case.text("after.cfg"))
     assert table(shown) == table(after)
@@ -69,13 +86,39 @@ def test_commands_do_on_frr_what_they_do_on_the_text(empty_router: FrrRouter, ca
     assert canonical <= {(route.vrf, shown.source[line - 1]) for route in shown for line in route.lines}
 
 
-@pytest.mark.parametrize(
-    ("line", "hop"), [pair for pair in FRR_LINES if not any(word in pair[0] for word in NOT_IN_8_4)]
-)
+def lines(*, new: bool) -> list[tuple[str, NextHop]]:
+    """Those of the parser's test that FRR shows as they are; those that only newer versions do."""
+    shown = [pair for pair in FRR_LINES if not any(word in pair[0] for word in NOT_SHOWN)]
+    return [pair for pair in shown if any(word in pair[0] for word in NOT_IN_8_4) == new]
+
+
+@pytest.mark.parametrize(("line", "hop"), lines(new=False))
 def test_frr_shows_a_line_as_we_read_it(empty_router: FrrRouter, line: str, hop: NextHop):
     load(empty_router, f"{line}\n")
     (route,) = FRR.parse(empty_router.running_config())
     assert route.next_hops == (hop,)
+
+
+@pytest.mark.frr_releases(frr_release.NEWEST, installed=False)
+@pytest.mark.parametrize(("line", "hop"), lines(new=True))
+def test_a_newer_frr_shows_a_line_as_we_read_it(empty_router: FrrRouter, line: str, hop: NextHop):
+    load(empty_router, f"{line}\n")
+    (route,) = FRR.parse(empty_router.running_config())
+    assert route.next_hops == (hop,)
+
+
+@pytest.mark.frr_releases(frr_release.NEWEST, installed=False)
+def test_a_hop_follows_bfd_where_it_is_written_so_and_no_longer_where_it_is_not(empty_router: FrrRouter):
+    prefix = Prefix.parse("10.0.0.0/8")
+    plain = NextHop("10.0.0.1", tag=5)
+    followed = NextHop("10.0.0.1", tag=5, options=FRR.capabilities.bfd)
+    before: tuple[NextHop, ...] = ()
+    for hop in (plain, followed, plain):
+        change = RouteChange("update" if before else "create", "default", prefix, before, (hop,))
+        apply(empty_router, FRR.render([change], FRR.parse(empty_router.running_config())))
+        (route,) = FRR.parse(empty_router.running_config())
+        assert route.next_hops == (hop,)
+        before = (hop,)
 
 
 @pytest.mark.parametrize("command", ["no ip route 10.0.0.0/8 10.1.1.2", "no ip route 10.0.0.0/8 10.1.1.1 e0"])
@@ -91,6 +134,8 @@ def test_tables_and_next_hops(empty_router: FrrRouter):
         "ip route 10.4.0.0/16 10.0.0.9\nip route 10.5.0.0/16 10.0.0.7 200\nip route 0.0.0.0/0 10.0.0.250\n"
         "ipv6 route fd43::/108 fd00:a::1\n"
     )
+    # Off by default in 8.4 alone.
+    load(empty_router, "no ip nht resolve-via-default\nno ipv6 nht resolve-via-default\n")
     for line in routes.splitlines():  # each alone: 8.4.4 loses next hops that are added together
         load(empty_router, f"{line}\n")
     empty_router.ip("route add 10.5.0.0/16 via 10.0.0.8")

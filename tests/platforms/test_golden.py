@@ -9,7 +9,7 @@ CASES = all_cases()
 
 
 def test_every_platform_has_its_cases():
-    for name in ("eos", "frr"):
+    for name in ("eos", "frr", "ios", "iosxr", "junos", "nxos"):
         assert sum(case.platform_name == name for case in CASES) >= 25, name
 
 
@@ -44,5 +44,7 @@ def test_rollback_leads_back(case: Case):
 def test_doing_it_again_changes_nothing(case: Case):
     text = case.text("after.cfg")
     after = case.platform.parse(text)
-    adds = "".join(line for line in split_lines(case.text("commands.txt")) if not line.startswith("no "))
+    adds = "".join(
+        line for line in split_lines(case.text("commands.txt")) if not line.lstrip().startswith(("no ", "delete "))
+    )
     assert apply_edits(text, case.platform.edits(after, adds)) == text

@@ -13,8 +13,12 @@ from k8s_ecmp.platforms.edits import apply_edits, split_lines
 from k8s_ecmp.platforms.flat import FlatPlatform
 from tests.platforms.cases import table
 
-NAMES = ["eos", "frr"]
+NAMES = ["eos", "frr", "ios", "nxos"]
+# What opens and closes the block of a VRF, where static lines stand in one.
+BLOCKS = {"frr": ("vrf {}", "exit-vrf"), "nxos": ("vrf context {}", "")}
 VRFS = ["default", "red", "blue"]
+# VRFs that have to be there before routes can be.
+HEADS = {"ios": ["vrf definition red", "!", "vrf definition blue", "!"]}
 Table = dict[tuple[str, Prefix], frozenset[NextHop]]
 
 prefixes = st.one_of(
@@ -69,15 +73,16 @@ def configurations(draw: st.DrawFn, platform: FlatPlatform, contents: Table) -> 
         max_size=2,
     )
     end = draw(st.sampled_from(["\n", "\r\n"]))
-    lines = ["hostname r1"]
+    lines = ["hostname r1", *HEADS.get(platform.name, [])]
     for vrf in draw(st.permutations(VRFS)):
         own = [(prefix, hop) for (in_vrf, prefix), hops in contents.items() if in_vrf == vrf for hop in hops]
-        block = platform.vrf_blocks and vrf != "default"
-        lines += [f"vrf {vrf}"] if block else []
+        opening, closing = BLOCKS[platform.name] if platform.vrf_blocks and vrf != "default" else ("", "")
+        lines += [opening.format(vrf)] if opening else []
         for prefix, hop in draw(st.permutations(own)):
-            lines += draw(noise)
+            # Where no word closes a block, a line without indentation does.
+            lines += [f"  {line}" if opening and not closing else line for line in draw(noise)]
             lines.append(platform.shown(vrf, prefix, hop, None))
-        lines += ["exit-vrf"] if block else []
+        lines += [closing] if closing else []
     lines += [*draw(noise), "end"]
     return end.join(lines) + draw(st.sampled_from(["", end]))
 

@@ -25,6 +25,13 @@ FRR_LINES = [
     ("ip route 10.0.0.0/8 10.1.1.1 color 9", NextHop("10.1.1.1", options=("color", "9"))),
     ("ip route 10.0.0.0/8 10.1.1.1 segments 1/2 bfd", NextHop("10.1.1.1", options=("segments", "1/2", "bfd"))),
     ("ip route 10.0.0.0/8 10.1.1.1 e0 weight 7", NextHop("10.1.1.1", "e0", options=("weight", "7"))),
+    ("ip route 10.0.0.0/8 10.1.1.1 tag 5 20 bfd", NextHop("10.1.1.1", distance=20, tag=5, options=("bfd",))),
+    ("ip route 10.0.0.0/8 10.1.1.1 bfd profile p", NextHop("10.1.1.1", options=("bfd", "profile", "p"))),
+    (
+        "ip route 10.0.0.0/8 10.1.1.1 tag 5 bfd multi-hop source 10.0.0.254 profile p",
+        NextHop("10.1.1.1", tag=5, options=("bfd", "multi-hop", "source", "10.0.0.254", "profile", "p")),
+    ),
+    ("ip route 10.0.0.0/8 10.1.1.1 tag 5 weight 3", NextHop("10.1.1.1", tag=5, options=("weight", "3"))),
     ("ip route 10.0.0.0/8 10.1.1.1 tag 5 tag 6", NextHop("10.1.1.1", tag=5, options=("tag", "6"))),
     ("ipv6 route 2001:DB8::/32 FE80::A e0", NextHop("fe80::a", "e0")),
     ("ipv6 route ::/0 from 2001:db8::/32 fe80::1 e0", NextHop("fe80::1", "e0", options=("from", "2001:db8::/32"))),
@@ -45,6 +52,45 @@ EOS_LINES = [
     ("ip route 10.0.0.0/8 Nexthop-Group N1 tag 5", NextHop(tag=5, options=("Nexthop-Group", "N1"))),
     ("ip route 10.0.0.0/8 10.1.1.1 tag 0", NextHop("10.1.1.1", tag=0)),
     ("ipv6 route 2001:DB8::/32 Ethernet1 FE80::A name a-b", NextHop("fe80::a", "Ethernet1", name="a-b")),
+    (
+        "ip route 10.0.0.0/8 10.1.1.1 track bfd 20 tag 5 name a metric 7",
+        NextHop("10.1.1.1", distance=20, tag=5, name="a", options=("track", "bfd", "metric", "7")),
+    ),
+    ('ip route 10.0.0.0/8 10.1.1.1 name "core uplink" ', NextHop("10.1.1.1", name='"core', options=('uplink"',))),
+    ("ip route 10.0.0.0/8 Management1 10.1.1.1", NextHop("10.1.1.1", "Management1")),
+    ("ip route 10.0.0.0/8 Vlan10 10.1.1.1 later 7", NextHop("10.1.1.1", "Vlan10", options=("later", "7"))),
+    ("ip route vrf default 10.0.0.0/8 egress-vrf red Vlan10", NextHop(interface="Vlan10", vrf="red")),
+]
+IOS_LINES = [
+    ("ip route 10.0.0.0 255.0.0.0 10.1.1.1", NextHop("10.1.1.1")),
+    ("ip route 10.0.0.0 255.0.0.0 10.1.1.1 250 tag 5 name a-b", NextHop("10.1.1.1", distance=250, tag=5, name="a-b")),
+    ("ip route 10.0.0.0 255.0.0.0 GigabitEthernet0/0/1 10.1.1.1", NextHop("10.1.1.1", "GigabitEthernet0/0/1")),
+    ("ip route 10.0.0.0 255.0.0.0 Port-channel7.100 9", NextHop(interface="Port-channel7.100", distance=9)),
+    ("ip route 10.0.0.0 255.0.0.0 Null0 name x", NextHop(discard=True, name="x")),
+    ("ip route 10.0.0.0 255.0.0.0 10.1.1.1 name a tag 5 9", NextHop("10.1.1.1", distance=9, tag=5, name="a")),
+    ("ip route 10.0.0.0 255.0.0.0 10.1.1.1 name 20", NextHop("10.1.1.1", name="20")),
+    ('ip route 10.0.0.0 255.0.0.0 10.1.1.1 name "a  b" tag 5', NextHop("10.1.1.1", tag=5, name="a b")),
+    ('ip route 10.0.0.0 255.0.0.0 10.1.1.1 name "a"', NextHop("10.1.1.1", name="a")),
+    (
+        "ip route 10.0.0.0 255.0.0.0 10.1.1.1 22 tag 22 permanent name nm1 multicast",
+        NextHop("10.1.1.1", distance=22, tag=22, name="nm1", options=("permanent", "multicast")),
+    ),
+    ("ip route 10.0.0.0 255.0.0.0 10.1.1.1 track 10", NextHop("10.1.1.1", options=("track", "10"))),
+    ("ip route 10.0.0.0 255.0.0.0 10.1.1.1 global", NextHop("10.1.1.1", options=("global",))),
+    ("ip route 10.0.0.0 255.0.0.0 10.1.1.1 frobnicate 7", NextHop("10.1.1.1", options=("frobnicate", "7"))),
+    ("ip route 0.0.0.0 0.0.0.0 dhcp 254", NextHop(distance=254, options=("dhcp",))),
+    (
+        "ipv6 route 2001:DB8::/32 GigabitEthernet2 FE80::A tag 105 name v6",
+        NextHop("fe80::a", "GigabitEthernet2", tag=105, name="v6"),
+    ),
+    (
+        "ipv6 route 2001:DB8::/32 2001:DB8::3 22 multicast permanent name pp1",
+        NextHop("2001:db8::3", distance=22, name="pp1", options=("multicast", "permanent")),
+    ),
+    (
+        "ipv6 route 2001:DB8::/32 GigabitEthernet2 FE80::A nexthop-vrf default 9",
+        NextHop("fe80::a", "GigabitEthernet2", "default", distance=9),
+    ),
 ]
 BROKEN = [
     "ip route 10.0.0.0/8",
@@ -87,7 +133,35 @@ def test_eos_hop(line: str, hop: NextHop):
     assert route.lines == (2,)
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize(("line", "hop"), IOS_LINES)
+def test_ios_hop(line: str, hop: NextHop):
+    (route,) = get_platform("ios").parse(f"hostname r1\n{line}\n")
+    assert route.next_hops == (hop,)
+    assert route.lines == (2,)
+
+
+@pytest.mark.parametrize("line", ["vrf definition red", "ip vrf red", "vrf context red"])
+def test_ios_lines_in_a_vrf_block_are_refused(line: str):
+    with pytest.raises(ParseError) as error:
+        get_platform("ios").parse(f"{line}\n  ip route 10.0.0.0 255.0.0.0 10.1.1.1\n")
+    assert error.value.line == 2
+    (route,) = get_platform("ios").parse(f"{line}\nip route 10.0.0.0 255.0.0.0 10.1.1.1\n")
+    assert route.vrf == "default"
+
+
+@pytest.mark.parametrize("opening", ["banner motd ^C", "banner login ^CHello", "banner exec #", "macro name x"])
+def test_ios_text_block_without_end_is_refused(opening: str):
+    with pytest.raises(ParseError, match="never closed"):
+        get_platform("ios").parse(f"hostname r1\n{opening}\nip route 10.0.0.0 255.0.0.0 10.1.1.1\n")
+
+
+@pytest.mark.parametrize("name", ['"a', 'a"b" "c', '"'])
+def test_ios_quote_without_end_is_refused(name: str):
+    with pytest.raises(ParseError, match="never closed"):
+        get_platform("ios").parse(f"hostname r1\nip route 10.0.0.0 255.0.0.0 10.1.1.1 name {name}\n")
+
+
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 @pytest.mark.parametrize("line", BROKEN)
 def test_unreadable_static_line_is_named(name: str, line: str):
     with pytest.raises(ParseError) as error:
@@ -95,7 +169,7 @@ def test_unreadable_static_line_is_named(name: str, line: str):
     assert error.value.line == 3 + line.count("\n")
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 @pytest.mark.parametrize(
     "text",
     [
@@ -121,6 +195,8 @@ def test_no_configuration_is_not_no_routes(name: str, text: str):
     [
         ("frr", "Building configuration...\n\nCurrent configuration:\n!\nfrr version 8.4.4\n"),
         ("eos", "! Command: show running-config\n! device: r1 (vEOS, EOS-4.30.1F)\n!\nhostname r1\n"),
+        ("ios", "Building configuration...\n\nCurrent configuration : 99 bytes\n!\nversion 15.9\nhostname r1\n"),
+        ("ios", "version 17.6\nhostname r1\n"),
         ("eos", "\n! device: r1 (vEOS, EOS-4.30.1F)\n!\nhostname r1\n"),
     ],
 )
@@ -146,7 +222,7 @@ def test_eos_lines_in_a_vrf_block_are_refused():
     assert [route.vrf for route in routes] == ["default"]
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 def test_settings_that_are_no_routes(name: str):
     text = (
         "hostname r1\nip routing\nno ip routing vrf red\nip route static bfd 10.1.1.1\nip route-static x\n"
@@ -155,10 +231,10 @@ def test_settings_that_are_no_routes(name: str):
     assert len(get_platform(name).parse(text)) == 0
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_line_ends(name: str, end: str):
-    lines = ["hostname r1", "banner motd line a\x0bb\x0cc\x85d\u2028e", "ip route 10.0.0.0/8 10.1.1.1", "end"]
+    lines = ["hostname r1", "banner motd line a\x0bb\x0cc\x85d\u2028e l", "ip route 10.0.0.0/8 10.1.1.1", "end"]
     running = get_platform(name).parse(end.join(lines))
     (route,) = running
     assert route.lines == (3,)
@@ -186,7 +262,7 @@ def test_eos_vrf_in_the_line():
     assert [(route.vrf, str(route.prefix)) for route in routes] == [("red", "10.0.0.0/8"), ("default", "10.0.0.0/8")]
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 def test_host_bits_are_cleared_and_noted(name: str):
     running = get_platform(name).parse("ip route 10.1.2.3/8 10.1.1.1\nip route 10.1.2.3/8 10.1.1.2\n")
     (route,) = running

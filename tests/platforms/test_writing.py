@@ -9,6 +9,7 @@ from k8s_ecmp.errors import ParseError, RenderError
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.edits import apply_edits
+from k8s_ecmp.platforms.flat import FlatPlatform
 
 EMPTY = RunningRoutes((), "hostname r1\n")
 PREFIX = Prefix.parse("10.96.0.0/12")
@@ -20,12 +21,12 @@ def change(before: list[NextHop], after: list[NextHop]) -> RouteChange:
     return RouteChange(action, "default", PREFIX, tuple(before), tuple(after))
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 def test_no_changes_are_no_commands(name: str):
     assert get_platform(name).render([], EMPTY) == ""
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 def test_own_template(name: str):
     template = (
         "! {{ routes | length }} routes\n{% for route in routes %}{% for line in route.lines %}"
@@ -38,7 +39,7 @@ def test_own_template(name: str):
     )
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 @pytest.mark.parametrize(
     ("template", "said"),
     [
@@ -63,23 +64,25 @@ def test_template_that_says_something_else_is_refused(name: str, template: str, 
         get_platform(name).render([change([A], [B])], EMPTY, template)
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 def test_values_cannot_bring_lines_of_their_own(name: str):
     evil = RouteChange("create", "red\nrouter bgp 1", PREFIX, (), (A,))
     with pytest.raises(RenderError):
         get_platform(name).render([evil], EMPTY)
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 def test_the_default_distance_is_no_difference(name: str):
     platform = get_platform(name)
+    assert isinstance(platform, FlatPlatform)
     assert platform.render([change([A], [NextHop("10.0.0.1", tag=5, distance=1)])], EMPTY) == ""
-    running = platform.parse("hostname r1\nip route 10.96.0.0/12 10.0.0.1 tag 5\n")
-    edits = platform.edits(running, "ip route 10.96.0.0/12 10.0.0.1 1 tag 5\n")
+    line = f"{platform.shown('default', PREFIX, A, None)}\n"
+    running = platform.parse(f"hostname r1\n{line}")
+    edits = platform.edits(running, line.replace(" tag", " 1 tag"))
     assert apply_edits(running.text, edits) == running.text
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 def test_frames_and_comments_around_commands(name: str):
     running = get_platform(name).parse("hostname r1\n")
     commands = "! a comment\n\nconfigure terminal\n ip route 10.0.0.0/8 10.1.1.1\nexit\nend\n"
@@ -110,7 +113,7 @@ def test_frr_refuses(command: str):
     assert error.value.line == 2
 
 
-@pytest.mark.parametrize("name", ["eos", "frr"])
+@pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 def test_discard_and_hops_do_not_mix(name: str):
     running = get_platform(name).parse("ip route 10.0.0.0/8 Null0\n")
     with pytest.raises(ParseError, match="at once"):
@@ -147,6 +150,66 @@ def test_the_last_tag_is_the_tag_of_the_group(name: str):
         "10.1.1.3": 5,
         "10.1.1.4": None,
     }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "no ip route 10.0.0.0 255.0.0.0 10.1.1.2",
+        "no ip route 10.0.0.0 255.0.0.0 GigabitEthernet0/0 10.1.1.1",
+        "no ip route 10.0.0.0 255.0.0.0",
+        "ip route static bfd GigabitEthernet0/0 10.1.1.1",
+    ],
+)
+def test_ios_refuses(command: str):
+    running = get_platform("ios").parse("hostname r1\nip route 10.0.0.0 255.0.0.0 10.1.1.1 20\n")
+    with pytest.raises(ParseError) as error:
+        get_platform("ios").edits(running, f"!\n{command}\n")
+    assert error.value.line == 2
+
+
+def test_ios_tags_belong_to_hops():
+    platform = get_platform("ios")
+    running = platform.parse("hostname r1\nip route 10.0.0.0 255.0.0.0 10.1.1.1 tag 5\n")
+    edits = platform.edits(running, "ip route 10.0.0.0 255.0.0.0 10.1.1.2\n")
+    (route,) = platform.parse(apply_edits(running.text, edits))
+    assert {hop.address: hop.tag for hop in route.next_hops} == {"10.1.1.1": 5, "10.1.1.2": None}
+
+
+def test_ios_needs_the_vrf():
+    create = RouteChange("create", "blue", PREFIX, (), (A,))
+    for head in ("vrf definition blue", "ip vrf blue", "ip route vrf blue 0.0.0.0 0.0.0.0 10.0.0.9"):
+        commands = get_platform("ios").render([create], get_platform("ios").parse(f"hostname r1\n{head}\n"))
+        assert commands == "ip route vrf blue 10.96.0.0 255.240.0.0 10.0.0.1 tag 5\n"
+    with pytest.raises(RenderError, match="no VRF blue"):
+        get_platform("ios").render([create], EMPTY)
+
+
+@pytest.mark.parametrize(
+    ("diff", "foreign"),
+    [
+        ("", []),
+        ("+ip route 10.96.0.0 255.240.0.0 10.0.0.1 tag 5\n-no ipv6 route FD96::/108 FD00:A::1 tag 5", []),
+        ("+IP ROUTE 10.96.0.0 255.240.0.0 10.0.0.1 tag 5", ["+ IP ROUTE 10.96.0.0 255.240.0.0 10.0.0.1 tag 5"]),
+        ("-no ipv6 route fd96:0::/108 fd00:a::1 1 tag 5", []),
+        ("+ip route 10.96.0.0 255.240.0.0 10.0.0.1 tag 6", ["+ ip route 10.96.0.0 255.240.0.0 10.0.0.1 tag 6"]),
+        ("+router bgp 65001\n- no neighbor 192.0.2.1", ["+ router bgp 65001", "- no neighbor 192.0.2.1"]),
+        (
+            "+%Error opening flash:/x (No such file or directory)",
+            ["+ %Error opening flash:/x (No such file or directory)"],
+        ),
+        (
+            "! incremental-diff failed; falling back to echo of merge file\n"
+            "+ip route 10.96.0.0 255.240.0.0 10.0.0.1 tag 5\n+no ipv6 route FD96::/108 FD00:A::1 tag 5\n+end",
+            [],
+        ),
+    ],
+)
+def test_ios_foreign_lines_of_an_incremental_diff(diff: str, foreign: list[str]):
+    platform = get_platform("ios")
+    running = platform.parse("hostname r1\nipv6 route FD96::/108 FD00:A::1 tag 5\n")
+    commands = "ip route 10.96.0.0 255.240.0.0 10.0.0.1 tag 5\nno ipv6 route FD96::/108 FD00:A::1 tag 5\n"
+    assert platform.foreign_lines(diff, running, commands) == foreign
 
 
 def test_shipped_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -53,7 +53,7 @@ def test_shared_group_options_and_a_port_for_each_host(tmp_path: Path, monkeypat
 def test_napalms_drivers_are_found_by_their_names() -> None:
     from napalm.eos import EOSDriver
 
-    assert driver_class("eos") is EOSDriver
+    assert type(driver_class("eos")("r1", "netops", "").device) is EOSDriver
     with pytest.raises(UnsupportedPlatform, match="frr"):
         driver_class("vrp")
     with pytest.raises(UnsupportedPlatform, match="no platform"):

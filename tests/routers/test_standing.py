@@ -9,7 +9,7 @@ import yaml
 
 from k8s_ecmp.core.plan import plan_prefixes
 from k8s_ecmp.core.rules import Rules
-from k8s_ecmp.errors import NotLeading, PlanRefused, RouterError, UnsupportedPlatform, VerifyFailed
+from k8s_ecmp.errors import NotLeading, PlanRefused, RouterError, VerifyFailed
 from k8s_ecmp.model import Prefix, RouterPlan
 from k8s_ecmp.routers.drivers.frr import FrrDriver
 from k8s_ecmp.routers.inventory import init_nornir
@@ -195,15 +195,3 @@ def test_a_session_that_was_lost_says_so(router: FrrRouter, session: StandingSes
     session.read(recover=True)
     session.commit(step(session, "n1"), allowed)
     fib(router, "10.0.0.1")
-
-
-def test_platforms_that_are_not_written_to(tmp_path: Path) -> None:
-    inventory = tmp_path / "inventory"
-    inventory.mkdir()
-    (inventory / "hosts.yaml").write_text(yaml.safe_dump({"e1": {"hostname": "e1", "platform": "eos"}}))
-    settings = Settings(owner=OWNER, tag=TAG, inventory=str(inventory))
-    nornir = init_nornir(settings, tmp_path)
-    session = StandingSession(nornir.inventory.hosts["e1"], nornir.config, settings)
-    with pytest.raises(UnsupportedPlatform, match="does not write to it"):
-        session.connect()
-    assert session.table is None

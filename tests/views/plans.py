@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from k8s_ecmp.core.eligibility import NodeVerdict
 from k8s_ecmp.model import (
     CommitResult,
     Conflict,
@@ -18,6 +19,8 @@ from k8s_ecmp.model import (
     RouterPlan,
     Skipped,
 )
+from k8s_ecmp.views.plan_html import plan_html
+from k8s_ecmp.views.plan_markdown import plan_markdown
 from k8s_ecmp.views.text import print_desired, print_plan, print_results, print_verify
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -128,6 +131,32 @@ FAILED = RouterPlan("r4", "junos", "failed", error=TIMEOUT)
 IN_SYNC = RouterPlan("r5", "nxos", "in-sync", "sha256:5")
 CONFLICTING = RouterPlan("r6", "ios", "conflict", "sha256:6", conflicts=(CONFLICT,))
 
+TWO_REASONS = RouteChange(
+    "update",
+    "default",
+    P("10.96.5.1/32"),
+    hops("10.0.0.1", "10.0.0.9"),
+    hops("10.0.0.1", "10.0.0.3"),
+    ("node n3 has a usable endpoint", "node n9 is out: not Ready for 12 s"),
+)
+LIKE_R1 = RouterPlan("r7", "frr", "changes", "sha256:7", (*CHANGES, TWO_REASONS), diff=DIFF)
+
+
+def verdict(name: str, *addresses: str, standing: str = "eligible", reason: str = "Ready for 2 min") -> NodeVerdict:
+    internal = {4: tuple(a for a in addresses if ":" not in a), 6: tuple(a for a in addresses if ":" in a)}
+    return NodeVerdict(name, standing, reason, standing == "out", True, {}, {}, internal)
+
+
+NODES = {
+    node.name: node
+    for node in (
+        verdict("n1", "10.0.0.1", "fd00::1"),
+        verdict("n2", "10.0.0.2", standing="draining", reason="draining: taint medik8s.io/drain"),
+        verdict("n3", "10.0.0.3", "fd00::3"),
+        verdict("n9", "10.0.0.9", standing="out", reason="not Ready for 12 s"),
+    )
+}
+
 FULL = plan_of(R1, R2, BLOCKED, FAILED, IN_SYNC, CONFLICTING, skipped=SKIPPED)
 HELD = plan_of(
     RouterPlan("r1", "frr", "blocked", "sha256:1", CHANGES[:1], diff=DIFF),
@@ -176,6 +205,14 @@ SHOWN = {
 }
 MEDIA = ("80", "pipe")
 
+EVERYTHING = plan_of(R1, R2, BLOCKED, FAILED, IN_SYNC, CONFLICTING, LIKE_R1, skipped=SKIPPED)
+DOCUMENTS = {
+    "everything.md": lambda: plan_markdown(EVERYTHING),
+    "everything.html": lambda: plan_html(EVERYTHING, NODES),
+    "held.md": lambda: plan_markdown(HELD),
+    "in-sync.md": lambda: plan_markdown(CALM),
+}
+
 
 def console_of(medium: str, *, colour: bool = False) -> Console:
     if medium == "pipe":
@@ -200,3 +237,5 @@ if __name__ == "__main__":
     for each in SHOWN:
         for medium in MEDIA:
             (GOLDEN / f"{each}.{medium}.txt").write_text(shown(each, medium))
+    for each, document in DOCUMENTS.items():
+        (GOLDEN / each).write_text(document())

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tests.world import netns
+from tests.world import frr_release, netns
 from tests.world.netns import Namespace, run, veth, wait_for
 
 LOGIN_COMMANDS = ("vtysh", "sh", "cat", "mv", "mkdir", "sleep")
@@ -25,21 +25,42 @@ PASSWORD = "Tr0ub4dor&3"  # of netops
 _DAEMON_DIR = Path("/usr/lib/frr")
 
 _INIT = """set -e
+R='{root}'
 mount --make-rprivate /
+[ -z "$R" ] || mount --bind "$R" "$R"
 chown -R frr:frr {d}/etc; chmod 755 {d}/etc; chmod 644 {d}/etc/vtysh.conf
-mount --bind {d}/etc /etc/frr
-for f in passwd group shadow; do mount --bind {d}/accounts/$f /etc/$f; done
-mount -t tmpfs -o mode=755 tmpfs /run
-mount -t tmpfs tmpfs /var/tmp
+mount --bind {d}/etc "$R/etc/frr"
+for f in passwd group shadow; do
+  [ -e "$R/etc/$f" ] || : >"$R/etc/$f"
+  mount --bind "{d}/accounts/$f" "$R/etc/$f"
+done
+mount -t tmpfs -o mode=755 tmpfs "$R/run"
+mount -t tmpfs tmpfs "$R/var/tmp"
+if [ -d "$R/var/lib/frr" ]; then
+  mount -t tmpfs tmpfs "$R/var/lib/frr"
+  chown frr:frr "$R/var/lib/frr"
+fi
 hostname {name}
-mkdir -p /run/frr /run/sshd /run/world /run/k8s-ecmp
-chown frr:frr /run/frr
+mkdir -p "$R/run/frr" "$R/run/sshd" "$R/run/world" "$R/run/k8s-ecmp"
+chown frr:frr "$R/run/frr"
+mount --bind {d} "$R/run/world"
+mount -t proc proc "$R/proc"
+mount --bind {d}/home "$R/root"
+if [ -n "$R" ]; then
+  mount --rbind /dev "$R/dev"
+  cd "$R"
+  pivot_root . .
+  umount -l .
+fi
+exec sh /run/world/boot.sh
+"""
+
+_BOOT = """set -e
+cd /
 chown netops /run/k8s-ecmp; chmod 700 /run/k8s-ecmp
-mount --bind {d} /run/world
-mount -t proc proc /proc
-mount --bind {d}/home /root
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.fib_multipath_hash_policy=1 \
   net.ipv6.fib_multipath_hash_policy=1
+[ ! -x {daemon_dir}/mgmtd ] || {daemon_dir}/mgmtd -d -A 127.0.0.1
 {daemons}
 vtysh -b
 /usr/sbin/sshd -f /run/world/sshd_config
@@ -124,6 +145,7 @@ class FrrRouter:
     `config` are lines for its frr.conf; `daemons` are started beside zebra and staticd ("bgpd"). `sshd_extra` are lines
     for sshd_config. A router on a `management` network has an `address` there. `zebra` are further options of zebra:
     without `--v6-rr-semantics` it replaces an IPv6 route by a delete and an add, and packets find no route in between.
+    Of a `release` (see tests.world.frr_release) it has FRR, sshd, shell and all other programs; "" are this machine's.
     """
 
     name: str
@@ -134,6 +156,7 @@ class FrrRouter:
     management: ManagementNetwork | None = None
     sshd_extra: str = ""
     zebra: str = "--v6-rr-semantics"
+    release: str = ""
     netns: Namespace = field(init=False)
     address: str = field(init=False, default="127.0.0.1")
     pid: int = field(init=False, default=0)
@@ -184,6 +207,11 @@ class FrrRouter:
     def configure(self, text: str) -> None:
         """Configuration lines, line by line."""
         self.vtysh("configure terminal", *text.splitlines())
+
+    @property
+    def version(self) -> str:
+        """As zebra says it, such as "8.4.4"."""
+        return self.run(f"{_DAEMON_DIR}/zebra", "--version").split()[2]
 
     def running_config(self) -> str:
         return self.vtysh("show running-config")
@@ -286,7 +314,7 @@ class FrrRouter:
         root.chmod(0o755)
         (root / "home").chmod(0o755)
         (root / "etc/frr.conf").write_text(
-            f"frr version 8.4.4\nfrr defaults traditional\nhostname {self.name}\n"
+            f"frr defaults traditional\nhostname {self.name}\n"
             f"service integrated-vtysh-config\n!\n{self.config.strip()}\n!\n"
         )
         (root / "etc/vtysh.conf").write_text("service integrated-vtysh-config\n")
@@ -325,8 +353,10 @@ class FrrRouter:
         root = self.directory / self.name
         daemons = [f"zebra -d -A 127.0.0.1 -s 90000000 {self.zebra}", "staticd -d -A 127.0.0.1"]
         daemons += [f"{daemon} -d -A 127.0.0.1" for daemon in self.daemons]
-        (root / "init.sh").write_text(
-            _INIT.format(d=root, name=self.name, daemons="\n".join(f"{_DAEMON_DIR}/{daemon}" for daemon in daemons))
+        system = frr_release.root(self.release) if self.release else ""
+        (root / "init.sh").write_text(_INIT.format(d=root, name=self.name, root=system))
+        (root / "boot.sh").write_text(
+            _BOOT.format(daemon_dir=_DAEMON_DIR, daemons="\n".join(f"{_DAEMON_DIR}/{daemon}" for daemon in daemons))
         )
         log = root / "init.log"
         with log.open("wb") as errors:

@@ -21,6 +21,7 @@ from k8s_ecmp.routers.tasks import plan_routes, run
 from k8s_ecmp.routers.transaction import Transaction
 from k8s_ecmp.settings import load_settings
 from tests.site import COMMAND, Outcome, Site, new_site
+from tests.world import frr_release
 from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
 
@@ -89,12 +90,14 @@ class World:
         (folder / "groups.yaml").unlink(missing_ok=True)
 
 
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[FrrRouter]]:
+@pytest.fixture(scope="module", params=[frr_release.NEWEST], ids=lambda release: f"with-{release}")
+def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[FrrRouter]]:
+    """An old FRR and a new one, in one fleet."""
+    newest = frr_release.wanted(request)
     folder = tmp_path_factory.mktemp("routers")
     with (
         FrrRouter("r1", folder, links=LINKS, config=FOREIGN) as first,
-        FrrRouter("r2", folder, links=LINKS, config=FOREIGN) as second,
+        FrrRouter("r2", folder, links=LINKS, config=FOREIGN, release=newest) as second,
     ):
         yield [first, second]
 
@@ -222,7 +225,7 @@ def test_what_the_tables_do_not_show_is_taken_back(world: World) -> None:
 
 def test_kill_9_at_any_moment_ends_old_or_new_and_the_next_run_heals(world: World) -> None:
     """Killed before the confirm, the router takes the change back by itself; killed after it, the change stays."""
-    world.site.settings(rollout={"confirm_within_s": 2, "canary": 0})
+    world.site.settings(rollout={"confirm_within_s": 3, "canary": 0})
     planned = world.run("plan", "--format", "json").json()
     wanted = {router["name"]: set(router["commands"]) for router in planned["routers"]}
     foreign = {router.name: world.foreign(router) for router in world.routers}

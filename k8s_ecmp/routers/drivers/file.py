@@ -24,7 +24,9 @@ _KEEP_VERSIONS = 100
 
 def capabilities_of(syntax: Capabilities) -> Capabilities:
     """What the embedded router can promise in a syntax: its own way to commit, the syntax's marks and limits."""
-    return msgspec.structs.replace(syntax, atomic=True, device_diff=True, confirm=False, message=False, lock=True)
+    return msgspec.structs.replace(
+        syntax, atomic=True, device_diff=True, confirm=False, message=False, lock=True, undo=True
+    )
 
 
 class FileDriver:

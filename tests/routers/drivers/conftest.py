@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from k8s_ecmp.routers.drivers.frr import FrrDriver
+from tests.world import frr_release
 from tests.world.frr import FrrRouter, Link
 
 FOREIGN = """
@@ -31,9 +32,11 @@ exit
 
 
 @pytest.fixture(scope="module")
-def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrrRouter]:
+def router(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrrRouter]:
+    release = frr_release.wanted(request)
     links = [Link("lan0", ["10.0.0.254/24", "fd00::fe/64"])]
-    with FrrRouter("r1", tmp_path_factory.mktemp("frr"), links=links, config=FOREIGN) as started:
+    folder = tmp_path_factory.mktemp("frr")
+    with FrrRouter("r1", folder, links=links, config=FOREIGN, release=release) as started:
         yield started
 
 

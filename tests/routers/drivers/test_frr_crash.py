@@ -12,10 +12,11 @@ import pytest
 from k8s_ecmp.errors import LockHeld, RouterError
 from k8s_ecmp.routers.drivers.frr import FrrDriver
 from tests.routers.drivers.conftest import Connect
+from tests.world import frr_release
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.frr_releases(frr_release.NEWEST)]
 
 ROOT = Path(__file__).parents[3]
 FEW = [f"ip route 10.1.{i}.0/24 10.0.0.{hop} tag 4201" for i in range(1, 4) for hop in (1, 2, 3)]

@@ -1,7 +1,12 @@
 """The driver against a real router: reading, staging, committing, confirming, taking back."""
 
 import logging
+import os
+import signal
+import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,10 +14,11 @@ from k8s_ecmp.errors import CommitFailed, ConfigRejected, ConfirmExpired, LockHe
 from k8s_ecmp.routers.drivers.frr import FrrDriver
 from k8s_ecmp.routers.drivers.frr.remote import Remote
 from tests.routers.drivers.conftest import Connect
+from tests.world import frr_release
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.frr_releases(*frr_release.RELEASES)]
 
 ONE = "ip route 10.1.0.0/24 10.0.0.1 tag 4201\n"
 
@@ -38,9 +44,9 @@ def test_cli(router: FrrRouter, driver: FrrDriver) -> None:
     assert driver.cli(["show version"])["show version"] == router.vtysh("show version")
 
 
-def test_getters(driver: FrrDriver) -> None:
+def test_getters(router: FrrRouter, driver: FrrDriver) -> None:
     facts = driver.get_facts()
-    assert (facts["vendor"], facts["hostname"], facts["os_version"]) == ("FRRouting", "r1", "8.4.4")
+    assert (facts["vendor"], facts["hostname"], facts["os_version"]) == ("FRRouting", "r1", router.version)
     assert "lan0" in facts["interface_list"]
     hops = driver.get_route_to("172.16.1.0/24")["172.16.1.0/24"]
     assert [hop["next_hop"] for hop in hops] == ["10.0.0.200"]
@@ -292,7 +298,7 @@ def test_a_restarted_staticd_does_not_fail_the_next_commit(router: FrrRouter, dr
     before = router.running_config()
     router.run("sh", "-c", "kill -KILL $(cat /run/frr/staticd.pid)")
     wait_for(lambda: not router.processes("staticd"), "staticd is gone")
-    router.run("/usr/lib/frr/staticd", "-d", "-A", "127.0.0.1")
+    router.run("sh", "-c", "/usr/lib/frr/staticd -d -A 127.0.0.1 >/dev/null 2>&1")
     router.run("vtysh", "-b")
     wait_for(lambda: router.running_config() == before, "the configuration is back")
     driver.load_merge_candidate(config=ONE)
@@ -338,6 +344,69 @@ def test_saving_needs_rights_that_the_login_may_lack(
     saved = router.run("cat", "/etc/frr/frr.conf")
     assert ONE in saved
     assert ONE.replace("10.1.", "10.2.") in saved
+
+
+@pytest.mark.frr_releases(*frr_release.RELEASES, installed=False)
+@pytest.mark.parametrize("many", [1, 150])
+def test_what_others_left_in_the_candidate_is_not_committed(router: FrrRouter, driver: FrrDriver, many: int) -> None:
+    bad = "ip route 10.9.0.0/24 10.0.0.1\nip route 10.9.0.0/24 Null0\n"
+    (router.directory / router.name / "bad.conf").write_text(bad)
+    assert "Configuration failed" in router.run("sh", "-c", "vtysh -f /run/world/bad.conf 2>&1", check=False)
+    driver.load_merge_candidate(config=ONE + "".join(f"ip route 10.2.{i}.0/24 10.0.0.1\n" for i in range(many)))
+    driver.commit_config()
+    assert has_route(router)
+    assert "10.9.0.0/24" not in router.running_config()
+
+
+@pytest.mark.frr_releases(*frr_release.RELEASES, installed=False)
+def test_a_refused_change_leaves_the_configuration_open_to_others(router: FrrRouter, driver: FrrDriver) -> None:
+    driver.load_merge_candidate(config="ip route 10.9.0.0/24 10.0.0.1\nip route 10.9.0.0/24 Null0\n")
+    with pytest.raises(ConfigRejected, match="blackhole"):
+        driver.commit_config()
+    router.configure(ONE)
+    try:
+        assert has_route(router)
+    finally:
+        router.configure(f"no {ONE}")
+
+
+@pytest.mark.frr_releases(*frr_release.RELEASES, installed=False)
+def test_a_configuration_that_somebody_has_locked(router: FrrRouter, driver: FrrDriver) -> None:
+    before = router.running_config()
+    driver.load_merge_candidate(config=ONE)
+    with subprocess.Popen(
+        router.argv("vtysh"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        print("configure terminal file-lock\nlocked", file=other.stdin, flush=True)
+        assert any("Unknown command: locked" in line for line in other.stdout)
+        with pytest.raises(LockHeld, match="nothing was applied: somebody has FRR's configuration locked"):
+            driver.commit_config(revert_in=60)
+        other.stdin.close()
+    assert router.running_config() == before
+    assert not driver.has_pending_commit()
+    driver.load_merge_candidate(config=ONE)
+    driver.commit_config()
+    assert has_route(router)
+
+
+@pytest.fixture(params=["", *frr_release.RELEASES], ids=lambda release: release or "installed")
+def doomed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FrrRouter]:
+    """A router on which the daemon that has the static routes is gone."""
+    with FrrRouter("r9", tmp_path, release=frr_release.wanted(request)) as router:
+        daemon = "mgmtd" if router.processes("mgmtd") else "staticd"
+        os.kill(router.processes(daemon)[0], signal.SIGKILL)
+        wait_for(lambda: not router.processes(daemon), f"{daemon} is gone")
+        yield router
+
+
+@pytest.mark.parametrize("many", [1, 150])
+def test_a_commit_that_no_daemon_takes_is_no_success(doomed: FrrRouter, many: int) -> None:
+    with FrrDriver(**doomed.login()) as driver:
+        driver.load_merge_candidate(config="".join(f"ip route 10.1.{i}.0/24 10.0.0.1 tag 4201\n" for i in range(many)))
+        with pytest.raises(CommitFailed, match=r"(staticd|mgmtd) is not running"):
+            driver.commit_config(revert_in=60)
 
 
 def test_messages_are_not_kept(driver: FrrDriver) -> None:

@@ -7,10 +7,11 @@ import pytest
 
 from k8s_ecmp.routers.drivers.frr import driver as module
 from tests.routers.drivers.conftest import Connect
+from tests.world import frr_release
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.frr_releases(frr_release.NEWEST)]
 
 POOLS = {
     "ip": [f"10.0.0.{number}" for number in range(1, 17)],
@@ -51,11 +52,11 @@ def program(draw: random.Random, round_: int, table: Table) -> list[str]:
     return commands
 
 
-@pytest.mark.parametrize("way", ["waiting vtysh", "vtysh -f"])
+@pytest.mark.parametrize("way", ["waiting vtysh", "a vtysh for each batch"])
 def test_host_routes_beside_the_aggregate_of_the_same_hops(
     router: FrrRouter, connect: Connect, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    if way == "vtysh -f":
+    if way != "waiting vtysh":
         monkeypatch.setattr(module, "_SHOWN_LINES", 0)
         monkeypatch.setattr(module, "_WARM_LINES", 0)
     driver = connect()

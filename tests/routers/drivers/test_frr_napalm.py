@@ -19,10 +19,11 @@ from napalm.base.exceptions import (
 from napalm.base.test import base, getters, helpers
 
 from k8s_ecmp.routers.drivers.frr_napalm import FRRDriver
+from tests.world import frr_release
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.frr_releases(frr_release.NEWEST)]
 
 IMPLEMENTED = (
     "test_is_alive",

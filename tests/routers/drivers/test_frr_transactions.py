@@ -1,5 +1,7 @@
 """Batches: one added hop per prefix and transaction, never less than old and new have in common, and exactly undone."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,11 +18,12 @@ def plan(running: str, commands: str) -> Change:
 
 
 class Staticd:
-    """What staticd makes of batches: hops by prefix, one tag for each prefix and distance."""
+    """What staticd makes of batches: hops by prefix; one tag for each prefix and distance, or, from 10.7, for each hop."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, own_tags: bool = False) -> None:
         self.hops: dict[tuple[str, str], dict[tuple[str, ...], int]] = {}
-        self.tags: dict[tuple[str, str, int], int] = {}
+        self.tags: dict[tuple[Any, ...], int] = {}
+        self.own_tags = own_tags
         self.apply(text)
 
     def apply(self, text: str) -> None:
@@ -36,11 +39,14 @@ class Staticd:
                     hops.pop(line.hop, None)
                 else:
                     hops[line.hop] = line.distance
-                    self.tags[(block, line.prefix, line.distance)] = line.tag
+                    self.tags[self._owner((block, line.prefix), line.hop, line.distance)] = line.tag
+
+    def _owner(self, key: tuple[str, str], hop: tuple[str, ...], distance: int) -> tuple[Any, ...]:
+        return (*key, hop if self.own_tags else distance)
 
     def table(self) -> dict[tuple[str, str], dict[tuple[str, ...], tuple[int, int]]]:
         return {
-            key: {hop: (distance, self.tags[(*key, distance)]) for hop, distance in hops.items()}
+            key: {hop: (distance, self.tags[self._owner(key, hop, distance)]) for hop, distance in hops.items()}
             for key, hops in self.hops.items()
             if hops
         }
@@ -161,9 +167,9 @@ def route(draw: st.DrawFn) -> str:
 
 
 @st.composite
-def configuration(draw: st.DrawFn, block: str) -> str:
-    """As the router would show it: hops once per prefix, one tag per prefix and distance."""
-    state = Staticd("")
+def configuration(draw: st.DrawFn, block: str, *, own_tags: bool = False) -> str:
+    """As the router would show it: hops once per prefix, tags where they belong."""
+    state = Staticd("", own_tags=own_tags)
     for line in draw(st.lists(route(), max_size=12)):
         state.apply(line)
     out = []
@@ -185,12 +191,12 @@ def commands(draw: st.DrawFn) -> str:
     return "\n".join(f"no {line}" if draw(st.booleans()) else line for line in draw(st.lists(route(), max_size=10)))
 
 
-@given(configuration(DEFAULT_VRF), configuration("red"), commands(), commands())
-def test_forward_and_back(running: str, red: str, wanted: str, wanted_red: str) -> None:
+@given(configuration(DEFAULT_VRF), configuration("red"), commands(), commands(), st.booleans())
+def test_forward_and_back(running: str, red: str, wanted: str, wanted_red: str, own_tags: bool) -> None:
     text = HEAD + running + red
     program = f"{wanted}\nvrf red\n{wanted_red}\nexit-vrf\n"
     found = plan(text, program)
-    router = Staticd(text)
+    router = Staticd(text, own_tags=own_tags)
     before = router.table()
     goal = Staticd(text)
     goal.apply(program)
@@ -221,6 +227,20 @@ def test_the_undo_heals_from_every_step(running: str, wanted: str) -> None:
         for batch in (*found.undo, *found.undo):
             router.apply(batch)
         assert router.table() == before
+
+
+@given(configuration(DEFAULT_VRF, own_tags=True), commands())
+def test_tags_that_differ_within_a_prefix_are_restored(running: str, wanted: str) -> None:
+    found = plan(HEAD + running, wanted)
+    router = Staticd(HEAD + running, own_tags=True)
+    before = router.table()
+    for batch in found.batches:
+        router.apply(batch)
+    after = Staticd("\n".join(line for _, lines in found.prefixes.values() for line in lines), own_tags=True).table()
+    assert {key: hops for key, hops in router.table().items() if key in found.prefixes} == after
+    for batch in found.undo:
+        router.apply(batch)
+    assert router.table() == before
 
 
 @given(configuration(DEFAULT_VRF), commands())

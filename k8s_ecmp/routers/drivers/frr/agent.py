@@ -99,8 +99,9 @@ class Agent:
                 f"router {name}: the login gives no usable shell: {greeting}",
                 remedy=f"the login needs vtysh, sh, cat and mv, the group frrvty, and {workdir} to write in",
             )
-        self._checker = " ".join(greeting.split()[1:3])
-        self.ask(f"eval \"$KE_PROGRAM\"\nCHECKER='{self._checker}'")
+        *checker, managed = greeting.split()[1:4]
+        self._checker = " ".join(checker)
+        self.ask(f"eval \"$KE_PROGRAM\"\nCHECKER='{self._checker}' MANAGED={managed}")
 
     @property
     def alive(self) -> bool:

@@ -2,9 +2,12 @@
 #
 # One session is a pipeline:   agent | feeder | vtysh | checker
 #   agent    reads the tool's commands from the SSH channel; ends with it. It owns the lock.
-#   feeder   waits for "go", then applies the batches: a few lines through the waiting vtysh, many with `vtysh -f`.
+#   feeder   waits for "go", then applies the batches: a few lines through the waiting vtysh, many by one vtysh each.
 #   checker  reads what vtysh answers, settles the transaction, and says so on the channel (descriptor 4).
 # Feeder and checker ignore the loss of the session: once "go" was said, the router ends in the new state or the old.
+#
+# MANAGED is 1 where the management daemon has the static routes (FRR 10): there a transaction needs the configuration's
+# lock, and what it leaves in the candidate when it fails has to be thrown away.
 #
 # Files in the work directory ($KE_DIR). ID is LOCK-SERIAL of the session that made it:
 #   lock.N             the highest N counts: "PID START LAPSE OWNER", or "free". Never removed before a higher one
@@ -62,22 +65,61 @@ unfinished() { # sets ID of the transaction that is being applied or taken back;
   return 1
 }
 
-complaint() { # FILE: sets BAD to what vtysh said of failures; a line that is gone already is no failure
-  BAD=
-  while IFS= read -r line || [ -n "$line" ]; do
-    case $line in
-      *"Refusing to remove a non-existent route"*) ;;
-      "% "* | "line "*" % "* | "Error "* | "Warning: "*) BAD="$BAD$line; " ;;
-    esac
-  done <"$1"
+judge() { # LINE of vtysh's: adds it to BAD when it tells of a failure; a line that is gone already is no failure
+  case $1 in
+    "") ;;
+    *"Refusing to remove a non-existent route" | "% Configuration applied with notes:"*) told= ;;
+    "Warning: closing connection to"* | "Warning: connecting to"*"success!"*) ;;
+    "% "* | "Error "* | "Warning: "* | *"d is not running") BAD="$BAD$1; " told=$1 ;;
+    *"(config"*")# "*) told= ;;
+    *) # from 10 on the reason stands on a line of its own
+      [ "$told" != "% Configuration failed." ] || BAD="$BAD$1; "
+      told= ;;
+  esac
 }
 
-from_file() { # BATCH: one transaction
-  vtysh -f "$1" >|answer 2>&1 </dev/null
-  code=$?
-  complaint answer
+enter() { # says what opens the configuration for transactions
+  if [ "$MANAGED" = 1 ]; then
+    # The candidate is everybody's: what a failed commit left in it would fail ours, or be committed with it.
+    printf 'configure terminal file-lock\nmgmt commit abort\n'
+  else
+    echo 'configure terminal'
+  fi
+}
+
+leave() { # says what closes it; the same session has to throw away what failed, or the next one ends mgmtd (10.3)
+  [ "$MANAGED" != 1 ] || echo 'mgmt commit abort'
+  echo end
+}
+
+framed() { # READER BATCH: says a batch as one transaction
+  echo XFRR_start_configuration
+  "$1" "$2"
+  echo XFRR_end_configuration
+}
+
+from_file() { # BATCH: one transaction by a vtysh of its own; waits a while for others to free the configuration
+  tries=0
+  [ -r "$1" ] || { BAD="$1 is gone; " && return 1; }
+  while :; do
+    {
+      enter
+      framed cat "$1"
+      leave
+    } | vtysh >|answer 2>&1
+    code=$?
+    BAD= told=
+    while IFS= read -r line || [ -n "$line" ]; do judge "$line"; done <answer
+    tries=$((tries + 1))
+    if ! busy || [ "$tries" -gt 10 ]; then break; fi
+    sleep 1
+  done
   if [ "$code" != 0 ] && [ -z "$BAD" ]; then BAD="vtysh ended with status $code; "; fi
   [ -z "$BAD" ]
+}
+
+busy() { # whether BAD says that another session has the configuration locked; nothing was applied then
+  case $BAD in "% Can't enter config; "*) ;; *) return 1 ;; esac
 }
 
 claim() { # STATE ID: takes the undo of a transaction for this process ($SELF); the rename lets one win
@@ -211,7 +253,7 @@ commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 
     started "$TIMER" && TIMER_START=$START
   fi
   # The timer runs before anything is applied: whoever dies from here on leaves nothing that lasts.
-  echo "go $1 $2 $4 $5 $6" >&5
+  echo "go $1 $2 $4 $5 $6 $MANAGED" >&5
   echo STARTED
 }
 
@@ -291,22 +333,21 @@ recover() { # KEEP: after taking the lock: takes back what a dead session left h
 # --- feeder, checker ---
 
 feeder() {
-  echo "k8s-ecmp-end 0 0 ok"
-  while read -r go id news slot timed how; do
+  printf 'find file-lock\nk8s-ecmp-end 0 0 ok\n'
+  while read -r go id news slot timed how MANAGED; do
     [ "$go" = go ] || continue
     : >|failure
     verdict=ok
     k=0
     if [ "$how" != file ]; then
       # The first two lines let vtysh find out, and mend, that a daemon was restarted.
-      printf 'configure terminal\nend\nconfigure terminal\n'
+      printf 'configure terminal\nend\n'
+      enter
       while [ "$k" -lt "$news" ]; do
         k=$((k + 1))
-        echo XFRR_start_configuration
-        "$how" "new.$slot.$k"
-        echo XFRR_end_configuration
+        framed "$how" "new.$slot.$k"
       done
-      echo end
+      leave
     else
       while [ "$k" -lt "$news" ]; do
         k=$((k + 1))
@@ -315,6 +356,7 @@ feeder() {
           from_file "new.$slot.$k" && continue
         printf '%s' "$BAD" >|failure
         verdict=bad
+        if [ "$k" = 1 ] && busy; then verdict=busy; fi
         break
       done
     fi
@@ -324,7 +366,7 @@ feeder() {
 
 checker() {
   SELF=$$
-  BAD= ready= last=
+  BAD= told= ready= last= MANAGED=0
   while IFS= read -r line; do
     case $line in
       *"Unknown command: k8s-ecmp-end "*)
@@ -334,14 +376,14 @@ checker() {
         else
           ready=1
           started $$
-          echo "READY $$ $START" >&4
+          echo "READY $$ $START $MANAGED" >&4
         fi
-        BAD= ;;
+        BAD= told= ;;
+      *"(enable)"*file-lock*) MANAGED=1 ;;
       "Hint: "* | "") ;;
-      *"Refusing to remove a non-existent route"*) ;;
-      "Warning: closing connection to"* | "Warning: connecting to"*"success!"*) ;;
-      "% "* | "Error "* | "Warning: "*) BAD="$BAD$line; " ;;
-      *) last=$line ;;
+      *)
+        judge "$line"
+        last=$line ;;
     esac
   done
   [ -n "$ready" ] || echo "vtysh: $last" >&4
@@ -367,8 +409,13 @@ settle() { # ID TIMED VERDICT
     echo "RESULT $1 expired" >&4
     return
   fi
-  reason="$BAD$(cat failure)"
   mv "pending.$1" reverted 2>/dev/null
+  if [ "$3" = busy ] || { [ "$3" = ok ] && busy; }; then
+    mv "tx.applying.$1" tx.last
+    echo "RESULT $1 busy" >&4
+    return
+  fi
+  reason="$BAD$(cat failure)"
   if claim applying "$1" && undo "$1"; then
     echo "RESULT $1 undone $reason" >&4
   else
@@ -378,5 +425,5 @@ settle() { # ID TIMED VERDICT
 
 case ${1-} in
   feeder | checker) "$1" ;;
-  *) started $$; MINE=$START LOCK= TIMER= ;;
+  *) started $$; MINE=$START LOCK= TIMER= MANAGED=0 ;;
 esac

@@ -7,7 +7,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from k8s_ecmp.errors import CommitFailed, ConfigRejected, ConfirmExpired, DeadlineExceeded, RouterError, Unreachable
+from k8s_ecmp.errors import (
+    CommitFailed,
+    ConfigRejected,
+    ConfirmExpired,
+    DeadlineExceeded,
+    LockHeld,
+    RouterError,
+    Unreachable,
+)
 from k8s_ecmp.model import Prefix
 from k8s_ecmp.routers.drivers.frr import getters, transactions
 from k8s_ecmp.routers.drivers.frr.keeping import Keeping
@@ -16,7 +24,7 @@ from k8s_ecmp.routers.drivers.frr.session import read_options
 from k8s_ecmp.routers.drivers.frr.transactions import Change, Commands, Refused, Running
 
 _SHOWN_LINES = 20  # up to so many lines the shell itself feeds to vtysh, faster than it starts `cat`
-_WARM_LINES = 100  # up to so many lines go through the waiting vtysh; above, `vtysh -f` is faster
+_WARM_LINES = 100  # up to so many lines go through the waiting vtysh; above, one vtysh for each batch
 _NOT_STARTED = {"LOST": "the lock was lost", "ASLEEP": "the commit came too long after it was prepared"}
 _SECONDS_PER_LINE = 0.01  # patience with a large commit; measured: 0.0005
 
@@ -205,6 +213,7 @@ class FrrDriver:
 
         Raises:
             ConfigRejected: the router refused a line; it is in its old state.
+            LockHeld: somebody holds the lock of FRR's own configuration; nothing was applied.
             ConfirmExpired: the application took longer than `revert_in`; it was taken back.
             CommitFailed: nothing is staged, a commit waits for its confirm, or something is left, as the message says.
         """
@@ -352,6 +361,11 @@ class FrrDriver:
         if started != "STARTED":
             why = _NOT_STARTED.get(started, "the work directory takes no more files")
             raise CommitFailed(f"router {self.hostname}: nothing was applied: {why}", remedy="load the candidate again")
+        if verdict == "busy":
+            raise LockHeld(
+                f"router {self.hostname}: nothing was applied: somebody has FRR's configuration locked",
+                holder="a session of FRR's management daemon",
+            )
         if verdict == "undone":
             raise ConfigRejected(f"router {self.hostname} refused the change and is as before: {reason}")
         if verdict == "expired":

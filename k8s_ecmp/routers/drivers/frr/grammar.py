@@ -8,8 +8,10 @@ import msgspec
 from k8s_ecmp.model import DEFAULT_VRF, Prefix, canonical_address
 
 _DISCARDS = frozenset({"null0", "blackhole", "reject"})
-_VALUED = frozenset({"tag", "table", "label", "color", "nexthop-vrf", "vrf", "segments"})
-_BARE = frozenset({"onlink", "bfd"})
+_VALUED = frozenset({"tag", "table", "label", "color", "nexthop-vrf", "vrf", "segments", "encap-behavior"}) | frozenset(
+    {"source", "profile", "metric", "weight"}
+)
+_BARE = frozenset({"onlink", "bfd", "multi-hop"})
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):

@@ -129,46 +129,45 @@ class Change:
         return "\n".join(out)
 
 
-class _State(NamedTuple):
-    """A prefix in staticd's eyes: the line that stands for each hop, and one tag for each distance."""
-
-    hops: dict[tuple[str, ...], Line]
-    tags: dict[int, int]
+_State = dict[tuple[str, ...], Line]  # of one prefix: the line that stands for each hop
 
 
-def _state(lines: Iterable[Line]) -> _State:
-    state = _State({}, {})
+def _applied(before: _State, lines: Iterable[Line]) -> _State:
+    """The state after some commands.
+
+    Up to 10.6 the last tag written is that of all hops of a distance; from 10.7 on each hop has its own. We give all of
+    them the last one, whatever the version, unless they have several already.
+    """
+    after = dict(before)
+    pairs = {(line.distance, line.tag) for line in before.values()}
+    mixed = [distance for distance, many in Counter(distance for distance, _ in pairs).items() if many > 1]
+    written: dict[int, int] = {}
     for line in lines:
         if line.negative:
-            state.hops.pop(line.hop, None)
+            after.pop(line.hop, None)
             continue
-        standing = state.hops.get(line.hop)
-        if standing is None or standing.distance != line.distance or not (standing.plain and line.plain):
-            state.hops[line.hop] = line
-        state.tags[line.distance] = line.tag
-    return state
+        standing = after.get(line.hop)
+        alike = standing is not None and standing.distance == line.distance and standing.plain and line.plain
+        after[line.hop] = _with_tag(standing, line.tag) if standing is not None and alike else line
+        if line.distance not in mixed:
+            written[line.distance] = line.tag
+    return {hop: _with_tag(line, written.get(line.distance, line.tag)) for hop, line in after.items()}
 
 
 def _steps(before: _State, after: _State) -> list[list[Line]]:
     """Transactions for one prefix, additions first; lines to remove are the standing ones, marked negative."""
-    gained = [
-        _with_tag(line, after.tags[line.distance])
-        for hop, line in after.hops.items()
-        if hop not in before.hops or before.hops[hop].distance != line.distance
-    ]
-    lost = [line for hop, line in before.hops.items() if hop not in after.hops]
-    retagged: dict[int, Line] = {}
-    for hop, line in after.hops.items():
-        known = before.hops.get(hop)
-        if known is not None and known.distance == line.distance:
-            tag = after.tags[line.distance]
-            rewritten = not (known.plain and line.plain) and known.text != line.text
-            if tag != before.tags[line.distance] or rewritten:
-                retagged.setdefault(line.distance, _with_tag(line, tag))
-    for line in gained:
-        retagged.pop(line.distance, None)
+    gained, rewritten = [], []
+    for hop, line in after.items():
+        known = before.get(hop)
+        if known is None or known.distance != line.distance:
+            gained.append(line)
+        elif known.tag != line.tag or (not (known.plain and line.plain) and known.text != line.text):
+            if not known.plain:  # options that are left out would stay, from 10.7 on
+                rewritten.append(_negative(known))
+            rewritten.append(line)
+    lost = [line for hop, line in before.items() if hop not in after]
     steps = [[line] for line in gained] or [[]]
-    steps[0] = [*retagged.values(), *steps[0]]
+    steps[0] = [*rewritten, *steps[0]]
     exchange = any(line.discard for line in (*gained, *lost))
     steps[0 if exchange else -1].extend(_negative(line) for line in lost)
     return [step for step in steps if step]
@@ -202,7 +201,7 @@ def _negative(line: Line) -> Line:
 
 
 def _shown(state: _State) -> tuple[str, ...]:
-    return tuple(_with_tag(line, state.tags[line.distance]).text for line in state.hops.values())
+    return tuple(line.text for line in state.values())
 
 
 def _write(steps_by_prefix: Iterable[list[list[Line]]]) -> list[str]:
@@ -232,8 +231,8 @@ def change(running: Running, commands: Commands) -> Change:
     backward: list[list[list[Line]]] = []
     prefixes: dict[Key, tuple[tuple[str, ...], tuple[str, ...]]] = {}
     for key, lines in wanted.items():
-        standing = running.lines(key)
-        before, after = _state(standing), _state([*standing, *lines])
+        before = {line.hop: line for line in running.lines(key)}
+        after = _applied(before, lines)
         steps = _steps(before, after)
         if steps:
             forward.append(steps)

@@ -1,0 +1,88 @@
+"""How a router stands against a reviewed plan: as it was reviewed, as the plan leaves it, or changed by others."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from k8s_ecmp.core.ownership import Marks, is_owned
+from k8s_ecmp.model import Prefix, RouteChange, RunningRoutes
+
+_MOST = 5
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """A route that is no longer what was reviewed: labels of its hops then and now."""
+
+    prefix: Prefix
+    reviewed: tuple[str, ...]
+    now: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}: {_words(self.reviewed)} -> {_words(self.now)}"
+
+
+def moved_since(reviewed: Sequence[RouteChange], running: RunningRoutes) -> tuple[Moved, ...]:
+    """The routes at prefixes of a plan whose hops are not those that were reviewed, in the plan's order."""
+    found = []
+    for change in reviewed:
+        then = {hop.label for hop in change.before}
+        now = _labels(running, change)
+        if then != set(now):
+            found.append(Moved(change.prefix, tuple(hop.label for hop in change.before), now))
+    return tuple(found)
+
+
+def stale_text(router: str, reviewed: Sequence[RouteChange], running: RunningRoutes) -> str:
+    """That the routes of a router are not the reviewed ones, and which, as far as the plan knows them."""
+    moved = moved_since(reviewed, running)
+    shown = "; ".join(map(str, moved[:_MOST])) if moved else "one of ours elsewhere, or more than the hops of one"
+    more = f"; and {len(moved) - _MOST} more" if len(moved) > _MOST else ""
+    return f"the routes on {router} are not those that the plan was made for: {shown}{more}"
+
+
+def stands_as_left(done: Sequence[RouteChange], running: RunningRoutes, marks: Marks, default_distance: int) -> bool:
+    """Whether every prefix of a plan is what the plan makes of it."""
+    return all(_is_done(change, running, marks, default_distance) for change in done)
+
+
+def way_back(
+    done: Sequence[RouteChange], running: RunningRoutes, marks: Marks, default_distance: int
+) -> tuple[tuple[RouteChange, ...], tuple[Prefix, ...]]:
+    """What takes changes back on a router.
+
+    Args:
+        done: the changes, with every attribute of their hops.
+        running: what runs now.
+        marks: ours on this platform.
+        default_distance: what a route has on which no distance is written.
+
+    Returns:
+        The inverse of the changes that are in force, and the prefixes that are as neither side of a change left them.
+    """
+    undo: list[RouteChange] = []
+    others: list[Prefix] = []
+    for change in done:
+        if _is_done(change, running, marks, default_distance):
+            route = running.get(change.vrf, change.prefix)
+            now = route.next_hops if route is not None else ()
+            undo.append(RouteChange.between(change.vrf, change.prefix, now, change.before))
+        elif not _is_done(change.inverse(), running, marks, default_distance):
+            others.append(change.prefix)
+    return tuple(undo), tuple(others)
+
+
+def _is_done(change: RouteChange, running: RunningRoutes, marks: Marks, default_distance: int) -> bool:
+    route = running.get(change.vrf, change.prefix)
+    if not change.after or route is None:
+        return not change.after and route is None
+    now = {(hop.label, hop.distance or default_distance) for hop in route.next_hops}
+    return is_owned(route, marks) and now == {(hop.label, hop.distance or default_distance) for hop in change.after}
+
+
+def _labels(running: RunningRoutes, change: RouteChange) -> tuple[str, ...]:
+    route = running.get(change.vrf, change.prefix)
+    return tuple(hop.label for hop in route.next_hops) if route is not None else ()
+
+
+def _words(labels: Sequence[str]) -> str:
+    return ", ".join(labels) or "no route"

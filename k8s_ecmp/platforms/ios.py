@@ -1,0 +1,283 @@
+"""Cisco IOS and IOS-XE: `ip route [vrf V] PREFIX MASK [INTERFACE] [NEXTHOP] [DISTANCE] [tag N] [name WORD] [track N]`.
+
+Grammar as in the IOS IP Routing and IPv6 command references ("ip route", "ipv6 route"), order of the words as in
+running configurations of 15.x and 16.x: distance, tag, permanent, name, then track or multicast. IPv6 stands in upper
+case. One next hop has one distance, tag and name. What typing a hop again does with words that are left out was not
+seen on a device: nothing that is written here relies on it, all words are written, or the hop is first removed by its
+whole line.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Hashable, Sequence
+from typing import ClassVar
+
+import msgspec
+
+from k8s_ecmp.errors import ParseError, RenderError
+from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.platforms.base import Capabilities, Verification
+from k8s_ecmp.platforms.edits import changed_lines
+from k8s_ecmp.platforms.flat import FlatPlatform, Place, Tail, outline
+from k8s_ecmp.platforms.words import as_address, is_number, read_attributes
+
+_KEYWORDS = ("nexthop-vrf",)
+_OPTIONS = frozenset({"track"})  # with one more word
+_FLAGS = frozenset({"permanent", "multicast", "unicast", "global", "dhcp"})
+_INTERFACE = re.compile(r"[A-Za-z][A-Za-z-]*\d[\d/.:]*")
+_DHCP = "dhcp"
+_PERMANENT = "permanent"
+# Settings with free text behind them, which running configurations put between two ^C. A message may stand in one line.
+_TEXT = re.compile(
+    r"\s*(?:banner \S+|menu \S+ (?:title|prompt)|aaa authentication (?:banner|fail-message)|(?:vacant|refuse)-message"
+    r"|busy-message \S+|ip (?:auth-proxy|admission) auth-proxy-banner \S+) +(\^C|\S)(.*)"
+)
+# What running configurations have behind the static routes.
+_AFTER_ROUTES = re.compile(
+    r"(?:ip (?:ssh|scp|tacacs|radius|sla|access-list|prefix-list|community-list|as-path)|ipv6 (?:route|access-list)"
+    r"|ipv6 prefix-list|access-list|route-map|snmp-server|tacacs|radius|control-plane|banner|alias|line|ntp|end)"
+    r"(?:[ -]|$)"
+)
+
+
+class Ios(FlatPlatform):
+    """Cisco IOS and IOS-XE."""
+
+    name = "ios"
+    # max_paths: `maximum-paths` of 16 holds on all current releases; IOS-XE routers take 32. Not seen on a device.
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        atomic=False,
+        device_diff=True,
+        confirm=True,
+        message=False,
+        lock=False,
+        name_mark=True,
+        max_paths=16,
+        timer_step_s=60,
+        track="track",
+        verify="fib",
+    )
+    signs = frozenset(
+        {"aaa", "access-list", "alias", "archive", "banner", "boot-end-marker", "boot-start-marker", "bridge"}
+        | {
+            "call-home",
+            "cdp",
+            "class-map",
+            "clock",
+            "control-plane",
+            "crypto",
+            "diagnostic",
+            "enable",
+            "end",
+            "errdisable",
+        }
+        | {"event", "file", "flow", "hostname", "interface", "ip", "ipv6", "key", "license", "line", "lldp", "logging"}
+        | {
+            "login",
+            "memory",
+            "monitor",
+            "multilink",
+            "no",
+            "ntp",
+            "object-group",
+            "platform",
+            "policy-map",
+            "privilege",
+        }
+        | {"radius", "radius-server", "redundancy", "route-map", "router", "service", "snmp-server", "spanning-tree"}
+        | {
+            "switch",
+            "tacacs",
+            "tacacs-server",
+            "template",
+            "track",
+            "transceiver",
+            "username",
+            "version",
+            "vlan",
+            "vrf",
+        }
+        | {"vtp"}
+    )
+    headers = ("Building configuration", "Current configuration", "version ")
+    not_routes = frozenset({"static", "profile", "topology"})
+
+    def __init__(self) -> None:
+        from k8s_ecmp.platforms.ios_tables import IosVerification
+
+        self.verification: Verification | None = IosVerification()
+
+    def read_tail(self, words: Sequence[str], family: int) -> Tail:  # noqa: ARG002
+        """INTERFACE | [INTERFACE] NEXTHOP | Null0 | [INTERFACE] dhcp, then options in any order.
+
+        Raises:
+            ValueError: the structure cannot be read.
+        """
+        rest = _quoted(words)
+        target = rest.pop(0)
+        address = interface = None
+        discard = target.lower() == "null0"
+        if target == _DHCP:
+            rest.insert(0, _DHCP)
+        elif not discard:
+            address = as_address(target)
+            interface = target if address is None else None
+        if interface is not None:
+            if not _INTERFACE.fullmatch(interface):
+                raise ValueError(f"{interface!r} is neither a next hop nor an interface")
+            if rest and not is_number(rest[0]) and (address := as_address(rest[0])) is not None:
+                rest.pop(0)
+        distance, tag, name, values, options = read_attributes(rest, _KEYWORDS, _OPTIONS, _FLAGS)
+        return Tail(NextHop(address, interface, values.get("nexthop-vrf"), discard, distance, tag, name, options))
+
+    def shown(self, vrf: str, prefix: Prefix, hop: NextHop, beside: str | None) -> str:  # noqa: ARG002
+        """As `show running-config` has it: masks, upper-case IPv6, VRF first, Null0."""
+        hop = self.normal(hop)
+        early, late = self.options(hop)
+        words = [
+            "ip route" if prefix.family == 4 else "ipv6 route",
+            f"vrf {vrf}" if vrf != DEFAULT_VRF else "",
+            f"{prefix.address} {_netmask(prefix.length)}" if prefix.family == 4 else str(prefix).upper(),
+            "Null0" if hop.discard else "",
+            hop.interface,
+            hop.address.upper() if hop.address else "",
+            early,
+            f"nexthop-vrf {hop.vrf}" if hop.vrf else "",
+            str(hop.distance) if hop.distance else "",
+            f"tag {hop.tag}" if hop.tag else "",
+            _PERMANENT if _PERMANENT in hop.options else "",
+            f"name {_as_word(hop.name)}" if hop.name else "",
+            late,
+        ]
+        return " ".join(word for word in words if word)
+
+    def section(self, line: str, vrf: str | None) -> str | None:
+        """Static lines stand at the top level; in a VRF's block they would be those of another platform."""
+        if line[0].isspace():
+            return vrf
+        return None if line.startswith(("vrf ", "ip vrf ")) else DEFAULT_VRF
+
+    def text_block(self, line: str) -> Callable[[str], bool] | None:
+        """Banners and their like run to their delimiter, macros to a line "@"."""
+        if line.startswith("macro name "):
+            return _is_at_sign
+        found = _TEXT.match(line)
+        if found is None:
+            return None
+        mark, text = found.groups()
+        return None if mark in text else (lambda later: mark in later)
+
+    def slot(self, hop: NextHop) -> Hashable:
+        """A next hop that DHCP gives is a target of its own."""
+        return (hop.address, hop.interface, hop.vrf, hop.discard, _DHCP in hop.options)
+
+    def retyped(self, standing: NextHop, typed: NextHop) -> NextHop:
+        """What is left out stays, as far as we rely on."""
+        return msgspec.structs.replace(
+            typed,
+            distance=standing.distance if typed.distance is None else typed.distance,
+            tag=standing.tag if typed.tag is None else typed.tag,
+            name=standing.name if typed.name is None else typed.name,
+            options=typed.options or standing.options,
+        )
+
+    def options(self, hop: NextHop) -> tuple[str, str]:
+        """`dhcp` stands for the next hop; `permanent` has a place of its own."""
+        if not hop.options:
+            return "", ""
+        late = " ".join(word for word in hop.options if word not in (_DHCP, _PERMANENT))
+        return _DHCP if _DHCP in hop.options else "", late
+
+    def place(self, lines: Sequence[str], vrf: str) -> Place:  # noqa: ARG002
+        """Behind the other lines with `ip`, before access lists, management and lines."""
+        for number, line in outline(self, lines):
+            if _AFTER_ROUTES.match(line):
+                return Place(number)
+        return Place(len(lines) if lines and not lines[-1] else len(lines) + 1)
+
+    def render(self, changes: Sequence[RouteChange], running: RunningRoutes, template: str | None = None) -> str:
+        """The configuration commands for the changes, one a line; "" when there are none.
+
+        Raises:
+            RenderError: the template failed or wrote something else, or a VRF is not there, for which the router prints
+                an error that its file copy goes past.
+        """
+        wanted = {change.vrf for change in changes if change.action != "delete"} - {DEFAULT_VRF}
+        if wanted:
+            heads = (line.split() for _, line in outline(self, running.source) if line.startswith(("vrf ", "ip vrf ")))
+            wanted -= {head[2] for head in heads if len(head) == 3} | {route.vrf for route in running}
+        if wanted:
+            raise RenderError(
+                f"the router has no VRF {', '.join(sorted(wanted))}",
+                remedy="configure the VRF first, or correct `vrf` in the inventory",
+            )
+        return super().render(changes, running, template)
+
+    def foreign_lines(self, device_diff: str, running: RunningRoutes, commands: str) -> list[str]:  # noqa: ARG002
+        """The candidate's lines that the router would send to itself and that `commands` does not have.
+
+        The incremental diff lists commands, not lines: removals begin with `no`. Addresses may be spelt in another way.
+        """
+        from k8s_ecmp.platforms.reading import read_commands
+
+        def meanings(text: str) -> set[tuple[bool, str, Prefix, NextHop | None]]:
+            return {
+                (found.negated, found.vrf, found.prefix, found.hop and self.normal(found.hop))
+                for found in read_commands(self, text)
+            }
+
+        planned = meanings(commands)
+        shown = [(words[0], " ".join(words[1:])) for _, words in changed_lines(device_diff)]
+        with contextlib.suppress(ParseError):
+            if meanings("\n".join(line for _, line in shown)) <= planned:
+                return []
+        foreign = []
+        for sign, line in shown:
+            try:
+                known = meanings(line) <= planned
+            except ParseError:
+                known = False
+            if not known:
+                foreign.append(f"{sign} {line}")
+        return foreign
+
+
+def _quoted(words: Sequence[str]) -> list[str]:
+    """The words, of which those between two quotes are one, without the quotes.
+
+    Raises:
+        ValueError: a quote is never closed.
+    """
+    if not any('"' in word for word in words):
+        return list(words)
+    found: list[str] = []
+    inside: list[str] | None = None
+    for word in words:
+        if inside is None and not word.startswith('"'):
+            found.append(word)
+            continue
+        inside = [word] if inside is None else [*inside, word]
+        text = " ".join(inside)
+        if text.endswith('"') and len(text) > 1:
+            found.append(text[1:-1])
+            inside = None
+    if inside is not None:
+        raise ValueError(f"the quote before {inside[0][1:]!r} is never closed")
+    return found
+
+
+def _as_word(name: str) -> str:
+    """A name as it is written: in quotes where it has blanks."""
+    return f'"{name}"' if " " in name else name
+
+
+def _netmask(length: int) -> str:
+    mask = (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF
+    return ".".join(str(mask >> shift & 0xFF) for shift in (24, 16, 8, 0))
+
+
+def _is_at_sign(line: str) -> bool:
+    return line.strip() == "@"
+
+
+PLATFORM = Ios()

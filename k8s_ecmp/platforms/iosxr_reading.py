@@ -1,0 +1,132 @@
+"""Reads the static blocks of IOS-XR configurations and commands."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from k8s_ecmp.errors import ParseError
+from k8s_ecmp.model import NextHop, ParseNote, Prefix
+from k8s_ecmp.platforms.iosxr_blocks import Block, Cursor, banner
+from k8s_ecmp.platforms.reading import Statement
+from k8s_ecmp.platforms.words import read_prefix
+
+if TYPE_CHECKING:
+    from k8s_ecmp.platforms.flat import FlatPlatform
+
+_FRAME = frozenset({"configure", "commit", "end", "exit", "root"})
+
+
+class BlockReader:
+    """Keeps what was read of prefixes and hops for the next line that has the same words.
+
+    Args:
+        platform: reads what stands behind a prefix.
+        notes: takes what is said of lines that are no routes of ours.
+    """
+
+    def __init__(self, platform: "FlatPlatform", notes: list[ParseNote]) -> None:
+        self._platform = platform
+        self._notes = notes
+        self._prefixes: dict[int, dict[str, Prefix]] = {4: {}, 6: {}}
+        self._hops: dict[int, dict[str, NextHop]] = {4: {}, 6: {}}
+
+    def statements(self, lines: Sequence[str], *, commands: bool = False) -> Iterator[Statement]:
+        """The static lines; where `commands`, also their negations, and nothing unknown beside them.
+
+        Raises:
+            ParseError: a line of a static block cannot be read; with the line's number.
+        """
+        cursor = Cursor()
+        blocks = cursor.blocks
+        closes: Callable[[str], bool] | None = None
+        opened = 0
+        for number, line in enumerate(lines, 1):
+            if closes is not None:
+                if closes(line):
+                    closes = None
+                continue
+            stripped = line.lstrip()
+            if not stripped:
+                continue
+            indent = len(line) - len(stripped)
+            try:
+                if blocks:
+                    block = blocks[-1]
+                    if block.family and indent > block.indent:
+                        text, _, tail = stripped.partition(" ")
+                        prefix, hop = self._prefixes[block.family].get(text), self._hops[block.family].get(tail)
+                        if prefix is not None and hop is not None:
+                            yield Statement(number, False, block.vrf, prefix, hop)
+                            continue
+                        if _is_prefix(words := stripped.split(None, 1)):
+                            yield self._statement(number, False, block, words)
+                            continue
+                    if cursor.closes(stripped, indent):
+                        continue
+                if blocks or line.startswith("router"):
+                    statement = self._line(number, stripped, indent, cursor, commands)
+                    if statement is not None:
+                        yield statement
+                    if blocks:
+                        continue
+            except ValueError as error:
+                raise ParseError(f"{stripped.rstrip()!r}: {error}", line=number) from None
+            if line[0] == "%":
+                raise ParseError(f"an error message of the router: {line[:200]!r}", line=number)
+            if commands and stripped[0] not in "!#" and stripped.split(None, 1)[0] not in _FRAME:
+                raise ParseError(f"{stripped.rstrip()!r} is no static route command of iosxr", line=number)
+            closes, opened = banner(line), number
+        if closes is not None:
+            raise ParseError(f"the text that {lines[opened - 1].strip()!r} opens is never closed", line=opened)
+
+    def _line(self, number: int, stripped: str, indent: int, cursor: Cursor, commands: bool) -> Statement | None:
+        """A line that opens a block, stands in one, or both: XR takes `router static vrf V ...` in one line, too."""
+        words = stripped.split()
+        used = cursor.enters(words, indent)
+        if not cursor.blocks:
+            return None
+        block, rest = cursor.blocks[-1], words[used:]
+        if used and block.kind == "other":
+            self._notes.append(ParseNote(number, stripped.rstrip(), "another table; its routes are not read"))
+        if not rest:
+            return None
+        if block.family:
+            negated = commands and rest[0] == "no" and len(rest) > 1
+            route = rest[1:] if negated else rest
+            if _is_prefix(route):
+                return self._statement(number, negated, block, [route[0], " ".join(route[1:])])
+        if commands:
+            raise ValueError("no static route command of iosxr")
+        if block.kind != "other" and (_is_prefix(rest) or rest[0] == "no"):
+            raise ValueError("it cannot stand in this block")
+        if block.kind == "routes":
+            self._notes.append(ParseNote(number, stripped.rstrip(), "no route"))
+        elif block.kind != "other":  # a setting, or a block that is not known
+            cursor.blocks.append(Block("setting", indent, block.vrf))
+        return None
+
+    def _statement(self, number: int, negated: bool, block: Block, words: Sequence[str]) -> Statement:
+        text, family = words[0], block.family
+        tail = words[1] if len(words) > 1 else ""
+        if "/" not in text:
+            mask, *behind = tail.split(None, 1) or [""]
+            text, tail = f"{text} {mask}", behind[0] if behind else ""
+        prefix = self._prefixes[family].get(text)
+        if prefix is None:
+            prefix, host_bits = read_prefix(text, family)
+            if host_bits:  # not remembered, so that every such line is noted
+                self._notes.append(ParseNote(number, text, f"host bits are set; the router takes it as {prefix}"))
+            else:
+                self._prefixes[family][text] = prefix
+        hop = self._hops[family].get(tail)
+        if hop is None:
+            split = tail.split()
+            if not split:
+                raise ValueError("the next hop is missing")
+            hop = self._hops[family][tail] = self._platform.read_tail(split, family).hop
+        return Statement(number, negated, block.vrf, prefix, hop)
+
+
+def _is_prefix(words: Sequence[str]) -> bool:
+    """Whether the first word can only be meant as a prefix, a good one or not."""
+    word = words[0]
+    return word[0].isdigit() or "/" in word or ":" in word

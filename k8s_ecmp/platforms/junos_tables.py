@@ -1,0 +1,217 @@
+"""What a Junos router really routes: `show route` and `show route forwarding-table`, as the CLI prints them.
+
+Forms as in the Junos CLI reference ("show route", "show route forwarding-table") and in outputs of 12.3 to 22.4.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from k8s_ecmp.errors import TableUnreadable
+from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Prefix, address_family, canonical_address
+from k8s_ecmp.platforms.base import Installed
+
+_FAMILIES = {4: "inet", 6: "inet6"}
+_RIB_TABLE = re.compile(r"(\S+): \d+ destinations?, \d+ routes?")
+_RIB_ROUTE = re.compile(r"(?P<prefix>\S+/\d+)?\s*(?P<active>[*+-])?\s*\[(?P<protocol>[\w-]+)/(?P<preference>\d+)")
+_RIB_HOP = re.compile(r">?\s*to (?P<address>\S+)(?: via (?P<interface>[^\s,]+))?")
+_RIB_VIA = re.compile(r">?\s*via (?P<interface>[^\s,]+)")
+_RIB_KINDS = {"Discard": DISCARD, "Reject": DISCARD, "Receive": "receive"}
+_FIB_TABLE = re.compile(r"Routing table: (?P<table>\S+)|(?P<family>Internet6?|ISO|MPLS):")
+_FIB_KINDS = {"dscd": DISCARD, "rjct": DISCARD}
+_NONE: frozenset[str] = frozenset()
+_NEIGHBOUR = "neighbour"  # a next hop that is shown by its MAC address
+_MAC = re.compile(r"(?:[0-9a-f]{1,2}:){5}[0-9a-f]{1,2}")
+
+
+class JunosVerification:
+    """The questions to the router, and how to read its answers."""
+
+    def table_commands(self, vrfs: Sequence[str]) -> tuple[str, ...]:
+        """The static routes of each VRF and family, and what is in its forwarding table."""
+        return tuple(
+            command
+            for vrf in vrfs
+            for family in _FAMILIES
+            for command in (
+                f"show route protocol static table {_table(vrf, family)}",
+                f"show route forwarding-table family {_FAMILIES[family]} table {vrf}",
+            )
+        )
+
+    def prefix_commands(self, vrf: str, prefixes: Sequence[Prefix]) -> tuple[str, ...]:
+        """Two for each prefix."""
+        return tuple(
+            command
+            for prefix in prefixes
+            for command in (
+                f"show route {prefix} exact table {_table(vrf, prefix.family)}",
+                f"show route forwarding-table family {_FAMILIES[prefix.family]} destination {prefix} table {vrf}",
+            )
+        )
+
+    def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
+        """Static routes by (VRF, prefix); both sets are empty where another protocol's route is the active one.
+
+        Raises:
+            TableUnreadable: an answer has not the expected form.
+        """
+        rib: dict[tuple[str, Prefix], frozenset[str]] = {}
+        fib: dict[tuple[str, Prefix], frozenset[str]] = {}
+        shown = False
+        for command, answer in answers.items():
+            words = command.split()
+            vrf = _vrf(words[words.index("table") + 1])
+            if "forwarding-table" in words:
+                shown = shown or bool(answer.strip())
+                fib |= {(vrf, prefix): labels for prefix, labels in _forwarding(command, answer)}
+            else:
+                rib |= {(vrf, prefix): labels for prefix, labels in _routes(command, answer)}
+        if not shown:  # the router keeps its forwarding table to itself
+            return {key: Installed(labels, labels) for key, labels in rib.items()}
+        return {key: Installed(labels, _in_force(labels, fib.get(key, _NONE))) for key, labels in rib.items()}
+
+    def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
+        """One for each address: what the router would send to it by."""
+        return tuple(_resolve_command(vrf, address) for address in addresses)
+
+    def read_unresolved(self, vrf: str, addresses: Sequence[str], answers: Mapping[str, str]) -> frozenset[str]:
+        """Those that are in no connected subnet: a static next hop needs one unless it is told to `resolve`.
+
+        Raises:
+            TableUnreadable: an answer is missing.
+        """
+        unresolved = set()
+        for address in addresses:
+            command = _resolve_command(vrf, address)
+            if command not in answers:
+                raise TableUnreadable(f"the router gave no answer to {command!r}")
+            if not re.search(r"^\S*/\d+\s+\*\[(?:Direct|Local|Access-internal)/", answers[command], re.MULTILINE):
+                unresolved.add(address)
+        return frozenset(unresolved)
+
+
+def _in_force(rib: frozenset[str], fib: frozenset[str]) -> frozenset[str]:
+    """The forwarding table's labels of a static route; those of the routing table where it shows MAC addresses."""
+    return _NONE if not rib else rib if _NEIGHBOUR in fib else fib
+
+
+def _resolve_command(vrf: str, address: str) -> str:
+    return f"show route {address} table {_table(vrf, address_family(address))}"
+
+
+def _table(vrf: str, family: int) -> str:
+    name = f"{_FAMILIES[family]}.0"
+    return name if vrf == DEFAULT_VRF else f"{vrf}.{name}"
+
+
+def _vrf(table: str) -> str:
+    """The VRF of a routing table's name, or of a forwarding table's, which is the VRF itself."""
+    for name in ("inet.0", "inet6.0"):
+        if table == name:
+            return DEFAULT_VRF
+        if table.endswith(f".{name}"):
+            return table[: -len(name) - 1]
+    return table
+
+
+def _lines(command: str, answer: str) -> list[str]:
+    lines = answer.splitlines()
+    for line in lines:
+        if line.lstrip().startswith(("error:", "syntax error", "unknown command", "invalid")):
+            raise TableUnreadable(f"the router's answer to {command!r} is an error: {line.strip()[:80]!r}")
+    return lines
+
+
+def _routes(command: str, answer: str) -> Iterator[tuple[Prefix, frozenset[str]]]:
+    """Each prefix with the labels of its active static route's next hops; none where that is another protocol's."""
+    prefix: Prefix | None = None
+    labels: dict[Prefix, set[str]] = {}
+    counting = False
+    for line in _lines(command, answer):
+        if not line.strip() or _RIB_TABLE.match(line) or line.startswith("+ = Active"):
+            counting = False
+            continue
+        route = _RIB_ROUTE.match(line)
+        text = line.split()[0]
+        if route is not None:
+            if route["prefix"]:
+                prefix = _prefix(command, route["prefix"])
+            counting = prefix is not None and route["protocol"] == "Static" and route["active"] in ("*", "+")
+            if prefix is not None:
+                labels.setdefault(prefix, set())
+        elif "/" in text and line[0] not in " \t>":  # a long prefix has a line of its own
+            prefix, counting = _prefix(command, text), False
+            labels.setdefault(prefix, set())
+        elif counting and prefix is not None:
+            labels[prefix] |= _rib_labels(line.strip())
+    yield from ((prefix, frozenset(found)) for prefix, found in labels.items())
+
+
+def _rib_labels(line: str) -> set[str]:
+    hop = _RIB_HOP.match(line)
+    if hop is not None and hop["address"] == "table":
+        return set()
+    if hop is not None:
+        return {_label(hop["address"])}
+    via = _RIB_VIA.match(line)
+    if via is not None:
+        return {via["interface"]}
+    return {_RIB_KINDS[line]} if line in _RIB_KINDS else set()
+
+
+def _label(address: str) -> str:
+    try:
+        return canonical_address(address)
+    except ValueError:
+        return address
+
+
+def _prefix(command: str, text: str) -> Prefix:
+    try:
+        return Prefix.parse(text, strict=False)
+    except ValueError as error:
+        raise TableUnreadable(f"the router's answer to {command!r}: {error}") from None
+
+
+def _forwarding(command: str, answer: str) -> Iterator[tuple[Prefix, frozenset[str]]]:
+    """Each destination with the labels of its unicast next hops.
+
+    Columns: Destination, Type, RtRef, Next hop, Type, Index, NhRef, Netif. A route over several has type `ulst` and its
+    next hops on the lines behind it; a resolved neighbour may be shown by its MAC address on the route's own line.
+    """
+    prefix: Prefix | None = None
+    labels: dict[Prefix, set[str]] = {}
+    for line in _lines(command, answer):
+        words = line.split()
+        if not words or _FIB_TABLE.match(line.strip()) or words[0] in ("Destination", "Enabled"):
+            prefix = None if not words else prefix
+            continue
+        if line[0] not in " \t":
+            text = "0.0.0.0/0" if words[0] == "default" else words[0]
+            if words[0] == "default" and "inet6" in command.split():
+                text = "::/0"
+            try:
+                prefix = Prefix.parse(text, strict=False)
+            except ValueError:
+                prefix = None
+                continue
+            labels.setdefault(prefix, set())
+            words = words[1:]
+        if prefix is not None:
+            labels[prefix] |= _fib_labels(words)
+    yield from ((prefix, frozenset(found)) for prefix, found in labels.items())
+
+
+def _fib_labels(words: Sequence[str]) -> set[str]:
+    found = set()
+    for word in words:
+        if word in _FIB_KINDS:
+            found.add(_FIB_KINDS[word])
+        elif _MAC.fullmatch(word):
+            found.add(_NEIGHBOUR)
+        elif "." in word or ":" in word:
+            try:
+                found.add(canonical_address(word))
+            except ValueError:
+                continue
+    return found

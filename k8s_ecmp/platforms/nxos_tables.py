@@ -1,0 +1,140 @@
+"""What NX-OS really routes: `show ip route` and `show ipv6 route` as text.
+
+The form is that of the Nexus 9000 unicast routing guide and of captures of 7.x to 10.x. "*" marks the best paths, "**"
+multicast ones. A route that the forwarding manager has not taken over yet is marked "pending ufdm"; it counts for the
+RIB alone.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from k8s_ecmp.errors import TableUnreadable
+from k8s_ecmp.model import DISCARD, NextHop, Prefix, address_family, canonical_address
+from k8s_ecmp.platforms.base import Installed
+
+_KEYWORDS = {4: "ip", 6: "ipv6"}
+_TABLE = re.compile(r'\s*IP(?:v6)? Rout(?:e|ing) Table for VRF "([^"]+)"\s*')
+_ROUTE = re.compile(r"\s*([0-9A-Fa-f.:]+/\d+), ubest/mbest: \d+/\d+(.*)")
+_PATH = re.compile(r"\s+(\*{0,2})via (\S+?), (?:\S+, )?\[\d+/\d+\], [^,]+, ([^,]+)(?:,.*)?")
+
+
+class _Path(NamedTuple):
+    """A best path: its label as `NextHop.table_label` has it, and whether it is a static one."""
+
+    label: str
+    static: bool
+
+
+class _Route(NamedTuple):
+    """A prefix of a table with its best paths."""
+
+    vrf: str
+    prefix: Prefix
+    pending: bool
+    paths: tuple[_Path, ...]
+
+
+class NxosVerification:
+    """The questions to the routing table, and how to read its answers."""
+
+    def table_commands(self, vrfs: Sequence[str]) -> tuple[str, ...]:
+        """One for each VRF and family."""
+        return tuple(f"show {keyword} route static vrf {vrf}" for vrf in vrfs for keyword in _KEYWORDS.values())
+
+    def prefix_commands(self, vrf: str, prefixes: Sequence[Prefix]) -> tuple[str, ...]:
+        """One for each prefix. Where it is not there the answer may show the one that covers it."""
+        return tuple(f"show {_KEYWORDS[prefix.family]} route {prefix} vrf {vrf}" for prefix in prefixes)
+
+    def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
+        """Routes by (VRF, prefix); both sets are empty where another protocol's route is the best.
+
+        Raises:
+            TableUnreadable: an answer has not the expected form.
+        """
+        tables: dict[tuple[str, Prefix], Installed] = {}
+        for command, answer in answers.items():
+            for vrf, prefix, pending, paths in _routes(command, answer):
+                rib = frozenset(label for label, static in paths if static)
+                tables[vrf, prefix] = Installed(rib, frozenset() if pending else rib)
+        return tables
+
+    def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
+        """One for each address: the route that covers it."""
+        return tuple(_resolve_command(vrf, address) for address in addresses)
+
+    def read_unresolved(self, vrf: str, addresses: Sequence[str], answers: Mapping[str, str]) -> frozenset[str]:
+        """Those without a route but the default one, and those that only a discard route covers.
+
+        Raises:
+            TableUnreadable: an answer is missing or has not the expected form.
+        """
+        unresolved = set()
+        for address in addresses:
+            command = _resolve_command(vrf, address)
+            if command not in answers:
+                raise TableUnreadable(f"the router gave no answer to {command!r}")
+            if not any(
+                route.prefix.length > 0 and any(label != DISCARD for label, _ in route.paths)
+                for route in _routes(command, answers[command])
+            ):
+                unresolved.add(address)
+        return frozenset(unresolved)
+
+
+def _resolve_command(vrf: str, address: str) -> str:
+    return f"show {_KEYWORDS[address_family(address)]} route {address} vrf {vrf}"
+
+
+def _routes(command: str, answer: str) -> Iterator[_Route]:
+    """The routes of an answer, which begins with the name of its table; "Route not found" follows it where none is."""
+    vrf: str | None = None
+    prefix: Prefix | None = None
+    pending = False
+    paths: list[_Path] = []
+    for line in answer.splitlines():
+        if (path := _PATH.fullmatch(line)) is not None:
+            if prefix is None or vrf is None:
+                raise TableUnreadable(f"the router's answer to {command!r} has a path of no prefix: {line.strip()!r}")
+            if path[1] == "*":
+                paths.append(_Path(_label(command, vrf, path[2]), path[3] == "static"))
+        elif (route := _ROUTE.fullmatch(line)) is not None:
+            if vrf is None:
+                raise TableUnreadable(f"the router's answer to {command!r} does not say whose table it is")
+            if prefix is not None:
+                yield _Route(vrf, prefix, pending, tuple(paths))
+            prefix, pending, paths = _prefix(command, route[1]), "pending" in route[2], []
+        elif (table := _TABLE.fullmatch(line)) is not None:
+            if prefix is not None and vrf is not None:
+                yield _Route(vrf, prefix, pending, tuple(paths))
+            vrf, prefix = table[1], None
+        elif " via " in f" {line.replace('*', ' ')}" and "in via output" not in line:
+            raise TableUnreadable(f"the router's answer to {command!r} has an unexpected path: {line.strip()!r}")
+    if vrf is None:
+        raise TableUnreadable(
+            f"the router's answer to {command!r} is no routing table: {answer.strip()[:80]!r}",
+            remedy="does the router have that VRF?",
+        )
+    if prefix is not None:
+        yield _Route(vrf, prefix, pending, tuple(paths))
+
+
+def _prefix(command: str, text: str) -> Prefix:
+    try:
+        return Prefix.parse(text)
+    except ValueError as error:
+        raise TableUnreadable(f"the router's answer to {command!r}: {error}") from None
+
+
+def _label(command: str, vrf: str, target: str) -> str:
+    """ADDRESS, ADDRESS%VRF, Null0 or an interface. The table's own VRF behind an address says nothing."""
+    if target == "Null0":
+        return DISCARD
+    address, _, other = target.partition("%")
+    try:
+        address = canonical_address(address)
+    except ValueError:
+        if "." in address.partition("/")[0] and not address[0].isalpha():
+            raise TableUnreadable(f"the router's answer to {command!r} has no next hop in {target!r}") from None
+        return target
+    return NextHop(address, vrf=other if other not in ("", vrf) else None).label

@@ -1,0 +1,204 @@
+"""Keeping account of one apply in the journal, and being the only one of an owner that writes."""
+
+import fcntl
+import os
+import re
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from k8s_ecmp.errors import JournalError
+from k8s_ecmp.journal import Author, Journal
+from k8s_ecmp.model import CommitResult, Plan, RouteChange
+from k8s_ecmp.settings import Settings
+from k8s_ecmp.views.document import plan_id
+from k8s_ecmp.views.schema import Summary
+
+_UNFIT = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+class RunRecord:
+    """The `routers.record.Record` of one run: an entry before and one after each router's change."""
+
+    def __init__(self, journal: Journal, author: Author, plan: str) -> None:
+        self._journal = journal
+        self._author = author
+        self._plan = plan
+        self._begun: dict[str, int] = {}
+        self._last: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def begin(
+        self, router: str, changes: Sequence[RouteChange], commands: Sequence[str], *, takes_back: bool = False
+    ) -> None:
+        """Writes down what is about to be done.
+
+        Raises:
+            JournalError: it cannot be written; nothing may be done.
+        """
+        body: dict[str, Any] = {
+            "plan": self._plan,
+            "changes": [_change(change) for change in changes],
+            "commands": list(commands),
+        }
+        if takes_back:
+            with self._lock:
+                body["takes_back"] = self._last.get(router)
+        number = self._journal.write(self._author, "begin", body, router)
+        with self._lock:
+            self._begun[router] = self._last[router] = number
+
+    def end(self, result: CommitResult) -> None:
+        """Writes down what became of a router's plan, also of one that was never begun.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        with self._lock:
+            begun = self._begun.pop(result.router, None)
+        body = {
+            "plan": self._plan,
+            "begin": begun,
+            "outcome": result.outcome,
+            "changes": result.changes,
+            "elapsed_s": round(result.elapsed_s, 3),
+            "error": result.error,
+            "warnings": list(result.warnings),
+        }
+        self._journal.write(self._author, "result", body, result.router)
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """That a plan was begun on a router and not taken back: the entry that says so, and whether it says "committed"."""
+
+    entry: int
+    at: str
+    committed: bool
+
+    def __str__(self) -> str:
+        said = "was committed" if self.committed else "was begun"
+        return f"entry {self.entry} of {self.at[:19].replace('T', ' ')}Z says that this plan {said} on it"
+
+
+def begun(settings: Settings, plan: Plan, file: Path) -> dict[str, Begun]:
+    """The routers on which the plan of a file was begun and, as far as the journal knows, is in force.
+
+    A router whose change was taken back, or failed so that nobody knows, is not among them.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    if not Path(settings.journal).expanduser().exists():
+        return {}
+    identity = _file_id(file)
+    found: dict[str, Begun] = {}
+    with Journal(settings.journal) as journal:
+        for entry in journal.entries(kinds=("begin", "result"), since=plan.created):
+            router = entry.router
+            if entry.body["plan"] != identity or entry.owner != settings.owner or router is None:
+                continue
+            if entry.kind == "begin":
+                found.setdefault(router, Begun(entry.id, entry.at, committed=False))
+            elif entry.body["outcome"] == "committed":
+                found[router] = Begun(entry.id, entry.at, committed=True)
+            elif entry.body["begin"] is not None:
+                found.pop(router, None)
+    return found
+
+
+def _file_id(file: Path) -> str:
+    return msgspec.json.decode(file.read_bytes(), type=_File).id
+
+
+class _File(msgspec.Struct):
+    """Of a plan file that was verified: its id alone."""
+
+    id: str
+
+
+@contextmanager
+def recording(
+    settings: Settings,
+    plan: Plan,
+    *,
+    file: Path | None = None,
+    overrides: Collection[str] = (),
+    ticket: str | None = None,
+    reason: str | None = None,
+    resumed: Collection[str] = (),
+) -> Iterator[RunRecord]:
+    """For the time of one apply: the plan and its overrides are in the journal, and nobody else of the owner writes.
+
+    Args:
+        settings: owner, and where the journal is.
+        plan: what is about to be applied.
+        file: the plan file that was reviewed, None for a plan made on the spot.
+        overrides: names of guards that are switched off.
+        ticket: the change's number elsewhere.
+        reason: why it is made, in somebody's words.
+        resumed: routers that have the plan from an earlier run and are left out.
+
+    Raises:
+        JournalError: it cannot be written, or another process of the same owner is applying.
+    """
+    author = Author.here(settings.owner, ticket, reason)
+    with Journal(settings.journal) as journal, _alone(journal.path, settings.owner):
+        identity = plan_id(plan) if file is None else _file_id(file)
+        body = _plan(plan, identity, file)
+        if resumed:
+            body["resumed"] = sorted(resumed)
+        journal.write(author, "review" if file is not None else "plan", body)
+        if overrides:
+            journal.write(author, "override", {"plan": identity, "guards": sorted(overrides)})
+        yield RunRecord(journal, author, identity)
+
+
+@contextmanager
+def _alone(journal: Path, owner: str) -> Iterator[None]:
+    path = journal.with_name(f"{journal.name}.{_UNFIT.sub('_', owner)}.lock")
+    try:
+        handle = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise JournalError(f"{path} cannot be written: {error.strerror}") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            holder = handle.read().strip() or "another process"
+            raise JournalError(
+                f"{holder} is applying a plan of owner {owner}; two of one owner never write at once",
+                remedy="wait until it has ended",
+            ) from None
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()}")
+        handle.flush()
+        yield
+
+
+def _plan(plan: Plan, identity: str, file: Path | None) -> dict[str, Any]:
+    return {
+        "plan": identity,
+        "file": None if file is None else str(file),
+        "cluster": {"source": plan.cluster_source, "digest": plan.cluster_digest},
+        "summary": {name: getattr(Summary.of(plan.routers), name) for name in Summary.__struct_fields__},
+        "guards": [{"guard": trip.guard, "router": trip.router, "detail": trip.detail} for trip in plan.guards],
+        "routers": {router.name: router.status for router in plan.routers},
+    }
+
+
+def _change(change: RouteChange) -> dict[str, Any]:
+    distances = {hop.distance for hop in change.before} or {None}
+    return {
+        "action": change.action,
+        "vrf": change.vrf,
+        "prefix": str(change.prefix),
+        "before": [hop.label for hop in change.before],
+        "after": [hop.label for hop in change.after],
+        "distance": distances.pop() if len(distances) == 1 else None,
+        "reasons": list(change.reasons),
+    }

@@ -1,0 +1,139 @@
+"""Nornir tasks for a wave that has been changed: look at its routers again, and take its changes back."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from nornir.core.task import Result, Task
+
+from k8s_ecmp.core.staleness import way_back
+from k8s_ecmp.errors import CommitFailed, EcmpError, RouterError
+from k8s_ecmp.model import CommitResult, RouteChange
+from k8s_ecmp.routers.applying import owned_labels, settled_on_error
+from k8s_ecmp.routers.connection import error_text
+from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.record import UNRECORDED, Record
+from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
+from k8s_ecmp.settings import Settings
+
+Changes = Mapping[str, Sequence[RouteChange]]
+
+
+def look_again(task: Task, *, settings: Settings, done: Changes, progress: Progress | None = None) -> Result:
+    """Whether the router still has what was committed on it: `result` is a tuple of differences, a sentence each.
+
+    Args:
+        task: Nornir's.
+        settings: owner, tag, rollout.
+        done: the changes that were committed, by router.
+        progress: called with router and step.
+    """
+    try:
+        return Result(host=task.host, result=_differences(task, settings, done[task.host.name], progress))
+    except Exception as error:  # noqa: BLE001  whatever it is, it is this router's alone
+        return Result(host=task.host, result=(error_text(error),), failed=True, exception=error)
+
+
+def _differences(
+    task: Task, settings: Settings, changes: Sequence[RouteChange], progress: Progress | None
+) -> tuple[str, ...]:
+    port = port_of(task)
+    marks = port.traits.marks(settings, router_view(task.host))
+    vrf = changes[0].vrf
+    tell(progress, task, "look again")
+    with open_session(task, port, None) as session:
+        running = session.read()
+        found = owned_labels(running, marks, vrf)
+        wanted = {change.prefix: frozenset(change.next_hops) for change in changes}
+        differing = tuple(
+            f"{prefix} is configured as {', '.join(sorted(found.get(prefix, ()))) or 'nothing'} "
+            f"instead of {', '.join(sorted(hops)) or 'nothing'}"
+            for prefix, hops in wanted.items()
+            if found.get(prefix, frozenset()) != hops
+        )
+        if differing:
+            return differing
+        expected = {p: hops for p, hops in wanted.items() if hops or running.get(vrf, p) is None}
+        return session.verify(vrf, expected, settings.rollout.verify_timeout_s)[0]
+
+
+def take_back_routes(
+    task: Task,
+    *,
+    settings: Settings,
+    done: Changes,
+    why: str,
+    progress: Progress | None = None,
+    record: Record = UNRECORDED,
+) -> Result:
+    """Takes committed changes of the router back by their inverse, or nothing: `result` is a `CommitResult`.
+
+    Under the router's lock the routes are read again; where one is no longer what the change made of it, all are left
+    as they are. Then stage, commit without a timer, verify: tables that do not show the way back are a warning.
+
+    Args:
+        task: Nornir's.
+        settings: owner, tag, rollout.
+        done: the changes that were committed, by router, with every attribute of their hops.
+        why: the reason, for the report.
+        progress: called with router and step.
+        record: what keeps account of changes; one that cannot stops them.
+    """
+    started = time.monotonic()
+    name = task.host.name
+    error: Exception | None = None
+    try:
+        count, warnings = _take_back(task, settings, done[name], why, progress, record)
+        result = CommitResult(name, "rolled-back", count, time.monotonic() - started, why, warnings)
+    except Exception as caught:  # noqa: BLE001  whatever it is, it is this router's alone
+        error = caught
+        text = f"{why}, but that failed: {error_text(caught)}"
+        result = CommitResult(name, "failed", 0, time.monotonic() - started, text)
+    try:
+        record.end(result)
+    except EcmpError as lost:
+        result = CommitResult(
+            name,
+            result.outcome,
+            result.changes,
+            result.elapsed_s,
+            result.error,
+            (*result.warnings, f"what became of this could not be written down: {lost}"),
+        )
+    return Result(host=task.host, result=result, failed=error is not None, exception=error, changed=error is None)
+
+
+def _take_back(
+    task: Task, settings: Settings, done: Sequence[RouteChange], why: str, progress: Progress | None, record: Record
+) -> tuple[int, tuple[str, ...]]:
+    port = port_of(task)
+    marks = port.traits.marks(settings, router_view(task.host))
+    rollout, vrf = settings.rollout, done[0].vrf
+    tell(progress, task, "connect")
+    with open_session(task, port, template_for(settings, port), recover=True) as session:
+        tell(progress, task, "read")
+        running = session.read()
+        undo, others = way_back(done, running, marks, port.traits.default_distance)
+        if others:
+            raise RouterError(f"{others[0]} was changed by somebody else meanwhile; all of it was left as it is")
+        if not undo:
+            return 0, ("it was as before the change already",)
+        changes = tuple(RouteChange(c.action, c.vrf, c.prefix, c.before, c.after, (why,)) for c in undo)
+        tell(progress, task, "stage")
+        commands = session.stage(changes, running)
+        if not (port.capabilities.device_diff and port.capabilities.lock):
+            again = way_back(done, session.read(), marks, port.traits.default_distance)
+            if again != (undo, others):
+                raise RouterError("the routes were changed while the way back was being staged; nothing was written")
+        record.begin(task.host.name, changes, commands, takes_back=True)
+        tell(progress, task, "commit")
+        with settled_on_error(session):
+            session.commit(0, sum(len(c.before) + len(c.after) for c in changes))
+        tell(progress, task, "verify")
+        after = session.read()
+        standing, others = way_back(done, after, marks, port.traits.default_distance)
+        for prefix in (*(change.prefix for change in standing), *others):
+            raise CommitFailed(f"{prefix} is not as it was after the way back", remedy="run verify, then apply")
+        # What the tables do not show is no reason to put the change in force again.
+        expected = {c.prefix: frozenset(c.next_hops) for c in changes if c.after or after.get(vrf, c.prefix) is None}
+        problems, warnings = session.verify(vrf, expected, rollout.verify_timeout_s)
+        return len(changes), (*warnings, *(f"after the way back {problem}" for problem in problems))

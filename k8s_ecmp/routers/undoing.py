@@ -1,0 +1,32 @@
+"""Nornir task: plans the way back from a change that was made earlier. Writes nothing."""
+
+from collections.abc import Sequence
+
+import msgspec
+from nornir.core.task import Result, Task
+
+from k8s_ecmp.core.rules import Rules
+from k8s_ecmp.core.undo import Done, plan_undo
+from k8s_ecmp.model import RouterPlan
+from k8s_ecmp.routers.connection import error_text, platform_of
+from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.session import open_session, port_of, template_for
+from k8s_ecmp.routers.transaction import predict
+from k8s_ecmp.settings import Settings
+
+
+def undo_routes(task: Task, *, settings: Settings, rules: Rules, done: Sequence[Done], why: str) -> Result:
+    """What takes `done` back on the router: `result` is a `RouterPlan`."""
+    name = task.host.name
+    try:
+        port = port_of(task)
+        template = template_for(settings, port)
+        with open_session(task, port, template) as session:
+            running = session.read()
+        planned = plan_undo(router_view(task.host), port.traits, done, running, rules, why)
+        predicted = predict(port, planned.changes, running, template)
+        planned = msgspec.structs.replace(planned, commands=predicted.commands, diff=predicted.diff)
+        return Result(host=task.host, result=planned, diff=planned.diff)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is this router's alone
+        failed = RouterPlan(name, platform_of(task.host) or "", "failed", error=error_text(error))
+        return Result(host=task.host, result=failed, failed=True, exception=error)

@@ -1,0 +1,129 @@
+"""The journal as text: a line for each change of a router, and entries whole."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from k8s_ecmp.views.page import Page, counted, header, status
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from k8s_ecmp.journal import Entry
+
+_MOST_LINES = 200
+
+
+class HistoryRow(msgspec.Struct, frozen=True):
+    """One change of a router: when it was begun, and what became of it. `outcome` "begun" means that nobody knows."""
+
+    id: int
+    at: str
+    router: str
+    outcome: str
+    changes: int
+    who: str
+    ticket: str | None
+    reason: str | None
+    error: str | None
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+def rows(entries: Iterable["Entry"]) -> list[HistoryRow]:
+    """Changes that were begun joined with what became of them, and results of what was never begun."""
+    found: dict[int, HistoryRow] = {}
+    for entry in entries:
+        if entry.kind == "begin":
+            found[entry.id] = _row(entry, "begun", len(entry.body["changes"]), None)
+        elif (begun := entry.body["begin"]) in found:
+            outcome, error = entry.body["outcome"], entry.body["error"]
+            found[begun] = msgspec.structs.replace(found[begun], outcome=outcome, error=error)
+        elif begun is None:
+            found[entry.id] = _row(entry, entry.body["outcome"], 0, entry.body["error"])
+    return [found[number] for number in sorted(found)]
+
+
+def _row(entry: "Entry", outcome: str, changes: int, error: str | None) -> HistoryRow:
+    return HistoryRow(
+        entry.id, entry.at, entry.router or "-", outcome, changes, entry.who, entry.ticket, entry.reason, error
+    )
+
+
+def print_history(found: Sequence[HistoryRow], console: "Console | None" = None) -> None:
+    """A table of changes; errors and reasons stand under their line."""
+    page = Page(console)
+    cells = [
+        [
+            str(row.id),
+            f"{row.at[:19].replace('T', ' ')}Z",
+            row.router,
+            status(row.outcome),
+            str(row.changes),
+            row.ticket or "-",
+            row.who,
+        ]
+        for row in found
+    ]
+    if cells:
+        head, *lines = page.table([header("ID", "WHEN", "ROUTER", "OUTCOME", "CHANGES", "TICKET", "WHO"), *cells])
+        page.line(*head)
+        for row, line in zip(found, lines, strict=True):
+            page.line(*line)
+            for text, style in ((row.reason, ""), (row.error, "red")):
+                if text:
+                    page.prose(text, style=style, indent=4)
+        page.line()
+    unknown = sum(row.outcome == "begun" for row in found)
+    left = (
+        f"; what became of {unknown} is not known: the run died, `k8s-ecmp verify` says how it is now"
+        if unknown
+        else ""
+    )
+    page.prose(f"History: {counted(len(found), 'change')}{left}.", style="bold")
+    page.show()
+
+
+def print_entries(found: Sequence["Entry"], console: "Console | None" = None) -> None:
+    """Entries whole: changes as lines with "-" and "+", everything else as it was written."""
+    page = Page(console)
+    for entry in found:
+        who = f"{entry.who}, ticket {entry.ticket}" if entry.ticket else entry.who
+        page.line((f"{entry.id} {entry.kind}", "bold"), f"  {entry.at}  {entry.router or ''}")
+        page.prose(f"by {who}", indent=2)
+        if entry.reason:
+            page.prose(f"because: {entry.reason}", indent=2)
+        if entry.kind == "begin":
+            _changes(page, entry.body)
+        else:
+            for name, value in entry.body.items():
+                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                page.prose(f"{name}: {text}", indent=2, hang=4)
+        page.prose(f"hash: {entry.hash}", indent=2)
+        page.line()
+    page.show()
+
+
+def _changes(page: Page, body: dict[str, Any]) -> None:
+    page.prose(f"plan: {body['plan']}", indent=2)
+    for change in page.first(body["changes"], _MOST_LINES):
+        page.prose(
+            f"{change['action']} {change['prefix']} in VRF {change['vrf']}: {'; '.join(change['reasons'])}", indent=2
+        )
+        before, after = change["before"], change["after"]
+        for sign, labels, style in (
+            ("-", [label for label in before if label not in after], "red"),
+            ("+", [label for label in after if label not in before], "green"),
+        ):
+            if labels:
+                page.prose(f"{sign} {', '.join(labels)}", style=style, indent=4, hang=6)
+    page.left_out(body["changes"], _MOST_LINES, "changes", indent=2)
+    page.line("  commands:")
+    for command in page.first(body["commands"], _MOST_LINES):
+        page.line(f"    {command}")
+    page.left_out(body["commands"], _MOST_LINES, "commands", indent=4)

@@ -1,0 +1,338 @@
+"""A plan in words and rows: what its text, its Markdown and its page have in common."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Action, Conflict, GuardTrip, Plan, Prefix, RouteChange, RouterPlan
+from k8s_ecmp.views.page import counted
+from k8s_ecmp.views.schema import Summary
+
+COLUMNS = ("ROUTER", "PLATFORM", "STATUS", "PREFIXES", "NEXT HOPS", "CONFLICTS")
+STATUS_COLUMN = 2
+LEGEND = "prefixes: + create, ~ update, - delete; next hops, over all prefixes: + gain, - lose"
+SIGNS: dict[Action, str] = {"create": "+", "update": "~", "delete": "-"}
+
+STATUS_WORDS = {
+    "in-sync": "has every route; nothing is written",
+    "changes": "will be changed as shown",
+    "conflict": "nothing to change but prefixes where somebody else's route stands",
+    "blocked": "a guard holds it; nothing is written",
+    "failed": "could not be read or planned; nothing is written",
+}
+DIFF_SOURCES = {"device": "computed by the router", "predicted": "predicted by k8s-ecmp"}
+HELD = "Held: nothing is written to any router"
+NOT_WRITTEN = "blocked, these changes are not written"
+CONFLICT_REMEDY = (
+    "Left alone: nothing is written at this prefix. If ours shall stand there, remove that route and plan again."
+)
+SKIPPED_WORDS = "of the cluster left out, in whole or in part"
+# Words that a network engineer may not know.
+GLOSSARY = {
+    "prefix": "where traffic goes to: the own address of a service (/32 or /128), or a range of such addresses",
+    "next hop": "the address of a node of the cluster; a router shares traffic among all next hops of a prefix (ECMP)",
+    "eligible": "a node that may be a next hop: healthy for long enough, and not excluded",
+    "out": "a node that may not: unhealthy, excluded or going away",
+    "draining": "a node that is taken out in good order before maintenance; it is healthy",
+    "usable endpoint": "a pod of the service on that node, ready to take traffic",
+    "tag": "the number on a static route that says it is k8s-ecmp's",
+    "owned": "with that tag, and so k8s-ecmp's to change",
+    "conflict": "somebody else's route stands at a prefix that the cluster asks for",
+    "guard": "a check that stops what looks like an accident until a person has looked at it",
+}
+
+
+class Row(NamedTuple):
+    """A change as it is shown; hops by their labels, the prefix with its VRF where that is not the default one."""
+
+    action: Action
+    prefix: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def sign(self) -> str:
+        """What stands before the prefix."""
+        return SIGNS[self.action]
+
+    @property
+    def stay(self) -> list[str]:
+        """Hops that the prefix has before and after."""
+        return [hop for hop in self.after if hop not in self.gained]
+
+    @property
+    def numbers(self) -> str:
+        """How many hops there are, and were; "" for a route that discards."""
+        if self.action == "update":
+            return f"{len(self.before)} -> {counted(len(self.after), 'next hop')}"
+        hops = self.after or self.before
+        return "" if hops == (DISCARD,) else counted(len(hops), "next hop")
+
+
+class Cause(NamedTuple):
+    """Changes that have the same reasons. A line of `lines` names the hop too where there are several."""
+
+    lines: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+class Diff(NamedTuple):
+    """A diff that some routers have in common; `twin` is a router with it that was shown before, whatever else differs.
+
+    `source` is in words.
+    """
+
+    routers: tuple[str, ...]
+    text: str
+    source: str
+    twin: str | None
+
+    @property
+    def lines(self) -> list[str]:
+        """Its lines, without ends."""
+        return self.text.removesuffix("\n").split("\n")
+
+
+class Group(NamedTuple):
+    """Routers that have the same changes."""
+
+    routers: tuple[str, ...]
+    blocked: bool
+    rows: tuple[Row, ...]
+    diffs: tuple[Diff, ...]
+
+
+class Held(NamedTuple):
+    """What one guard holds: each detail with the routers where it is said, none where it holds everything.
+
+    `what` says what is held, `meaning` what the guard is afraid of, `remedy` what to do about it.
+    """
+
+    guard: str
+    everything: bool
+    what: str
+    details: tuple[tuple[str, tuple[str, ...]], ...]
+    meaning: str
+    remedy: str
+
+    @property
+    def option(self) -> str:
+        """The option that switches the guard off for one plan."""
+        return f"--override {self.guard}"
+
+
+class Clash(NamedTuple):
+    """A conflict, and the routers that have it."""
+
+    prefix: str
+    reason: str
+    routers: tuple[str, ...]
+
+
+# What each guard is afraid of, and what to look at before it is overridden.
+GUARD_WORDS = {
+    "empty-desired": (
+        "No route at all would remain, which looks like a broken view of the cluster.",
+        "see whether the cluster was read whole: `k8s-ecmp desired`",
+    ),
+    "mass-withdrawal": (
+        "Much would be withdrawn from one router at once.",
+        "see whether that many nodes or services really went away",
+    ),
+    "last-next-hop": (
+        "The prefix is still asked for but has no usable node left; without a next hop its traffic would be dropped.",
+        "give the service a usable endpoint, or remove the service",
+    ),
+    "panic": (
+        "This many nodes rarely fail at once; more likely the cluster lost sight of them.",
+        "see whether these nodes really are down, and whether the control plane is well",
+    ),
+    "not-synced": (
+        "The view of the cluster is not complete.",
+        "wait until the cluster answers, then plan again",
+    ),
+    "platform-limit": (
+        "The router cannot hold that much.",
+        "lower this router's max_paths, or route fewer prefixes to it",
+    ),
+    "foreign-lines": (
+        "The router's own diff shows lines that are not of this plan; somebody else's change may be under way there.",
+        "finish or discard that change on the router, then plan again",
+    ),
+    "frozen": (
+        "Changes are frozen.",
+        "wait for the end of the freeze, then plan again",
+    ),
+}
+
+
+def prefix_text(prefix: Prefix, vrf: str) -> str:
+    """The prefix, with its VRF where that is not the default one."""
+    return str(prefix) + (f" vrf {vrf}" if vrf != DEFAULT_VRF else "")
+
+
+def change_row(change: RouteChange) -> Row:
+    """The change as it is shown."""
+    before = tuple([hop.label for hop in change.before])
+    after = tuple([hop.label for hop in change.after])
+    left, kept = set(before), set(after)
+    return Row(
+        change.action,
+        prefix_text(change.prefix, change.vrf),
+        before,
+        after,
+        tuple([label for label in after if label not in left]),
+        tuple([label for label in before if label not in kept]),
+        change.reasons,
+    )
+
+
+def causes(rows: Iterable[Row]) -> list[Cause]:
+    """The changes under what they have as their reasons: short when one node's loss concerns a thousand prefixes."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(_cause(row), []).append(row)
+    return [Cause(lines, tuple(members)) for lines, members in found.items()]
+
+
+def _cause(row: Row) -> tuple[str, ...]:
+    moved = [f"{hop} joins" for hop in row.gained] + [f"{hop} leaves" for hop in row.lost]
+    # Reasons of an update stand in the order of the hops, each once: as many as hops are one for each.
+    if row.action == "update" and len(row.reasons) > 1 and len(row.reasons) == len(moved):
+        return tuple(f"{hop}: {reason}" for hop, reason in zip(moved, row.reasons, strict=True))
+    return row.reasons
+
+
+class Sheet:
+    """The rows of one plan, counted once: a plan may hold some hundred thousand next hops."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.groups: list[Group] = []
+        self._moves: dict[str, tuple[int, int]] = {}
+        members: dict[tuple[tuple[Row, ...], bool], list[RouterPlan]] = {}
+        for router in plan.routers:
+            rows = tuple(map(change_row, router.changes))
+            self._moves[router.name] = (sum(len(row.gained) for row in rows), sum(len(row.lost) for row in rows))
+            if rows or router.diff:
+                members.setdefault((rows, self._blocked(router)), []).append(router)
+        seen: dict[tuple[str, str], str] = {}
+        for (rows, blocked), routers in members.items():
+            names = tuple(router.name for router in routers)
+            self.groups.append(Group(names, blocked, rows, tuple(_diffs(routers, seen))))
+
+    def _blocked(self, router: RouterPlan) -> bool:
+        return bool(self.plan.holds) or router.status == "blocked"
+
+    def router_row(self, router: RouterPlan) -> tuple[str, ...]:
+        """The cells under `COLUMNS`."""
+        summary = Summary.of((router,))
+        gained, lost = self._moves[router.name]
+        return (
+            router.name,
+            router.platform or "-",
+            router.status,
+            f"+{summary.create} ~{summary.update} -{summary.delete}" if router.changes else "-",
+            f"+{gained} -{lost}" if router.changes else "-",
+            str(len(router.conflicts)) if router.conflicts else "-",
+        )
+
+    def held(self) -> list[Held]:
+        """The guards that tripped, those for everything first; alike ones of several routers as one."""
+        found: dict[tuple[str, bool, bool], dict[str, dict[str, None]]] = {}
+        for trip in self.plan.guards:
+            key = (trip.guard, trip.router is None, trip.prefix is not None)
+            routers = found.setdefault(key, {}).setdefault(_detail(trip), {})
+            if trip.router is not None:
+                routers[trip.router] = None
+        return [
+            Held(
+                guard,
+                everything,
+                _held_what(everything, one),
+                tuple((detail, tuple(routers)) for detail, routers in details.items()),
+                *GUARD_WORDS.get(guard, ("", "see what it says")),
+            )
+            for (guard, everything, one), details in found.items()
+        ]
+
+    def clashes(self) -> list[Clash]:
+        """The conflicts; alike ones of several routers as one."""
+        found: dict[Conflict, list[str]] = {}
+        for router in self.plan.routers:
+            for conflict in router.conflicts:
+                found.setdefault(conflict, []).append(router.name)
+        return [Clash(prefix_text(c.prefix, c.vrf), c.reason, tuple(routers)) for c, routers in found.items()]
+
+    def failures(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Each error with the routers that have it."""
+        found: dict[str, list[str]] = {}
+        for router in self.plan.routers:
+            if router.error:
+                found.setdefault(router.error, []).append(router.name)
+        return [(error, tuple(routers)) for error, routers in found.items()]
+
+    @property
+    def changes(self) -> bool:
+        """Whether any router has a change."""
+        return any(router.changes for router in self.plan.routers)
+
+
+def summary(routers: Sequence[RouterPlan]) -> str:
+    """The whole plan in a sentence."""
+    count = Summary.of(routers)
+    changing = sum(bool(router.changes) for router in routers)
+    blocked = sum(router.status == "blocked" for router in routers)
+    parts = []
+    if changing:
+        parts.append(
+            f"{count.create} to create, {count.update} to update, {count.delete} to delete "
+            f"on {counted(changing, 'router')}"
+        )
+    if count.conflict:
+        parts.append(counted(count.conflict, "conflict"))
+    if count.failed:
+        parts.append(f"{counted(count.failed, 'router')} failed")
+    if blocked:
+        parts.append(f"{counted(blocked, 'router')} blocked, nothing is written there")
+    if not parts:
+        return f"No changes: {counted(len(routers), 'router')} in sync."
+    return f"Plan: {'; '.join(parts if changing else ('no changes', *parts))}."
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """The first names and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def shares(sizes: Sequence[int], total: int) -> list[int]:
+    """How much of each list is shown where there is room for `total`: short ones whole, the room left evenly."""
+    given = [0] * len(sizes)
+    left = total
+    for done, place in enumerate(sorted(range(len(sizes)), key=lambda place: sizes[place])):
+        given[place] = min(sizes[place], left // (len(sizes) - done))
+        left -= given[place]
+    return given
+
+
+def _diffs(routers: Sequence[RouterPlan], seen: dict[tuple[str, str], str]) -> Iterable[Diff]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for router in routers:
+        if router.diff:
+            found.setdefault((router.diff, DIFF_SOURCES[router.diff_source]), []).append(router.name)
+    for (text, source), names in found.items():
+        yield Diff(tuple(names), text, source, seen.get((text, source)))
+        seen.setdefault((text, source), names[0])
+
+
+def _detail(trip: GuardTrip) -> str:
+    return trip.detail if trip.prefix is None else f"{trip.prefix}: {trip.detail}"
+
+
+def _held_what(everything: bool, one_prefix: bool) -> str:
+    if one_prefix:
+        return "So this prefix stays as it is; other changes go on."
+    return f"So nothing is written to {'any' if everything else 'this'} router."

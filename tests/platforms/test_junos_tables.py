@@ -1,0 +1,169 @@
+"""What Junos prints of its tables, read: outputs as routers of several releases print them."""
+
+import pytest
+
+from k8s_ecmp.errors import ParseError
+from k8s_ecmp.model import Prefix
+from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.junos_tables import JunosVerification
+
+VERIFICATION = JunosVerification()
+
+ROUTES = """
+inet.0: 12 destinations, 13 routes (12 active, 0 holddown, 0 hidden)
++ = Active Route, - = Last Active, * = Both
+
+10.96.0.0/12       *[Static/5] 1d 18:33:39, tag 4201
+                    >  to 10.0.0.1 via et-0/0/0.0
+                       to 10.0.0.2 via et-0/0/0.0
+10.97.0.0/16       *[Static/5] 00:26:22
+                       Discard
+10.98.0.0/16       *[Static/5] 2d 21:12:16
+                    > via st0.118
+10.99.0.0/16       *[OSPF/10] 3w1d 17:03:23, metric 5
+                    > to 10.0.0.9 via et-0/0/1.0
+                    [Static/150] 00:00:05
+                    > to 10.0.0.1 via et-0/0/0.0
+192.168.100.100/32 *[Static/5] 00:26:22, metric 7
+                    > to 10.0.0.3 via et-0/0/0.0, weight 0x1
+203.0.113.0/24     *[Static/5] 22:23:09
+                       to table red.inet.0
+"""
+ROUTES6 = """
+inet6.0: 3 destinations, 3 routes (3 active, 0 holddown, 0 hidden)
++ = Active Route, - = Last Active, * = Both
+
+fd96:aaaa:bbbb:cccc::/108
+                   *[Static/5] 00:00:07
+                    >  to fd00:a::1 via et-0/0/0.0
+                       to fd00:a::2 via et-0/0/0.0
+2001:db8::/32      *[Static/5] 00:00:07
+                       Reject
+"""
+FORWARDING = """Routing table: default.inet
+Internet:
+Enabled protocols: Bridging,
+Destination        Type RtRef Next hop           Type Index    NhRef Netif
+default            user     1 0:0:5e:0:1:1       ucst      600     4 em0.0
+default            perm     0                    rjct       36     1
+0.0.0.0/32         perm     0                    dscd       34     1
+10.0.0.0/24        intf     0                    rslv      583     1 et-0/0/0.0
+10.0.0.1/32        dest     0 52:54:0:12:34:56   ucst      601     3 et-0/0/0.0
+10.96.0.0/12       user     0                    ulst  1048574     3
+                              10.0.0.1           ucst      601     3 et-0/0/0.0
+                              10.0.0.2           ucst      602     3 et-0/0/0.0
+10.97.0.0/16       user     0                    dscd       34     2
+192.168.100.100/32 user     0 10.0.0.3           ucst      603     3 et-0/0/0.0
+
+Routing table: __master.anon__.inet
+Internet:
+Destination        Type RtRef Next hop           Type Index    NhRef Netif
+default            perm     0                    rjct      519     1
+"""
+FORWARDING6 = """Routing table: default.inet6
+Internet6:
+Destination                        Type RtRef Next hop           Type Index    NhRef Netif
+default                            perm     0                    rjct       44     1
+fd96:aaaa:bbbb:cccc::/108          user     0                    ulst  1048575     2
+                              fd00:a::1
+                                                                 ucst      611     3 et-0/0/0.0
+                              fd00:a::2
+                                                                 ucst      612     3 et-0/0/0.0
+"""
+RIB, FIB, RIB6, FIB6 = VERIFICATION.table_commands(["default"])
+
+
+def found(answers: dict[str, str]) -> dict[str, tuple[set[str], set[str]]]:
+    tables = VERIFICATION.read_tables(answers)
+    return {f"{vrf} {prefix}": (set(rib), set(fib)) for (vrf, prefix), (rib, fib) in tables.items()}
+
+
+def test_commands():
+    assert (RIB, FIB) == (
+        "show route protocol static table inet.0",
+        "show route forwarding-table family inet table default",
+    )
+    assert VERIFICATION.table_commands(["red"])[2:] == (
+        "show route protocol static table red.inet6.0",
+        "show route forwarding-table family inet6 table red",
+    )
+    assert VERIFICATION.prefix_commands("red", [Prefix.parse("10.96.0.0/12")]) == (
+        "show route 10.96.0.0/12 exact table red.inet.0",
+        "show route forwarding-table family inet destination 10.96.0.0/12 table red",
+    )
+    assert VERIFICATION.resolve_commands("default", ["10.0.0.1", "fd00:a::1"]) == (
+        "show route 10.0.0.1 table inet.0",
+        "show route fd00:a::1 table inet6.0",
+    )
+
+
+def test_both_tables():
+    both = {"10.0.0.1", "10.0.0.2"}
+    assert found({RIB: ROUTES, FIB: FORWARDING}) == {
+        "default 10.96.0.0/12": (both, both),
+        "default 10.97.0.0/16": ({"discard"}, {"discard"}),
+        "default 10.98.0.0/16": ({"st0.118"}, set()),
+        "default 10.99.0.0/16": (set(), set()),
+        "default 192.168.100.100/32": ({"10.0.0.3"}, {"10.0.0.3"}),
+        "default 203.0.113.0/24": (set(), set()),
+    }
+
+
+def test_ipv6_and_long_prefixes():
+    both = {"fd00:a::1", "fd00:a::2"}
+    assert found({RIB6: ROUTES6, FIB6: FORWARDING6}) == {
+        "default fd96:aaaa:bbbb:cccc::/108": (both, both),
+        "default 2001:db8::/32": ({"discard"}, set()),
+    }
+
+
+def test_without_a_policy_for_load_balancing_one_next_hop_is_in_force():
+    one = FORWARDING.replace("ulst  1048574     3\n", "ulst  1048574     3\n", 1).splitlines()
+    text = "\n".join(line for line in one if "10.0.0.2 " not in line)
+    tables = VERIFICATION.read_tables({RIB: ROUTES, FIB: text})
+    key = ("default", Prefix.parse("10.96.0.0/12"))
+    assert tables[key] == Installed(frozenset({"10.0.0.1", "10.0.0.2"}), frozenset({"10.0.0.1"}))
+
+
+def test_a_neighbour_shown_by_its_mac_address_is_that_of_the_routing_table():
+    routes = ROUTES.replace("192.168.100.100/32", "0.0.0.0/0         ")
+    tables = VERIFICATION.read_tables(
+        {RIB: routes, FIB: FORWARDING.replace("default            perm", "1.0.0.0/8   perm")}
+    )
+    assert tables["default", Prefix.parse("0.0.0.0/0")] == Installed(frozenset({"10.0.0.3"}), frozenset({"10.0.0.3"}))
+
+
+def test_the_vrf_of_a_table():
+    answers = dict(
+        zip(VERIFICATION.table_commands(["red"]), [ROUTES.replace("inet.0:", "red.inet.0:"), "", "", ""], strict=True)
+    )
+    assert {key.split()[0] for key in found(answers)} == {"red"}
+
+
+def test_nothing_is_there():
+    assert found(dict.fromkeys(VERIFICATION.table_commands(["default", "red"]), "")) == {}
+
+
+@pytest.mark.parametrize(
+    "answer", ["error: syntax error: staticc", "syntax error, expecting <command>", "unknown command."]
+)
+def test_an_error_is_not_an_empty_table(answer: str):
+    with pytest.raises(ParseError, match="is an error"):
+        VERIFICATION.read_tables({RIB: answer})
+
+
+def test_a_next_hop_needs_a_connected_subnet():
+    direct = "\ninet.0: 1 destinations\n\n10.0.0.0/24        *[Direct/0] 1w0d 20:56:27\n                    > via et-0/0/0.0\n"
+    answers = dict(
+        zip(
+            VERIFICATION.resolve_commands("default", ["10.0.0.1", "10.5.0.1", "10.6.0.1"]),
+            [direct, "", direct.replace("Direct/0", "Static/5").replace("10.0.0.0/24", "0.0.0.0/0  ")],
+            strict=True,
+        )
+    )
+    assert VERIFICATION.read_unresolved("default", ["10.0.0.1", "10.5.0.1", "10.6.0.1"], answers) == {
+        "10.5.0.1",
+        "10.6.0.1",
+    }
+    with pytest.raises(ParseError, match="no answer"):
+        VERIFICATION.read_unresolved("default", ["10.7.0.1"], answers)

@@ -1,0 +1,96 @@
+"""A session that stays open, on every router behind one of NAPALM's drivers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from k8s_ecmp.core.plan import plan_prefixes
+from k8s_ecmp.core.rules import Rules
+from k8s_ecmp.errors import NotLeading
+from k8s_ecmp.model import RouterPlan
+from k8s_ecmp.routers.inventory import init_nornir
+from k8s_ecmp.routers.standing import StandingSession
+from k8s_ecmp.settings import GuardSettings, RolloutSettings, Settings
+from tests.core.build import OWNER, TAG, cluster, decided, endpoints, node, p, service
+from tests.world.emulators import NAMES, emulator
+from tests.world.emulators.base import Emulator
+
+pytestmark = pytest.mark.slow
+
+HOST = "10.96.0.10/32"
+FREE = Rules(TAG, OWNER, GuardSettings(max_withdrawn_fraction=1))
+
+
+@dataclass
+class Standing:
+    session: StandingSession
+    device: Emulator
+
+    def plan(self, *where: str) -> RouterPlan:
+        """A Local service with endpoints on these nodes, and nothing else."""
+        state = cluster(
+            *(node(f"n{number}", f"10.192.0.{number}") for number in (1, 2, 3)),
+            service("web", "10.96.0.10", etp="Local"),
+            endpoints("web", *where),
+        )
+        table = self.session.table
+        assert table is not None
+        return plan_prefixes(self.session.view, self.session.port.traits, decided(state), table, FREE, scope={p(HOST)})
+
+    def commit(self, *where: str) -> None:
+        planned = self.plan(*where)
+        changes = tuple(change for change in planned.changes if str(change.prefix) == HOST)
+        assert changes
+        self.session.commit(RouterPlan(planned.name, planned.platform, "changes", changes=changes), lambda: None)
+
+    def hops(self) -> frozenset[str]:
+        return self.device.routes().get(("default", HOST), frozenset())
+
+
+@pytest.fixture(params=NAMES)
+def standing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Standing]:
+    folder = tmp_path / "device"
+    folder.mkdir()
+    with emulator(request.param)(folder) as device:
+        inventory = tmp_path / "inventory"
+        inventory.mkdir()
+        (inventory / "hosts.yaml").write_text(yaml.safe_dump({"r1": device.host()}))
+        rollout = RolloutSettings(verify_timeout_s=5, confirm_within_s=60)
+        settings = Settings(owner=OWNER, tag=TAG, inventory=str(inventory), rollout=rollout)
+        nornir = init_nornir(settings, tmp_path)
+        session = StandingSession(nornir.inventory.hosts["r1"], nornir.config, settings)
+        session.connect()
+        session.read(recover=True)
+        yield Standing(session, device)
+        session.close()
+
+
+def test_one_session_makes_many_changes(standing: Standing) -> None:
+    others = standing.device.others(TAG)
+    for where in (("n1",), ("n1", "n2"), ("n2", "n3")):
+        standing.commit(*where)
+        assert standing.hops() == {f"10.192.0.{name[1]}" for name in where}
+        assert standing.session.drift_in_tables() == ()
+        standing.session.check()
+    known, again = standing.session.table, standing.session.read(recover=False)
+    assert known is not None
+    assert known.owned.keys() == again.owned.keys()
+    assert not standing.device.pending()
+    assert standing.device.others(TAG) == others
+
+
+def test_without_permission_nothing_is_written_and_nothing_is_left_behind(standing: Standing) -> None:
+    before = standing.device.running()
+
+    def refused() -> None:
+        raise NotLeading("somebody else leads")
+
+    with pytest.raises(NotLeading):
+        standing.session.commit(standing.plan("n1"), refused)
+    assert standing.device.running() == before
+    standing.session.read(recover=True)
+    standing.commit("n1")
+    assert standing.hops() == {"10.192.0.1"}

@@ -1,0 +1,166 @@
+"""The journal: what it keeps, what it refuses, and what `check` finds."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from k8s_ecmp.errors import JournalError
+from k8s_ecmp.journal import Author, Journal
+
+AUTHOR = Author.here("prod", ticket="CHG-17", reason="move rack")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state/journal.sqlite"
+
+
+def filled(path: Path, count: int = 5) -> None:
+    with Journal(path) as journal:
+        for number in range(count):
+            journal.write(AUTHOR, "begin", {"number": number, "text": "ä"}, router=f"r{number % 2}")
+
+
+def tampered(path: Path, *statements: str) -> list[str]:
+    """What `check` says after somebody with a SQLite shell was there."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("DROP TRIGGER entry_stays")
+    connection.execute("DROP TRIGGER entry_remains")
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+    with Journal(path) as journal:
+        return list(journal.check())
+
+
+def test_what_is_written_is_read_again(path: Path):
+    filled(path)
+    with Journal(path) as journal:
+        assert [entry.id for entry in journal.entries()] == [1, 2, 3, 4, 5]
+        assert [entry.body["number"] for entry in journal.entries(router="r1")] == [1, 3]
+        assert [entry.id for entry in journal.entries(last=2)] == [4, 5]
+        assert journal.entries(kinds=["result"]) == []
+        entry = journal.entry(3)
+        assert (entry.owner, entry.ticket, entry.reason, entry.router) == ("prod", "CHG-17", "move rack", "r0")
+        assert entry.who.endswith(f"process {os.getpid()}")
+        assert list(journal.check()) == []
+        with pytest.raises(JournalError, match="no entry 9"):
+            journal.entry(9)
+
+
+def test_the_file_is_its_owners_alone(path: Path):
+    filled(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("statement", ["UPDATE entry SET body = '{}'", "DELETE FROM entry"])
+def test_entries_can_neither_be_changed_nor_deleted(path: Path, statement: str):
+    filled(path)
+    with sqlite3.connect(path) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("statements", "found"),
+    [
+        (["UPDATE entry SET body = '{}' WHERE id = 3"], ["entry 3 was changed"]),
+        (["UPDATE entry SET who = 'nobody' WHERE id = 5"], ["entry 5 was changed"]),
+        (["DELETE FROM entry WHERE id = 2"], ["entry 2 missing"]),
+        (["DELETE FROM entry WHERE id IN (2, 3)"], ["entries 2 to 3 missing"]),
+        (
+            ["DELETE FROM entry WHERE id = 2", "UPDATE entry SET id = 2 WHERE id = 3"],
+            ["entry 2 does not follow the one before it", "entry 2 was changed", "entry 3 missing"],
+        ),
+    ],
+)
+def test_check_finds_what_was_done_to_the_chain(path: Path, statements: list[str], found: list[str]):
+    filled(path)
+    assert tampered(path, *statements) == found
+
+
+def test_threads_and_processes_make_one_chain(path: Path):
+    filled(path, 1)
+    script = (
+        "import sys; from k8s_ecmp.journal import Author, Journal\n"
+        "with Journal(sys.argv[1]) as journal:\n"
+        "    for number in range(25): journal.write(Author.here('prod'), 'plan', {'number': number})\n"
+    )
+    others = [subprocess.Popen([sys.executable, "-c", script, str(path)]) for _ in range(2)]
+    with Journal(path) as journal:
+        threads = [
+            threading.Thread(target=lambda: [journal.write(AUTHOR, "plan", {}) for _ in range(25)]) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [other.wait(60) for other in others] == [0, 0]
+        assert len(journal.entries()) == 101
+        assert list(journal.check()) == []
+
+
+def test_a_process_that_dies_in_a_write_leaves_a_whole_journal(path: Path):
+    filled(path)
+    script = (
+        "import os, sys; from k8s_ecmp.journal import Author, Journal\n"
+        "journal = Journal(sys.argv[1])\n"
+        "journal._connection.set_trace_callback(lambda sql: os._exit(9) if sql.startswith('COMMIT') else None)\n"
+        "journal.write(Author.here('prod'), 'plan', {})\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 9
+    with Journal(path) as journal:
+        assert list(journal.check()) == []
+        assert journal.write(AUTHOR, "plan", {}) == 6
+
+
+def test_a_locked_file_is_said_after_a_while(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("k8s_ecmp.journal._BUSY_S", 0.1)
+    filled(path)
+    with Journal(path) as journal:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match=r"locked.*nothing is written to routers"):
+            journal.write(AUTHOR, "plan", {})
+        other.execute("ROLLBACK")
+        other.close()
+        assert journal.write(AUTHOR, "plan", {}) == 6
+
+
+def test_a_full_disk_stops_writing_and_leaves_what_was_written(path: Path):
+    filled(path)
+    with Journal(path) as journal:
+        (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
+        journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(JournalError, match="full"):
+            journal.write(AUTHOR, "plan", {"text": "x" * 100_000})
+        assert len(journal.entries()) == 5
+        assert list(journal.check()) == []
+
+
+def test_a_newer_file_is_refused(path: Path):
+    filled(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(JournalError, match="version 99"):
+        Journal(path)
+
+
+def test_something_else_is_refused_and_left_alone(path: Path):
+    path.parent.mkdir()
+    path.write_bytes(b"shopping list\n" * 100)
+    with pytest.raises(JournalError, match="not a database"):
+        Journal(path)
+    assert path.read_bytes() == b"shopping list\n" * 100
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match="cannot be opened"):
+        Journal(tmp_path / "file/journal.sqlite")

@@ -1,0 +1,74 @@
+"""What the journal says of a plan that was begun earlier."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from k8s_ecmp.journal import Author, Journal
+from k8s_ecmp.model import CommitResult, Outcome, Plan
+from k8s_ecmp.recording import begun, recording
+from k8s_ecmp.settings import Settings
+from k8s_ecmp.views.document import write_plan
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(owner="prod", tag=4201, inventory="", journal=str(tmp_path / "journal.sqlite"))
+
+
+def plan_file(folder: Path, name: str = "a.plan", created: datetime = NOW) -> tuple[Plan, Path]:
+    plan = Plan(
+        created=created,
+        expires=created + timedelta(hours=1),
+        owner="prod",
+        tag=4201,
+        cluster_source=name,
+        cluster_digest="sha256:0",
+        routers=(),
+    )
+    write_plan(folder / name, plan)
+    return plan, folder / name
+
+
+def test_without_a_journal_nothing_was_begun(settings: Settings, tmp_path: Path) -> None:
+    assert begun(settings, *plan_file(tmp_path)) == {}
+    assert not Path(settings.journal).exists()
+
+
+def test_committed_and_begun_count_and_what_was_taken_back_or_failed_does_not(
+    settings: Settings, tmp_path: Path
+) -> None:
+    plan, file = plan_file(tmp_path)
+    ends: dict[str, Outcome] = {"done": "committed", "back": "rolled-back", "lost": "failed", "again": "committed"}
+    with recording(settings, plan, file=file) as record:
+        for router in (*ends, "dead"):
+            record.begin(router, (), ())
+        for router, outcome in ends.items():
+            record.end(CommitResult(router, outcome))
+        record.end(CommitResult("refused", "refused"))
+        record.begin("again", (), (), takes_back=True)
+        record.end(CommitResult("again", "rolled-back"))
+    found = begun(settings, plan, file)
+    assert {name: one.committed for name, one in found.items()} == {"done": True, "dead": False}
+    assert "says that this plan was committed on it" in str(found["done"])
+    assert "says that this plan was begun on it" in str(found["dead"])
+
+
+def test_another_plan_and_another_owner_do_not_count(settings: Settings, tmp_path: Path) -> None:
+    plan, file = plan_file(tmp_path)
+    with recording(settings, plan, file=file) as record:
+        record.begin("r1", (), ())
+        record.end(CommitResult("r1", "committed"))
+    assert set(begun(settings, plan, file)) == {"r1"}
+    assert begun(settings, *plan_file(tmp_path, "b.plan")) == {}
+    assert begun(Settings(owner="test", tag=4201, inventory="", journal=settings.journal), plan, file) == {}
+
+
+def test_the_journal_is_read_from_a_time_on(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        journal.write(Author("prod", "me", "run"), "result", {})
+        assert len(journal.entries(since=NOW - timedelta(hours=1))) == 1
+        assert journal.entries(since=NOW + timedelta(hours=1)) == []
