@@ -1,7 +1,7 @@
 """FRRouting from 8.4 on: `ip route PREFIX GATEWAY [INTERFACE] [tag N] [DISTANCE] ...`, VRFs as blocks.
 
 Rules measured with 8.4, 10.3 and 10.7; the grammar is that of staticd (static_vty.c). Where versions differ, what is
-written and read here holds on all of them (docs/adr/0012).
+written and read here holds on all of them (docs/adr/0010).
 """
 
 from collections.abc import Hashable, Sequence

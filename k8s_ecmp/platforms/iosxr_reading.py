@@ -47,6 +47,8 @@ class BlockReader:
             stripped = line.lstrip()
             if not stripped:
                 continue
+            if stripped[0] == "%":
+                raise ParseError(f"an error message of the router: {stripped[:200]!r}", line=number)
             indent = len(line) - len(stripped)
             try:
                 if blocks:
@@ -70,8 +72,6 @@ class BlockReader:
                         continue
             except ValueError as error:
                 raise ParseError(f"{stripped.rstrip()!r}: {error}", line=number) from None
-            if line[0] == "%":
-                raise ParseError(f"an error message of the router: {line[:200]!r}", line=number)
             if commands and stripped[0] not in "!#" and stripped.split(None, 1)[0] not in _FRAME:
                 raise ParseError(f"{stripped.rstrip()!r} is no static route command of iosxr", line=number)
             closes, opened = banner(line), number

@@ -8,7 +8,7 @@ from k8s_ecmp.model import Prefix, address_key, canonical_address
 
 TAG_MAX = 0xFFFFFFFF
 DISTANCE_MAX = 255
-_HALF_ADDRESS = re.compile(r"[\d.]+\.[\d.]*|.*:.*")
+_HALF_ADDRESS = re.compile(r"[\d.]+\.[\d.]*|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%.*)?")
 
 
 class Attributes(NamedTuple):

@@ -117,16 +117,27 @@ def taken_back_on_error(session: Transaction, timer_s: int) -> Iterator[None]:
         raise
     except EcmpError as error:
         try:
-            session.rollback()
+            _take_back(session)
         except EcmpError as second:
             left = (
-                f"the router takes the change back by itself within {timer_s} s"
+                f"the router takes the change back by itself within {session.timer_s or timer_s} s, "
+                "unless the confirm arrived"
                 if timer_s
                 else "the change is in force and not verified"
             )
             raise RouterError(f"{error}; it could not be taken back: {error_text(second)}; {left}") from error
         prefixes = error.prefixes if isinstance(error, VerifyFailed) else ()
         raise VerifyFailed(f"{error}; the change was taken back", prefixes=prefixes) from error
+
+
+def _take_back(session: Transaction) -> None:
+    """Takes the commit back, over a new connection where this one is lost: the confirm may have arrived or not."""
+    try:
+        session.rollback()
+    except RouterError:
+        if session.undoes_itself:
+            raise
+        session.take_back_what_stands()
 
 
 def _verify_commit(

@@ -306,6 +306,8 @@ class StandingSession:
         timer_s = rollout.confirm_within_s if self.port.capabilities.confirm else 0
         with taken_back_on_error(session, timer_s):
             expected = {change.prefix: frozenset(change.next_hops) for change in changes}
+            if self._keeping is None:
+                self._expect_configured(session.read(), expected)
             problems, warnings = session.verify(self.view.vrf, expected, rollout.verify_timeout_s, hurry)
             if problems:
                 more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
@@ -315,6 +317,21 @@ class StandingSession:
             session.confirm()
         self._reachable.update(label for labels in expected.values() for label in labels)
         return warnings
+
+
+    def _expect_configured(self, running: RunningRoutes, expected: Mapping[Prefix, frozenset[str]]) -> None:
+        """For drivers that do not say themselves whether every line was taken.
+
+        Raises:
+            VerifyFailed: the configuration is not as it was to become.
+        """
+        wrong = [
+            prefix
+            for prefix, labels in expected.items()
+            if {hop.label for hop in _hops(running.get(self.view.vrf, prefix))} != labels
+        ]
+        if wrong:
+            raise VerifyFailed(f"after the commit {wrong[0]} is not configured as planned", prefixes=wrong)
 
 
 def _followed(host: Host) -> Port:

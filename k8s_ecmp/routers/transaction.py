@@ -113,6 +113,8 @@ class Transaction:
         self._pending = False
         self._staged: Sequence[RouteChange] = ()
         self._unreadable = ""
+        self.timer_s = 0
+        """Seconds of the timer that the last commit was given; 0: none."""
 
     @property
     def undoes_itself(self) -> bool:
@@ -160,7 +162,9 @@ class Transaction:
             return frozenset()
         commands = verification.resolve_commands(vrf, addresses)
         missing = self._tables("ask for next hops", commands, lambda a: verification.read_unresolved(vrf, addresses, a))
-        return missing or frozenset()
+        if missing is None or (not self.undoes_itself and len(addresses) > 1 and missing == set(addresses)):
+            return frozenset()  # a router that knows the way to none of them rather does not show its ways
+        return missing
 
     def stage(
         self, changes: Sequence[RouteChange], running: RunningRoutes, *, allow_foreign_lines: bool = False
@@ -205,6 +209,7 @@ class Transaction:
             step = promised.timer_step_s
             timer = min(-(-(confirm_within_s + hops // 500) // step) * step, promised.timer_max_s)
         self._pending = timer is not None
+        self.timer_s = timer or 0
         self._call("commit", self._driver.commit_config, revert_in=timer)
 
     def installed(self, vrf: str, prefixes: Sequence[Prefix] | None = None) -> dict[Prefix, Installed] | None:
@@ -334,13 +339,14 @@ class Transaction:
     def _undo(self) -> bool:
         """Writes the inverse of the staged changes at the prefixes that carry them, whole or in part."""
         running = self.read()
-        undo = []
+        undo, foreign = [], list[str]()
         for change in self._staged:
             now = _hops_at(running, change)
             if self._keys(now) == self._keys(change.before):
                 continue
             if not self._keys(now) <= self._keys(change.before) | self._keys(change.after):
-                raise CommitFailed(f"{change.prefix} was changed by somebody else meanwhile; it was left alone")
+                foreign.append(str(change.prefix))
+                continue
             undo.append(RouteChange.between(change.vrf, change.prefix, now, change.before))
         if undo:
             commands = self._port.syntax.render(undo, running, self._template)
@@ -350,6 +356,9 @@ class Transaction:
             left = [c.prefix for c in undo if self._keys(_hops_at(after, c)) != self._keys(c.after)]
             if left:
                 raise CommitFailed(f"{left[0]} is not as it was after the way back")
+        if foreign:
+            rest = "; everything else of the change was taken back" if undo else ""
+            raise CommitFailed(f"{', '.join(foreign)} was changed by somebody else meanwhile and left alone{rest}")
         return bool(undo)
 
     def _keys(self, hops: Sequence[NextHop]) -> set[tuple[object, ...]]:

@@ -277,7 +277,7 @@ def test_what_the_account_may_not_read():
 
 def test_upper_case_and_odd_spelling():
     text = "routing-options { rib inet6.0 { static { route 2001:DB8::/32 next-hop FE80::A; } } }\n"
-    with pytest.raises(ParseError, match="no next hop"):
+    with pytest.raises(ParseError, match="neither a next hop nor an interface"):
         JUNOS.parse(text.replace("FE80::A", "FE80::X"))
     assert one(text).next_hops == (NextHop("fe80::a"),)
     commands = "delete routing-options rib inet6.0 static route 2001:db8::/32\n"

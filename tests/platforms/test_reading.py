@@ -62,6 +62,7 @@ EOS_LINES = [
     ("ip route vrf default 10.0.0.0/8 egress-vrf red Vlan10", NextHop(interface="Vlan10", vrf="red")),
 ]
 IOS_LINES = [
+    ("ip route 10.0.0.0 255.0.0.0 Serial0/0/0:15 10.1.1.1", NextHop("10.1.1.1", "Serial0/0/0:15")),
     ("ip route 10.0.0.0 255.0.0.0 10.1.1.1", NextHop("10.1.1.1")),
     ("ip route 10.0.0.0 255.0.0.0 10.1.1.1 250 tag 5 name a-b", NextHop("10.1.1.1", distance=250, tag=5, name="a-b")),
     ("ip route 10.0.0.0 255.0.0.0 GigabitEthernet0/0/1 10.1.1.1", NextHop("10.1.1.1", "GigabitEthernet0/0/1")),

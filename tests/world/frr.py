@@ -10,6 +10,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -245,7 +246,18 @@ class FrrRouter:
         wait_for(lambda: not self.processes("sshd"), "sshd is gone")
 
     def start_sshd(self) -> None:
+        """Starts it; it goes into the background before it listens."""
         self.run("/usr/sbin/sshd", "-f", "/run/world/sshd_config")
+        wait_for(self._sshd_listens, f"sshd of {self.name} listens")
+
+    def _sshd_listens(self) -> bool:
+        with (
+            self.netns.entered(),
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", 22), timeout=5) as connection,
+        ):
+            return connection.recv(4) == b"SSH-"
+        return False
 
     # --- how to log in ---
 

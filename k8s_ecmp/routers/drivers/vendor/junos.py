@@ -142,10 +142,16 @@ class JunosDriver(VendorDriver):
     def has_pending_commit(self) -> bool:
         """Whether a commit waits for its confirm, anybody's.
 
-        The history says so of its newest entry. Releases that do not are asked for the entry's age.
+        The history says so of its newest entry. Releases that do not are asked for the entry's age, those that show no
+        history in NAPALM's own way.
         """
+        from jnpr.junos.exception import RpcError
+
         with self.translated("ask for pending changes"):
-            newest = self.device.device.rpc.get_commit_information().find("commit-history")
+            try:
+                newest = self.device.device.rpc.get_commit_information().find("commit-history")
+            except RpcError:
+                return bool(self.device.has_pending_commit())
             if newest is None:
                 return False
             if newest.find("commit-confirmed") is not None:

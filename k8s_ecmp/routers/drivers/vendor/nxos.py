@@ -65,11 +65,20 @@ class _NxosBase(VendorDriver):
     def lock(self) -> None:
         """There is none; deletes checkpoints that runs of ours left when they were killed."""
         command = f"dir bootflash: | include {self._checkpoints}"
-        with self.translated("look for checkpoints"):
+        with self._in_passing(), self.translated("look for checkpoints"):
             for line in str(self.device.cli([command])[command]).splitlines():
                 name = (line.split() or [""])[-1]
                 if name.startswith(self._checkpoints):
                     self.device._delete_file(name)  # noqa: SLF001  NAPALM has no public way
+
+    @contextlib.contextmanager
+    def _in_passing(self) -> Iterator[None]:
+        """What the switch refuses in it is no reason to stop; a lost connection is."""
+        try:
+            yield
+        except RouterError as error:
+            if error.retryable:
+                raise
 
     def commit_config(self, message: str = "", revert_in: int | None = None) -> None:
         """Types the candidate and saves the configuration. After an error NAPALM has rolled back, where it could.
