@@ -318,7 +318,6 @@ class StandingSession:
         self._reachable.update(label for labels in expected.values() for label in labels)
         return warnings
 
-
     def _expect_configured(self, running: RunningRoutes, expected: Mapping[Prefix, frozenset[str]]) -> None:
         """For drivers that do not say themselves whether every line was taken.
 
