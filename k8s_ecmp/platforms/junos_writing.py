@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,10 +11,7 @@ from k8s_ecmp.platforms.junos_commands import Command, by_route, read_commands, 
 from k8s_ecmp.platforms.junos_hops import Defaults, normal, read_hops, write_hops
 from k8s_ecmp.platforms.junos_places import Document, Scope
 from k8s_ecmp.platforms.junos_text import Words
-from k8s_ecmp.resources import resource_dir
-
-if TYPE_CHECKING:
-    import jinja2
+from k8s_ecmp.platforms.templates import compiled, shipped
 
 _MARKS = ("tag", "preference")
 
@@ -55,9 +51,9 @@ def write_commands(changes: Sequence[RouteChange], document: Document, template:
     origin = "templates/junos.j2" if template is None else "the given template"
     scopes = [scope_of(document, change.vrf, change.prefix) for change in changes]
     try:
-        compiled = _shipped() if template is None else _compile(template)
+        program = shipped("junos") if template is None else compiled(template)
         routes = [_route(change, scope, document) for change, scope in zip(changes, scopes, strict=True)]
-        text = compiled.render(routes=routes)
+        text = program.render(routes=routes)
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         where = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
         raise RenderError(f"{origin}{where}: {error}") from error
@@ -163,22 +159,3 @@ def _names(hops: frozenset[NextHop]) -> str:
         for hop in hops
     )
     return ", ".join(names) or "no next hop"
-
-
-@lru_cache(maxsize=1)
-def _shipped() -> "jinja2.Template":
-    return _compile((resource_dir("templates") / "junos.j2").read_text(encoding="utf-8"))
-
-
-@lru_cache(maxsize=16)
-def _compile(text: str) -> "jinja2.Template":
-    import jinja2
-
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  router commands, no HTML
-    )
-    return environment.from_string(text)

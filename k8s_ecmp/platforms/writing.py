@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
@@ -12,10 +11,7 @@ from k8s_ecmp.model import Action, NextHop, Prefix, RouteChange
 from k8s_ecmp.platforms.flat import FlatPlatform
 from k8s_ecmp.platforms.reading import Statement, read_commands
 from k8s_ecmp.platforms.settling import settle
-from k8s_ecmp.resources import resource_dir
-
-if TYPE_CHECKING:
-    import jinja2
+from k8s_ecmp.platforms.templates import compiled, shipped
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -59,8 +55,8 @@ def write_commands(platform: FlatPlatform, changes: Sequence[RouteChange], templ
 
     origin = f"templates/{platform.name}.j2" if template is None else "the given template"
     try:
-        compiled = _shipped(platform.name) if template is None else _compile(template)
-        text = compiled.render(routes=[_route(platform, change) for change in changes])
+        program = shipped(platform.name) if template is None else compiled(template)
+        text = program.render(routes=[_route(platform, change) for change in changes])
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         where = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
         raise RenderError(f"{origin}{where}: {error}") from error
@@ -167,22 +163,3 @@ def _netmask(prefix: Prefix) -> str:
         return ""
     mask = (0xFFFFFFFF << (32 - prefix.length)) & 0xFFFFFFFF
     return ".".join(str(mask >> shift & 0xFF) for shift in (24, 16, 8, 0))
-
-
-@lru_cache(maxsize=16)
-def _shipped(name: str) -> "jinja2.Template":
-    return _compile((resource_dir("templates") / f"{name}.j2").read_text(encoding="utf-8"))
-
-
-@lru_cache(maxsize=16)
-def _compile(text: str) -> "jinja2.Template":
-    import jinja2
-
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  router commands, no HTML
-    )
-    return environment.from_string(text)

@@ -78,7 +78,7 @@ def apply_plan(
         tell(progress, task, "commit")
         with settled_on_error(session):
             session.commit(rollout.confirm_within_s, sum(len(change.before) + len(change.after) for change in changes))
-        with taken_back_on_error(session, rollout.confirm_within_s if port.capabilities.confirm else 0):
+        with taken_back_on_error(session):
             tell(progress, task, "verify")
             warnings = _verify_commit(session, vrf, running, changes, marks, rollout.verify_timeout_s)
             tell(progress, task, "confirm")
@@ -109,7 +109,7 @@ def settled_on_error(session: Transaction) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def taken_back_on_error(session: Transaction, timer_s: int) -> Iterator[None]:
+def taken_back_on_error(session: Transaction) -> Iterator[None]:
     """Takes a commit back where what follows it fails, and says what is left on the router."""
     try:
         yield
@@ -120,9 +120,8 @@ def taken_back_on_error(session: Transaction, timer_s: int) -> Iterator[None]:
             _take_back(session)
         except EcmpError as second:
             left = (
-                f"the router takes the change back by itself within {session.timer_s or timer_s} s, "
-                "unless the confirm arrived"
-                if timer_s
+                f"the router takes the change back by itself within {session.timer_s} s, unless the confirm arrived"
+                if session.timer_s
                 else "the change is in force and not verified"
             )
             raise RouterError(f"{error}; it could not be taken back: {error_text(second)}; {left}") from error
@@ -134,6 +133,8 @@ def _take_back(session: Transaction) -> None:
     """Takes the commit back, over a new connection where this one is lost: the confirm may have arrived or not."""
     try:
         session.rollback()
+    except CommitFailed:
+        raise
     except RouterError:
         if session.undoes_itself:
             raise

@@ -303,8 +303,7 @@ class StandingSession:
         hops = sum(len(change.before) + len(change.after) for change in changes)
         with settled_on_error(session):
             session.commit(rollout.confirm_within_s, hops)
-        timer_s = rollout.confirm_within_s if self.port.capabilities.confirm else 0
-        with taken_back_on_error(session, timer_s):
+        with taken_back_on_error(session):
             expected = {change.prefix: frozenset(change.next_hops) for change in changes}
             if self._keeping is None:
                 self._expect_configured(session.read(), expected)
