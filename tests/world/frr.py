@@ -61,13 +61,17 @@ cd /
 chown netops /run/k8s-ecmp; chmod 700 /run/k8s-ecmp
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.fib_multipath_hash_policy=1 \
   net.ipv6.fib_multipath_hash_policy=1
-[ ! -x {daemon_dir}/mgmtd ] || {daemon_dir}/mgmtd -d -A 127.0.0.1
-{daemons}
-vtysh -b
+sh /run/world/frr.sh
 /usr/sbin/sshd -f /run/world/sshd_config
 echo ready
 exec >/dev/null
 while :; do sleep 86400 & wait; done  # reaps, as an init does
+"""
+
+_FRR = """set -e
+[ ! -x {daemon_dir}/mgmtd ] || {daemon_dir}/mgmtd -d -A 127.0.0.1
+{daemons}
+vtysh -b
 """
 
 _SSHD = """Port 22
@@ -238,6 +242,15 @@ class FrrRouter:
                         found.append(int(entry.name))
         return found
 
+    def restart_frr(self) -> None:
+        """Kills FRR's daemons and starts them with the startup configuration."""
+        daemons = ("mgmtd", "zebra", "staticd", *self.daemons)
+        for daemon in daemons:
+            for pid in self.processes(daemon):
+                os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not any(map(self.processes, daemons)), "FRR is gone")
+        self.run("sh", "-c", "sh /run/world/frr.sh >/dev/null 2>&1")
+
     def kill_sshd(self) -> None:
         """Ends the listener and every session, as a crash would."""
         for pid in self.processes("sshd"):
@@ -365,11 +378,11 @@ class FrrRouter:
         root = self.directory / self.name
         daemons = [f"zebra -d -A 127.0.0.1 -s 90000000 {self.zebra}", "staticd -d -A 127.0.0.1"]
         daemons += [f"{daemon} -d -A 127.0.0.1" for daemon in self.daemons]
+        started = "\n".join(f"{_DAEMON_DIR}/{daemon}" for daemon in daemons)
         system = frr_release.root(self.release) if self.release else ""
         (root / "init.sh").write_text(_INIT.format(d=root, name=self.name, root=system))
-        (root / "boot.sh").write_text(
-            _BOOT.format(daemon_dir=_DAEMON_DIR, daemons="\n".join(f"{_DAEMON_DIR}/{daemon}" for daemon in daemons))
-        )
+        (root / "frr.sh").write_text(_FRR.format(daemon_dir=_DAEMON_DIR, daemons=started))
+        (root / "boot.sh").write_text(_BOOT)
         log = root / "init.log"
         with log.open("wb") as errors:
             self._process = subprocess.Popen(

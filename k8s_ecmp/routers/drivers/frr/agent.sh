@@ -18,6 +18,10 @@
 #   tx.STATE.ID        a transaction: "PID START BATCHES UNDOS SLOT"; STATE: applying, applied, undoing, stuck
 #   pending.ID         a commit that waits for its confirm; the rename of this file decides between
 #                      confirmed and reverted
+#   feeding            "ID PID START" of a feeder that is at its batches, or empty
+#   ended              "PID START" of the last checker that ended
+#   refusal, failure   why a batch was refused, and why one could not be taken back
+#   answer.PID         what vtysh said to that process; the feeder of a lost session may work beside its heir
 # Without `rm` old files are renamed to one name or emptied. Starting a process is what costs time here, so the way of
 # a small change has one only: the rename to "applied".
 cd "$KE_DIR" || exit 9
@@ -98,22 +102,26 @@ framed() { # READER BATCH: says a batch as one transaction
   echo XFRR_end_configuration
 }
 
-from_file() { # BATCH: one transaction by a vtysh of its own; waits a while for others to free the configuration
-  tries=0
+from_file() { # BATCH TRIES: one transaction by a vtysh of its own; waits some TRIES for others to free the configuration
+  tries=0 answer=answer.$SELF
   [ -r "$1" ] || { BAD="$1 is gone; " && return 1; }
   while :; do
     {
       enter
       framed cat "$1"
       leave
-    } | vtysh >|answer 2>&1
+    } | vtysh >|"$answer" 2>&1
     code=$?
     BAD= told=
-    while IFS= read -r line || [ -n "$line" ]; do judge "$line"; done <answer
+    while IFS= read -r line || [ -n "$line" ]; do
+      judge "$line"
+      ! busy || break # every line after it is an unknown command
+    done <"$answer"
     tries=$((tries + 1))
-    if ! busy || [ "$tries" -gt 10 ]; then break; fi
+    if ! busy || [ "$tries" -gt "$2" ]; then break; fi
     sleep 1
   done
+  drop "$answer"
   if [ "$code" != 0 ] && [ -z "$BAD" ]; then BAD="vtysh ended with status $code; "; fi
   [ -z "$BAD" ]
 }
@@ -129,12 +137,24 @@ claim() { # STATE ID: takes the undo of a transaction for this process ($SELF); 
   printf '%s %s %s %s %s\n' "$SELF" "$START" "$news" "$undos" "$slot" >|"tx.undoing.$2"
 }
 
+fed() { # ID: waits a while for its feeder's last batch; the feeder says "feeding" before it looks whether to go on
+  waits=0
+  while { read -r id pid since <feeding; } 2>/dev/null && [ "$id" = "$1" ] && alive "$pid" "$since"; do
+    waits=$((waits + 1))
+    [ "$waits" -le 60 ] || return
+    sleep 1
+  done
+}
+
 undo() { # ID: applies the undo batches of the transaction that was claimed
+  fed "$1"
   failed=
   k=0
   while [ "$k" -lt "${undos:-0}" ]; do
     k=$((k + 1))
-    from_file "undo.$slot.$k" || failed="$failed$BAD"
+    from_file "undo.$slot.$k" 20 && continue
+    failed="$failed$BAD"
+    ! busy || break
   done
   if [ -z "$failed" ]; then
     mv "tx.undoing.$1" tx.last
@@ -239,6 +259,8 @@ commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 
   printf '%s %s %s %s\n' "$CHECKER" "$2" "$3" "$4" >|"tx.applying.$1" || { echo UNWRITABLE; return; }
   # Only after that is written: whoever takes the lock over looks for it afterwards, so that one of us sees the other.
   refusal=
+  alive $CHECKER || refusal=DEAD
+  { read -r ended <ended; } 2>/dev/null && [ "$ended" = "$CHECKER" ] && refusal=DEAD
   locked || refusal=LOST
   if [ -z "$refusal" ] && lapsed "$LAPSE"; then refusal=ASLEEP; fi
   if [ -n "$refusal" ]; then
@@ -333,10 +355,11 @@ recover() { # KEEP: after taking the lock: takes back what a dead session left h
 # --- feeder, checker ---
 
 feeder() {
+  SELF=$$
   printf 'find file-lock\nk8s-ecmp-end 0 0 ok\n'
   while read -r go id news slot timed how MANAGED; do
     [ "$go" = go ] || continue
-    : >|failure
+    : >|refusal
     verdict=ok
     k=0
     if [ "$how" != file ]; then
@@ -349,16 +372,19 @@ feeder() {
       done
       leave
     else
+      started "$SELF"
+      echo "$id $SELF $START" >|feeding
       while [ "$k" -lt "$news" ]; do
         k=$((k + 1))
         BAD="the transaction was taken over; "
         { read -r pid since rest <"tx.applying.$id"; } 2>/dev/null && alive "$pid" "$since" &&
-          from_file "new.$slot.$k" && continue
-        printf '%s' "$BAD" >|failure
+          from_file "new.$slot.$k" 10 && continue
+        printf '%s' "$BAD" >|refusal
         verdict=bad
         if [ "$k" = 1 ] && busy; then verdict=busy; fi
         break
       done
+      : >|feeding
     fi
     echo "k8s-ecmp-end $id $timed $verdict"
   done
@@ -387,7 +413,9 @@ checker() {
     esac
   done
   [ -n "$ready" ] || echo "vtysh: $last" >&4
-  # vtysh or the feeder ended: what was under way cannot be trusted
+  # vtysh or the feeder ended: what was under way cannot be trusted. First this is said, so that no commit begins later.
+  started "$SELF"
+  echo "$SELF $START" >|ended
   if unfinished && { read -r pid rest <"$TX"; } 2>/dev/null && [ "$pid" = "$$" ]; then
     BAD="vtysh ended in the middle; "
     settle "$ID" 0 bad
@@ -415,7 +443,7 @@ settle() { # ID TIMED VERDICT
     echo "RESULT $1 busy" >&4
     return
   fi
-  reason="$BAD$(cat failure)"
+  reason="$BAD$(cat refusal)"
   if claim applying "$1" && undo "$1"; then
     echo "RESULT $1 undone $reason" >&4
   else

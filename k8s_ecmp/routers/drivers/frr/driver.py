@@ -19,13 +19,17 @@ from k8s_ecmp.errors import (
 from k8s_ecmp.model import Prefix
 from k8s_ecmp.routers.drivers.frr import getters, transactions
 from k8s_ecmp.routers.drivers.frr.keeping import Keeping
-from k8s_ecmp.routers.drivers.frr.remote import Remote
+from k8s_ecmp.routers.drivers.frr.remote import FREE_THE_LOCK, Remote, after_failure
 from k8s_ecmp.routers.drivers.frr.session import read_options
 from k8s_ecmp.routers.drivers.frr.transactions import Change, Commands, Refused, Running
 
 _SHOWN_LINES = 20  # up to so many lines the shell itself feeds to vtysh, faster than it starts `cat`
 _WARM_LINES = 100  # up to so many lines go through the waiting vtysh; above, one vtysh for each batch
-_NOT_STARTED = {"LOST": "the lock was lost", "ASLEEP": "the commit came too long after it was prepared"}
+_NOT_STARTED = {
+    "LOST": "the lock was lost",
+    "ASLEEP": "the commit came too long after it was prepared",
+    "DEAD": "the waiting vtysh has ended",
+}
 _SECONDS_PER_LINE = 0.01  # patience with a large commit; measured: 0.0005
 
 
@@ -365,12 +369,13 @@ class FrrDriver:
             raise LockHeld(
                 f"router {self.hostname}: nothing was applied: somebody has FRR's configuration locked",
                 holder="a session of FRR's management daemon",
+                remedy=FREE_THE_LOCK,
             )
         if verdict == "undone":
             raise ConfigRejected(f"router {self.hostname} refused the change and is as before: {reason}")
         if verdict == "expired":
             raise ConfirmExpired(f"router {self.hostname}: the change took over {revert_in} s and was taken back")
-        raise CommitFailed(f"router {self.hostname}: {reason}", remedy="compare `show running-config` with the plan")
+        raise CommitFailed(f"router {self.hostname}: {reason}", remedy=after_failure(reason))
 
     def _patience(self, change: Change) -> float:
         return self.timeout + _SECONDS_PER_LINE * sum(batch.count("\n") for batch in change.batches + change.undo)

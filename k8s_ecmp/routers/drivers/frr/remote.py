@@ -21,6 +21,11 @@ _EMPTY_LOCK_S = 2.0  # a lock without content for so long was never finished
 _POLL_S = 0.02
 _FENCE_AGAIN_S = 1.0
 
+FREE_THE_LOCK = (
+    "let the session that is in configuration mode end it, and try again; where there is none, "
+    "`show mgmt frontend-adapter all` shows a dead one that has locks, and only a restart of FRR frees them"
+)
+
 
 class Remote:
     """One router, connected or not. Raises Unreachable and DeadlineExceeded everywhere."""
@@ -249,9 +254,10 @@ class Remote:
         while True:
             answer = self.agent.ask(question).text.strip() if answer is None else answer
             if answer.startswith("STUCK"):
+                reason = answer[5:].strip()
                 raise CommitFailed(
-                    f"router {self._hostname}: not everything could be taken back: {answer[5:].strip()}",
-                    remedy="compare `show running-config` with the plan",
+                    f"router {self._hostname}: not everything could be taken back: {reason}",
+                    remedy=after_failure(reason),
                 )
             if answer != "WORKING":
                 return answer
@@ -259,6 +265,11 @@ class Remote:
                 raise DeadlineExceeded(f"router {self._hostname}: is not done after {self._timeout:g} s")
             time.sleep(_POLL_S)
             answer = None
+
+
+def after_failure(reason: str) -> str:
+    """What a person does about a transaction that failed, or was not taken back, for that reason."""
+    return FREE_THE_LOCK if "Can't enter config" in reason else "compare `show running-config` with the plan"
 
 
 def _owner() -> str:
