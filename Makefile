@@ -2,13 +2,14 @@
 # make test   installs what the tests need (Debian packages too: needs root) and runs everything
 # make check  style, types, architecture, fast tests: before every commit
 # make chaos  disturbs the daemon, each way 20 times in a row (make test: 3 times)
+# make faults what goes wrong while a plan is applied, on four kinds of router, as one table (make test: the same tests)
 # make bench  measures the speed claims; writes bench/RESULTS.md
 # make lab    a lab of real FRR routers in namespaces, to play with by hand
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check chaos bench lab lock clean
+.PHONY: demo test check chaos faults bench lab lock clean
 
 demo: .venv/installed
 	@$(BIN)/k8s-ecmp demo
@@ -18,7 +19,7 @@ test: .venv/developing
 	@$(MAKE) --no-print-directory style
 	@$(BIN)/python -m tests.world.kube.build
 	@$(BIN)/python -m tests.world.frr_release
-	$(BIN)/pytest -q -n 3 --dist loadfile
+	$(BIN)/pytest -q -n 5 --dist loadfile
 
 check: .venv/developing style
 	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 2 -m "not world and not kubeworld and not slow"
@@ -35,6 +36,10 @@ chaos: .venv/developing
 	@scripts/install-test-packages
 	@$(BIN)/python -m tests.world.kube.build
 	K8S_ECMP_CHAOS=20 $(BIN)/pytest -q tests/daemon/test_chaos_api.py tests/daemon/test_chaos_cluster.py tests/daemon/test_chaos_process.py
+
+faults: .venv/developing
+	@scripts/install-test-packages
+	@$(BIN)/python -m tests.faults
 
 bench: .venv/developing
 	@scripts/install-test-packages

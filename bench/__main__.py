@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import following, large, planning, pushing, rollout, soak, startup, syntaxes, watching
+from bench import bgp, following, large, planning, pushing, rollout, soak, startup, syntaxes, watching
 from bench.results import Row, save
 
 CASES: dict[str, Callable[[], list[Row]]] = {
@@ -21,6 +21,8 @@ CASES: dict[str, Callable[[], list[Row]]] = {
     "watch-large": watching.watch_large,
     "follow-large": large.follow_large,
     "soak": soak.soak,
+    "bgp-10k": bgp.push_10k,
+    "bgp-change": bgp.single_change,
 }
 
 

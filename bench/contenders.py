@@ -105,7 +105,7 @@ class Ours(_Followed):
     def show_log(self) -> None:
         """The end of what it printed, for a measurement that failed."""
         if self.log.exists():
-            print(*self.log.read_text().splitlines()[-20:], sep="\n", flush=True)
+            print(*(line[:300] for line in self.log.read_text().splitlines()[-20:]), sep="\n", flush=True)
 
 
 class MetalLB(_Followed):
@@ -160,9 +160,7 @@ def ours(folder: Path, services: int) -> Iterator[Ours]:
         try:
             yield made
         except BaseException:
-            print(
-                "".join(made.log.read_text().splitlines(keepends=True)[-20:]) if made.log.exists() else "", flush=True
-            )
+            made.show_log()
             raise
         finally:
             made.stop()

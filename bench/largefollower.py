@@ -17,11 +17,13 @@ from k8s_ecmp.daemon.clock import Clock
 from k8s_ecmp.daemon.decision import Decision
 from k8s_ecmp.kube.follow import Follow
 from k8s_ecmp.kube.updates import Gone, Update
+from k8s_ecmp.memory import collect_rarely
 from k8s_ecmp.settings import ClusterSettings, NodeSettings, ServiceSettings, Settings
 
 
 def main() -> None:
     kubeconfig, marker = sys.argv[1:]
+    collect_rarely()  # as the command line does
     _say(loaded=True)
     settings = Settings(
         owner="bench",

@@ -1,4 +1,6 @@
-"""Large running configurations in every syntax, and what reading and writing them takes in time and memory.
+"""Large running configurations in every syntax, and what reading and writing them takes in CPU time and memory.
+
+CPU time, because nothing here waits for anything: what else the machine does in the meantime is not measured.
 
 `python -m bench.syntaxes SYNTAX` measures one syntax in a process of its own and prints JSON.
 """
@@ -7,9 +9,10 @@ import json
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
-from bench.results import Row, median, timed
+from bench.results import Row, median
 from bench.site import TAG, address, hop
 from k8s_ecmp.model import RouteChange
 from k8s_ecmp.platforms import get_platform
@@ -51,6 +54,10 @@ def _iosxr(routes: _Routes) -> list[str]:
     return ["hostname r1", "!", "router static", " address-family ipv4 unicast", *lines, " !", "!", "end"]
 
 
+def _bgp(routes: _Routes) -> list[str]:
+    return [f"announce route {p} next-hop {node} tag {TAG} name {_OWNER}" for p, _, nodes in routes for node in nodes]
+
+
 def _junos(routes: _Routes) -> list[str]:
     lines = ["system {", "    host-name r1;", "}", "routing-options {", "    static {"]
     for prefix, _, nodes in routes:
@@ -72,6 +79,7 @@ _WRITERS: dict[str, Callable[[_Routes], list[str]]] = {
     "frr": _flat(lambda prefix, _, node: f"ip route {prefix} {node} tag {TAG}"),
     "ios": _flat(lambda prefix, mask, node: f"ip route {prefix.split('/')[0]} {mask} {node} tag {TAG} name {_OWNER}"),
     "nxos": _flat(lambda prefix, _, node: f"ip route {prefix} {node} name {_OWNER} tag {TAG}"),
+    "bgp": _bgp,
     "iosxr": _iosxr,
     "junos": _junos,
     "junos-set": _junos_set,
@@ -102,14 +110,12 @@ def syntaxes() -> list[Row]:
 def _measure(form: str) -> dict[str, float]:
     platform = get_platform(form.partition("-")[0])
     found: dict[str, float] = {}
-    for what, lines in (("small", _SMALL), ("large", _LARGE)):
-        text = running_config(form, lines // HOPS)
-        turns = 21 if what == "small" else 3
-        found[f"parse {what}"] = _microseconds(lambda t=text: platform.parse(t), turns, lines)  # type: ignore[misc]
-        found[f"render {what}"] = _microseconds(_render(platform, text), turns, lines)
+    small, large = (running_config(form, lines // HOPS) for lines in (_SMALL, _LARGE))
+    found |= _growth("parse", lambda: platform.parse(small), lambda: platform.parse(large))
+    found |= _growth("render", _render(platform, small), _render(platform, large))
     text = running_config(form)
-    found["parse"] = median([timed(lambda: platform.parse(text)) for _ in range(3)])
-    found["render"] = median([timed(_render(platform, text)) for _ in range(3)])
+    found["parse"] = median([_cpu(lambda: platform.parse(text)) for _ in range(3)])
+    found["render"] = median([_cpu(_render(platform, text)) for _ in range(3)])
     found["rss"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return found
 
@@ -121,9 +127,24 @@ def _render(platform: Platform, text: str) -> Callable[[], object]:
     return lambda: platform.render(changes, running)
 
 
-def _microseconds(work: Callable[[], object], turns: int, lines: int) -> float:
-    work()
-    return median([timed(work) for _ in range(turns)]) / lines * 1e6
+def _growth(what: str, small: Callable[[], object], large: Callable[[], object]) -> dict[str, float]:
+    """Microseconds for a line, of a small and of a large text, measured in turns."""
+    took: dict[str, list[float]] = {"small": [], "large": []}
+    small()
+    for _ in range(5):
+        took["small"] += [_cpu(small) for _ in range(9)]
+        took["large"].append(_cpu(large))
+    lines = {"small": _SMALL, "large": _LARGE}
+    return {f"{what} {size}": median(times) / lines[size] * 1e6 for size, times in took.items()}
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    """The CPU time that it takes, in seconds. What it returns is thrown away behind the clock."""
+    began = time.process_time()
+    result = work()
+    took = time.process_time() - began
+    del result
+    return took
 
 
 if __name__ == "__main__":

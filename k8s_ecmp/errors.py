@@ -12,10 +12,12 @@
     ├── JournalError             the journal cannot be read or written; nothing is written to routers
     ├── ParseError               a running config cannot be understood
     │   └── TableUnreadable      an answer about the router's tables cannot be
+    │       └── SessionDown      there is none to read: the BGP session to the router is not established
     ├── RenderError              a template failed or wrote something that the plan does not say
     └── RouterError              one router; the others go on
         ├── UnsupportedPlatform  the inventory names a platform nobody drives
         ├── Unreachable          no connection                                    retryable
+        ├── CredentialsUnusable  a source of credentials cannot be asked, or must not be
         ├── AuthenticationFailed wrong user, key or password
         ├── HostKeyRejected      unknown or changed SSH host key, or a certificate that nobody vouches for
         ├── LockHeld             somebody else is changing the router             retryable
@@ -29,11 +31,13 @@
         └── DeadlineExceeded     the router did not finish in its time            retryable
 
 `retryable` says whether the same call may succeed later without anyone changing anything. `remedy`, where known,
-is one sentence that tells the user what to do.
+is one sentence that tells the user what to do. Neither holds a secret that this process knows, whatever a library said.
 """
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
+
+from k8s_ecmp.redaction import redacted, sanitized
 
 
 class EcmpError(Exception):
@@ -42,9 +46,10 @@ class EcmpError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        message = redacted(message)
         super().__init__(message)
         self.message = message
-        self.remedy = remedy
+        self.remedy = remedy and redacted(remedy)
 
     def __str__(self) -> str:
         return f"{self.message} ({self.remedy})" if self.remedy else self.message
@@ -101,12 +106,17 @@ class ParseError(EcmpError):
     """
 
     def __init__(self, message: str, *, line: int | None = None, remedy: str | None = None) -> None:
+        message = sanitized(message)  # it quotes lines
         super().__init__(message if line is None else f"line {line}: {message}", remedy=remedy)
         self.line = line
 
 
 class TableUnreadable(ParseError):
     """A router's answer about its routing or forwarding table is an error message, or has an unknown form."""
+
+
+class SessionDown(TableUnreadable):
+    """The BGP session over which a router has its routes is not established; what is announced waits for it."""
 
 
 class RenderError(EcmpError):
@@ -125,6 +135,10 @@ class Unreachable(RouterError):
     """No connection to the router, or it was lost."""
 
     retryable: ClassVar[bool] = True
+
+
+class CredentialsUnusable(RouterError):
+    """A source of credentials cannot be read, or others may read it too; no login was tried."""
 
 
 class AuthenticationFailed(RouterError):

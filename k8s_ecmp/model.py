@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from k8s_ecmp.errors import ParseError
+
 DEFAULT_VRF = "default"
 DISCARD = "discard"
 
@@ -172,7 +174,7 @@ def text_lines(text: str) -> list[str]:
 
 
 class ParseNote(NamedTuple):
-    """A line that was not understood but cannot concern our routes."""
+    """A line that was not understood, or not as it is written; `line` is 1-based. People are told of it."""
 
     line: int
     text: str
@@ -181,11 +183,28 @@ class ParseNote(NamedTuple):
 
 @dataclass(frozen=True)
 class RunningRoutes:
-    """The static routes of one router, ours and others', with the text that they were read from."""
+    """The static routes of one router, ours and others', with the text that they were read from.
+
+    `text` is the whole configuration with its secrets, so the repr leaves it out. `unreadable` are static lines whose
+    prefix cannot be read, each with the VRF that it stands in: of that VRF's routes nothing can be said.
+    """
 
     routes: tuple[StaticRoute, ...]
-    text: str = ""
+    text: str = field(default="", repr=False)
     notes: tuple[ParseNote, ...] = ()
+    unreadable: tuple[tuple[str, ParseNote], ...] = ()
+
+    def expect_readable(self, vrf: str) -> None:
+        """Looks whether every static line of a VRF was understood so far that its prefix is known.
+
+        Raises:
+            ParseError: one was not; it may be about any prefix.
+        """
+        for its_vrf, note in self.unreadable:
+            if its_vrf == vrf:
+                raise ParseError(
+                    f"{note.text!r}: {note.reason}", line=note.line, remedy="correct or remove the line on the router"
+                )
 
     @cached_property
     def by_prefix(self) -> Mapping[tuple[str, Prefix], StaticRoute]:
@@ -273,6 +292,41 @@ class GuardTrip(msgspec.Struct, frozen=True):
 RouterStatus = Literal["in-sync", "changes", "conflict", "blocked", "failed"]
 
 
+Hashing = Literal["modulo", "hash-threshold", "resilient"]
+"""How a router chooses a flow's next hop; see `core.flows`."""
+
+
+class FlowShift(msgspec.Struct, frozen=True, gc=False):
+    """What a change of next hops does to the flows of one prefix.
+
+    `lose` and `gain` count next hops. The share of the prefix's flows whose next hop is another one afterwards is from
+    `moved_min` to `moved_max` (0 to 1); `unavoidable` is what it would be with resilient hashing. `resilient` says
+    whether that is configured.
+    """
+
+    vrf: str
+    prefix: Prefix
+    lose: int
+    gain: int
+    moved_min: float
+    moved_max: float
+    unavoidable: float
+    resilient: bool
+
+
+class Flows(msgspec.Struct, frozen=True):
+    """What a plan does to the flows of one router.
+
+    `hashing` is how it chooses next hops unless its configuration says otherwise, None where neither is known;
+    `configurable` whether its platform has resilient hashing for static routes. `shifts` are the prefixes that have
+    next hops before and after, but others.
+    """
+
+    hashing: Hashing | None
+    configurable: bool
+    shifts: tuple[FlowShift, ...]
+
+
 class RouterPlan(msgspec.Struct, frozen=True):
     """What shall happen on one router."""
 
@@ -288,13 +342,14 @@ class RouterPlan(msgspec.Struct, frozen=True):
     diff: str = ""
     diff_source: Literal["predicted", "device"] = "predicted"
     error: str | None = None
+    flows: Flows | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What shall happen on all routers, and why something shall not.
 
     `cluster_digest` is the "sha256:..." of the desired routes' canonical JSON; `holds` are the guards that stop every
-    router. Routers are in the inventory's order.
+    router; `overrides` names those that somebody switched off. Routers are in the inventory's order.
     """
 
     created: datetime
@@ -306,6 +361,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     routers: tuple[RouterPlan, ...]
     holds: tuple[GuardTrip, ...] = ()
     skipped: tuple["Skipped", ...] = ()
+    overrides: tuple[str, ...] = ()
 
     @property
     def guards(self) -> tuple[GuardTrip, ...]:

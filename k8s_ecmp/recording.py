@@ -1,24 +1,25 @@
-"""Keeping account of one apply in the journal, and being the only one of an owner that writes."""
+"""Keeping account of one apply in the journal, and of what became of those that died."""
 
-import fcntl
-import os
-import re
 import threading
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from nornir.core import Nornir
 
-from k8s_ecmp.errors import JournalError
+from k8s_ecmp.core.undo import done_of
 from k8s_ecmp.journal import Author, Journal
-from k8s_ecmp.model import CommitResult, Plan, RouteChange
+from k8s_ecmp.journal import Begun as BegunEntry
+from k8s_ecmp.journal.only_writer import holder, only_writer
+from k8s_ecmp.model import CommitResult, Outcome, Plan, RouteChange
+from k8s_ecmp.routers.finding_out import find_out
+from k8s_ecmp.routers.tasks import run
 from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.document import plan_id
 from k8s_ecmp.views.schema import Summary
-
-_UNFIT = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 class RunRecord:
@@ -42,7 +43,7 @@ class RunRecord:
         """
         body: dict[str, Any] = {
             "plan": self._plan,
-            "changes": [_change(change) for change in changes],
+            "changes": changes_body(changes),
             "commands": list(commands),
         }
         if takes_back:
@@ -60,16 +61,7 @@ class RunRecord:
         """
         with self._lock:
             begun = self._begun.pop(result.router, None)
-        body = {
-            "plan": self._plan,
-            "begin": begun,
-            "outcome": result.outcome,
-            "changes": result.changes,
-            "elapsed_s": round(result.elapsed_s, 3),
-            "error": result.error,
-            "warnings": list(result.warnings),
-        }
-        self._journal.write(self._author, "result", body, result.router)
+        self._journal.write(self._author, "result", result_body(result, self._plan, begun), result.router)
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -146,38 +138,15 @@ def recording(
         JournalError: it cannot be written, or another process of the same owner is applying.
     """
     author = Author.here(settings.owner, ticket, reason)
-    with Journal(settings.journal) as journal, _alone(journal.path, settings.owner):
+    with Journal(settings.journal) as journal, only_writer(journal.path, settings.owner, author.who):
         identity = plan_id(plan) if file is None else _file_id(file)
         body = _plan(plan, identity, file)
         if resumed:
             body["resumed"] = sorted(resumed)
         journal.write(author, "review" if file is not None else "plan", body)
-        if overrides:
-            journal.write(author, "override", {"plan": identity, "guards": sorted(overrides)})
+        if named := sorted({*plan.overrides, *overrides}):
+            journal.write(author, "override", {"plan": identity, "guards": named})
         yield RunRecord(journal, author, identity)
-
-
-@contextmanager
-def _alone(journal: Path, owner: str) -> Iterator[None]:
-    path = journal.with_name(f"{journal.name}.{_UNFIT.sub('_', owner)}.lock")
-    try:
-        handle = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise JournalError(f"{path} cannot be written: {error.strerror}") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            handle.seek(0)
-            holder = handle.read().strip() or "another process"
-            raise JournalError(
-                f"{holder} is applying a plan of owner {owner}; two of one owner never write at once",
-                remedy="wait until it has ended",
-            ) from None
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()}")
-        handle.flush()
-        yield
 
 
 def _plan(plan: Plan, identity: str, file: Path | None) -> dict[str, Any]:
@@ -189,6 +158,79 @@ def _plan(plan: Plan, identity: str, file: Path | None) -> dict[str, Any]:
         "guards": [{"guard": trip.guard, "router": trip.router, "detail": trip.detail} for trip in plan.guards],
         "routers": {router.name: router.status for router in plan.routers},
     }
+
+
+def changes_body(changes: Sequence[RouteChange]) -> list[dict[str, Any]]:
+    """Changes as the journal keeps them; `core.undo.done_of` reads them."""
+    return [_change(change) for change in changes]
+
+
+def result_body(result: CommitResult, plan: str | None, begun: int | None) -> dict[str, Any]:
+    """What became of a change; `plan` None: a daemon's; `begun` None: it never was."""
+    return {
+        "plan": plan,
+        "begin": begun,
+        "outcome": result.outcome,
+        "changes": result.changes,
+        "elapsed_s": round(result.elapsed_s, 3),
+        "error": result.error,
+        "warnings": list(result.warnings),
+    }
+
+
+def found_out(begun: BegunEntry, outcome: Outcome, detail: str | None) -> dict[str, Any]:
+    """What became of a change whose process died, as was found out later."""
+    error = f"its process died; {detail}" if detail else None
+    warnings = ("its process died; all of it is in force",) if outcome == "committed" else ()
+    changes = len(begun.body["changes"]) if outcome == "committed" else 0
+    return result_body(
+        CommitResult(begun.router, outcome, changes, error=error, warnings=warnings), begun.body["plan"], begun.entry
+    )
+
+
+def settle(settings: Settings, nornir: Nornir) -> tuple[str, ...]:
+    """Looks what became of changes whose process died, and writes it down; nothing while another process writes.
+
+    Takes back what they left unconfirmed, where the router can. Its connections stay open, for what follows.
+
+    Args:
+        settings: owner, and where the journal is.
+        nornir: the routers that may be asked.
+
+    Returns:
+        A sentence for each change.
+
+    Raises:
+        JournalError: it cannot be read or written, or another process began to write meanwhile.
+    """
+    path = Path(settings.journal).expanduser()
+    if not path.exists() or holder(path, settings.owner) is not None:
+        return ()
+    author = Author.here(settings.owner)
+    with Journal(path) as journal:
+        if not journal.unfinished(settings.owner):
+            return ()
+        with only_writer(path, settings.owner, author.who):
+            return _settle(settings, nornir, journal, author)
+
+
+def _settle(settings: Settings, nornir: Nornir, journal: Journal, author: Author) -> tuple[str, ...]:
+    begun: dict[str, list[BegunEntry]] = defaultdict(list)
+    for entry in journal.unfinished(settings.owner):
+        begun[entry.router].append(entry)
+    some = nornir.filter(filter_func=lambda host: host.name in begun)
+    if not some.inventory.hosts:
+        return ()
+    done = {router: [done_of(entry.body["changes"]) for entry in entries] for router, entries in begun.items()}
+    results = run(some, find_out, settings=settings, begun=done)
+    said: list[str] = []
+    for router, multi in results.items():
+        for entry, (outcome, detail) in zip(begun[router], multi[0].result or (), strict=False):
+            journal.write(author, "result", found_out(entry, outcome, detail), router)
+            said.append(
+                f"{router}: the run that began entry {entry.entry} died: {detail or 'all of its change is in force'}"
+            )
+    return tuple(said)
 
 
 def _change(change: RouteChange) -> dict[str, Any]:

@@ -81,7 +81,8 @@ class DaemonReport(msgspec.Struct, frozen=True, kw_only=True):
     """The whole daemon. `leader` is the identity that holds the Lease, None where there is none or nobody holds it.
 
     `synced`: all essential watches are. `ready`: synced, and on the leader one cycle has ended without a failed router.
-    `holds` are the guards that hold every router.
+    `holds` are the guards that hold every router. `journal_trouble`: why the journal cannot be written, and so no
+    router; it stands among the holds, too.
     """
 
     version: int = VERSION
@@ -96,6 +97,7 @@ class DaemonReport(msgspec.Struct, frozen=True, kw_only=True):
     synced: bool
     ready: bool
     not_ready: str | None = None
+    journal_trouble: str | None = None
     cluster: str = ""
     service_cidrs: tuple[str, ...] = ()
     desired_routes: int = 0

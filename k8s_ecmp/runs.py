@@ -10,7 +10,7 @@ from nornir.core import Nornir
 from nornir.core.task import AggregatedResult
 
 from k8s_ecmp.core.freeze import freeze_of
-from k8s_ecmp.core.guards import GUARDS
+from k8s_ecmp.core.guards import GUARDS, run_holds
 from k8s_ecmp.core.intent import Intent
 from k8s_ecmp.core.reviewed import forbids
 from k8s_ecmp.errors import PlanRefused, SettingsError
@@ -87,13 +87,15 @@ def report_lines(report: VerifyReport) -> list[str]:
     """A verify report in sentences; the first one says how the router stands."""
     if report.error is not None or report.plan is None:
         return [f"failed: {report.error}"]
+    warnings = [f"warning: {warning}" for warning in report.warnings]
     if report.in_sync:
-        return [f"in sync: {report.owned} owned prefixes"]
+        return [f"in sync: {report.owned} owned prefixes", *warnings]
     lines = [f"{change.action} {change.prefix}: {'; '.join(change.reasons)}" for change in report.plan.changes]
     lines += report.problems
     count = len(lines)
     first = f"drift: {count} difference{'s' if count > 1 else ''}" if count else "conflict: nothing else differs"
-    return [first, *lines, *(f"conflict {conflict.prefix}: {conflict.reason}" for conflict in report.plan.conflicts)]
+    lines += (f"conflict {conflict.prefix}: {conflict.reason}" for conflict in report.plan.conflicts)
+    return [first, *lines, *warnings]
 
 
 def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) -> Plan:
@@ -147,7 +149,10 @@ def _held_today(plan: Plan, settings: Settings, now: datetime, overrides: frozen
     # A plan that was made in this window already holds what the window holds.
     if freeze is not None and not freeze.everything and freeze.since is not None and plan.created >= freeze.since:
         freeze = None
+    named = overrides | set(plan.overrides)
     holds = tuple(trip for trip in plan.holds if trip.guard not in overrides)
+    if not any(trip.guard == "max-changes" for trip in holds):
+        holds += run_holds({router.name: len(router.changes) for router in plan.routers}, settings.guards, named)
     if freeze is not None and "frozen" not in overrides and not any(trip.guard == "frozen" for trip in holds):
         holds += (GuardTrip("frozen", None, None, freeze.detail),)
     routers = []
@@ -158,7 +163,7 @@ def _held_today(plan: Plan, settings: Settings, now: datetime, overrides: frozen
             blocked = holds or any(trip.prefix is None for trip in guards)
             status = "blocked" if blocked else "changes"
         routers.append(msgspec.structs.replace(router, guards=guards, status=status))
-    return msgspec.structs.replace(plan, holds=holds, routers=tuple(routers))
+    return msgspec.structs.replace(plan, holds=holds, routers=tuple(routers), overrides=tuple(sorted(named)))
 
 
 def narrowed(plan: Plan, names: Collection[str]) -> Plan:

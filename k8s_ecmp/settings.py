@@ -5,7 +5,7 @@ file, the line, the path of the key, the value and what is allowed.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,11 @@ from k8s_ecmp.strict.builder import Builder
 from k8s_ecmp.strict.items import Problem, find_line, from_python, raise_problems, read_yaml
 from k8s_ecmp.strict.kinds import (
     YEAR_S,
+    AbsolutePath,
+    Address,
+    Asn,
     Cidr,
+    Community,
     Cron,
     DnsLabel,
     DnsName,
@@ -42,6 +46,8 @@ FILE_VARIABLE = "K8S_ECMP_CONFIG"
 
 HostRoutes = Literal["none", "local", "all"]
 OnFailure = Literal["stop", "rollback-wave"]
+CredentialSource = Literal["env", "netrc", "keyring", "file", "agent", "keys"]
+NewConnection = Literal["apply", "always", "never"]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,6 +144,8 @@ class GuardSettings(_Section, frozen=True):
     """Of a router's owned prefixes or next hops, in one plan (daemon: in `window_s`)."""
     max_not_ready_fraction: Fraction = 0.5
     """Of the nodes, at once; Envoy's panic threshold is the same half."""
+    max_changes: Annotated[int, Meta(ge=1)] | None = None
+    """Prefixes that one run may change, summed over routers (daemon: one router in `window_s`); null: any number."""
     window_s: Seconds = 60
     freeze_file: FilePath | None = None
     """While this file exists nothing is written; null: no such switch."""
@@ -154,7 +162,11 @@ class RolloutSettings(_Section, frozen=True):
     confirm_within_s: Annotated[int, Meta(ge=0, le=YEAR_S)] = 120
     """A router takes an unconfirmed commit back after this many seconds; 0: commit without a timer."""
     verify_timeout_s: SomeSeconds = 30
-    """How long a router's tables may take to show the change."""
+    """How long a router's tables may take to show the change, and to let a new connection in."""
+    new_connection: NewConnection = "apply"
+    """Whether a commit is confirmed only after a new connection to the router was opened and has verified it, which
+    proves that the change did not cut the way to the router: apply: by `k8s-ecmp apply`; always: by the daemon too,
+    whose next change to the router then waits for it; never: the connection that committed verifies."""
     on_failure: OnFailure = "stop"
     """stop: a router that fails is rolled back alone and later waves are not attempted; rollback-wave: the routers of
     its wave that were changed are rolled back too."""
@@ -192,8 +204,21 @@ class DaemonSettings(_Section, frozen=True):
     """What follows the first change of a quiet time within this many seconds goes together."""
     resync_s: SomeSeconds = 300
     """Every router is read in full this often."""
+    journal_files: Annotated[int, Meta(ge=2)] | None = 16
+    """Files of 64 MiB that the journal may have; the oldest is removed, which leaves an entry. null: none ever is."""
     shards: Annotated[int, Meta(ge=1)] = 1
     lease: LeaseSettings = LeaseSettings()
+
+
+class CredentialSettings(_Section, frozen=True):
+    """Where logins of routers come from, as far as the inventory has none. Nothing of them is ever written down."""
+
+    sources: tuple[CredentialSource, ...] = ("env",)
+    """In this order, until a login is complete: env, netrc, keyring, file; agent and keys let SSH try those first."""
+    netrc: FilePath | None = None
+    """null: what the environment's NETRC names, else ~/.netrc."""
+    file: FilePath | None = None
+    """A YAML file with hosts, groups and defaults, or a folder such as a mounted Secret."""
 
 
 class Settings(_Section, frozen=True):
@@ -204,6 +229,7 @@ class Settings(_Section, frozen=True):
     tag: Tag
     """The number on our routes; required for the same reason."""
     inventory: FilePath = "inventories/demo"
+    credentials: CredentialSettings = CredentialSettings()
     cluster: ClusterSettings = ClusterSettings()
     services: ServiceSettings = ServiceSettings()
     pod_cidrs: bool = False
@@ -229,6 +255,41 @@ class NextHopSettings(_Section, frozen=True):
     minimum: Annotated[int, Meta(ge=0)] = 1
 
 
+class BgpSettings(_Section, frozen=True):
+    """How ExaBGP announces routes to a router with `mode: bgp`; nothing of it concerns one with static routes."""
+
+    folder: AbsolutePath | None = None
+    """What one ExaBGP keeps on disk, null: ~/.local/state/k8s-ecmp/bgp; routers with the same folder share one."""
+    local_as: Asn | None = None
+    peer_as: Asn | None = None
+    peer_address: Address | None = None
+    """null: the host's hostname, which is an address then."""
+    local_addresses: tuple[Address, ...] = ()
+    """One: a session that carries all paths of a prefix (RFC 7911). Several: as many sessions, with one path each."""
+    router_id: Address | None = None
+    """null: the first local address, where that is IPv4."""
+    port: Port = 179
+    families: tuple[Literal["ipv4", "ipv6"], ...] = ("ipv4", "ipv6")
+    hold_time_s: Annotated[int, Meta(ge=3, le=65535)] = 9
+    graceful_restart_s: Annotated[int, Meta(ge=0, le=4095)] = 120
+    """For how long the peer keeps the routes of an ExaBGP that is restarted; 0: not at all."""
+    password_file: AbsolutePath | None = None
+    """The session's MD5 key (RFC 2385), one line; the file is for its owner alone."""
+    ttl_security: bool = False
+    """Packets are sent with TTL 255 and taken with no less (RFC 5082); for peers on a common network."""
+    ttl: Annotated[int, Meta(ge=1, le=255)] | None = None
+    """TTL of packets to a peer that is several hops away; null: the system's."""
+    med: Annotated[int, Meta(ge=0, le=4294967295)] | None = None
+    communities: tuple[Community, ...] = ()
+    dead_man_s: Seconds = 900
+    """The daemon's routes are withdrawn when it was away for so long without having been stopped; 0: never."""
+
+    @property
+    def state_folder(self) -> Path:
+        """`folder`, or what it is where nothing is said."""
+        return Path(self.folder or "~/.local/state/k8s-ecmp/bgp").expanduser()
+
+
 class RouterSettings(_Section, frozen=True):
     """`data.k8s_ecmp` of a host in the inventory, its groups' values beneath the host's own."""
 
@@ -245,6 +306,13 @@ class RouterSettings(_Section, frozen=True):
     track: Word | None = None
     """The tracked object that every static next hop of ours follows, where the platform has such."""
     next_hops: NextHopSettings = NextHopSettings()
+    bgp: BgpSettings = BgpSettings()
+
+    @property
+    def carried_paths(self) -> int:
+        """`max_paths`, or what the sessions of a BGP peer can carry: one each where there are several."""
+        sessions = len(self.bgp.local_addresses) if self.mode == "bgp" else 0
+        return min(self.max_paths, sessions) if sessions > 1 else self.max_paths
 
 
 def settings_path(path: str | Path | None = None) -> Path:
@@ -289,8 +357,30 @@ def load_router_settings(data: Mapping[str, Any], where: str) -> RouterSettings:
     """
     builder = Builder(Path.cwd())
     settings = builder.build(RouterSettings, from_python(data))
-    raise_problems(where, builder.problems)
+    raise_problems(where, builder.problems or list(_bgp_problems(settings)))
     return settings  # type: ignore[return-value]  # None only with problems
+
+
+def _bgp_problems(settings: RouterSettings | None) -> Iterator[Problem]:
+    """What a router with `mode: bgp` needs, and what it cannot have."""
+    if settings is None or settings.mode != "bgp":
+        return
+    bgp = settings.bgp
+    for name in ("local_as", "peer_as", "local_addresses"):
+        if not getattr(bgp, name):
+            yield Problem(f"bgp.{name}", "is required with mode: bgp")
+    for name, value in (("vrf", None if settings.vrf == "default" else settings.vrf), ("distance", settings.distance)):
+        if value is not None:
+            yield Problem(name, "is the router's own matter with mode: bgp: configure it on the session there")
+    first = (*bgp.local_addresses, "")[0]
+    if ":" in first and bgp.router_id is None:
+        yield Problem("bgp.router_id", "is required where the local address is IPv6")
+    if bgp.router_id is not None and ":" in bgp.router_id:
+        yield Problem("bgp.router_id", f"must be an IPv4 address, not {bgp.router_id}")
+    if bgp.ttl_security and bgp.ttl is not None:
+        yield Problem("bgp.ttl", "cannot stand beside ttl_security: true, which sends with 255")
+    if not bgp.families:
+        yield Problem("bgp.families", "must name ipv4 or ipv6, or both")
 
 
 _EXAMPLE = "The smallest file that works:\n  owner: prod-eu1\n  tag: 4201"
@@ -316,6 +406,11 @@ def _contradictions(settings: Settings) -> list[Problem]:
         low, high = getattr(lease, small), getattr(lease, large)
         if low >= high:
             found.append(Problem(f"daemon.lease.{small}", f"must be less than {large}, which is {high:g}, not {low:g}"))
+    asked = "file" in settings.credentials.sources
+    if asked and settings.credentials.file is None:
+        found.append(Problem("credentials.sources", "has file, and credentials.file does not say which"))
+    if not asked and settings.credentials.file is not None:
+        found.append(Problem("credentials.file", "is never asked; add file to credentials.sources"))
     for name in ("external_ips", "load_balancer_ips"):
         ranges: AddressRanges = getattr(settings.services, name)
         whole = [cidr for cidr in ranges.cidrs if Prefix.parse(cidr).length == 0]

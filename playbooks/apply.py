@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Applies a reviewed plan file, exactly that, router by router: canary first, then waves.
 
-    python playbooks/apply.py k8s-ecmp.yaml today.plan
+    python playbooks/apply.py k8s-ecmp.yaml today.plan --ticket CHG-17 --reason "new rack"
+    python playbooks/apply.py k8s-ecmp.yaml today.plan --resume        # after it was interrupted
 
 Exits as `k8s-ecmp apply`: 0 done, 3 stopped by a guard, a conflict, a mode or a refused file, 1 an error.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from k8s_ecmp import runs
 from k8s_ecmp.errors import EcmpError, PlanRefused
-from k8s_ecmp.recording import recording
+from k8s_ecmp.recording import begun, recording, settle
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.rollout import roll_out
 from k8s_ecmp.settings import load_settings
@@ -22,14 +23,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("settings", type=Path, help="the settings file, k8s-ecmp.yaml")
     parser.add_argument("plan", type=Path, help="a plan file that was reviewed")
+    parser.add_argument("--resume", action="store_true", help="leave out the routers that have the plan already")
     parser.add_argument("--ticket", help="the change's number elsewhere, for the journal")
-    arguments = parser.parse_args()
-    settings = load_settings(arguments.settings)
-    nornir = init_nornir(settings, arguments.settings.parent)
-    plan = runs.reviewed(arguments.plan, settings)
-    runs.check_current(nornir, settings, plan)
+    parser.add_argument("--reason", help="why it is made, for the journal")
+    asked = parser.parse_args()
+    settings = load_settings(asked.settings)
+    nornir = init_nornir(settings, asked.settings.parent)
+    plan = runs.reviewed(asked.plan, settings)
+    done = runs.check_current(nornir, settings, plan, begun(settings, plan, asked.plan) if asked.resume else ())
+    for sentence in settle(settings, nornir):
+        print(sentence, file=sys.stderr)
+    plan = runs.without(plan, done)
     results = []
-    with recording(settings, plan, file=arguments.plan, ticket=arguments.ticket) as record:
+    with recording(settings, plan, file=asked.plan, ticket=asked.ticket, reason=asked.reason, resumed=done) as record:
         for result in roll_out(nornir, settings, plan.routers, record=record):
             print(f"{result.router}: {result.outcome} {result.error or ''}".rstrip(), flush=True)
             results.append(result)

@@ -120,10 +120,9 @@ def test_a_process_that_dies_in_a_write_leaves_a_whole_journal(path: Path):
         assert journal.write(AUTHOR, "plan", {}) == 6
 
 
-def test_a_locked_file_is_said_after_a_while(path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("k8s_ecmp.journal._BUSY_S", 0.1)
+def test_a_locked_file_is_said_after_a_while(path: Path):
     filled(path)
-    with Journal(path) as journal:
+    with Journal(path, busy_s=0.1) as journal:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError, match=r"locked.*nothing is written to routers"):
@@ -164,3 +163,112 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalError, match="cannot be opened"):
         Journal(tmp_path / "file/journal.sqlite")
+
+
+# --- more than one file
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are full soon."""
+    monkeypatch.setattr("k8s_ecmp.journal.files._FILE_BYTES", 64 * 1024)
+
+
+def names(path: Path) -> list[str]:
+    """Of the files, oldest first."""
+    return sorted((file.name for file in path.parent.glob("*.sqlite")), key=lambda name: (len(name), name))
+
+
+def write_many(path: Path, count: int, start: int = 0) -> None:
+    with Journal(path) as journal:
+        for number in range(start, start + count):
+            journal.write(AUTHOR, "begin", {"number": number, "text": "x" * 4000}, router=f"r{number % 2}")
+
+
+@pytest.mark.usefixtures("small")
+def test_a_full_file_is_closed_and_the_next_goes_on(path: Path):
+    write_many(path, 20)
+    write_many(path, 20, 20)
+    assert names(path)[:3] == ["journal.sqlite", "journal.2.sqlite", "journal.3.sqlite"]
+    with Journal(path) as journal:
+        assert list(journal.check()) == []
+        found = journal.entries()
+        last = 40 + len(names(path)) - 1
+        assert [entry.id for entry in found] == list(range(1, last + 1))
+        assert [entry.body["number"] for entry in found if entry.kind == "begin"] == list(range(40))
+        assert [entry.body["next"] for entry in found if entry.kind == "closed"] == names(path)[1:]
+        assert [entry.id for entry in journal.entries(last=25)] == list(range(last - 24, last + 1))
+        assert len(journal.entries(router="r1")) == 20
+        assert all(journal.entry(number).id == number for number in (1, 20, last))
+        assert journal.first == 1
+    assert all(stat.S_IMODE((path.parent / name).stat().st_mode) == 0o600 for name in names(path))
+
+
+@pytest.mark.usefixtures("small")
+def test_two_that_write_go_on_in_the_same_file(path: Path):
+    with Journal(path) as one, Journal(path) as two:
+        for number in range(40):
+            (one, two)[number % 2].write(AUTHOR, "plan", {"text": "x" * 4000})
+        assert [entry.id for entry in one.entries()] == [entry.id for entry in two.entries()]
+        assert list(two.check()) == []
+    assert len(names(path)) > 2
+
+
+@pytest.mark.usefixtures("small")
+def test_who_dies_between_two_files_leaves_a_whole_journal(path: Path):
+    write_many(path, 20)
+    with sqlite3.connect(path.parent / names(path)[-1]) as connection:
+        connection.execute("DROP TRIGGER entry_remains")
+        connection.execute("DELETE FROM entry")
+    with Journal(path) as journal:
+        number = journal.write(AUTHOR, "plan", {})
+        assert journal.entry(number - 1).kind == "closed"
+        assert list(journal.check()) == []
+
+
+@pytest.mark.usefixtures("small")
+def test_what_goes_goes_by_files_and_says_so(path: Path):
+    write_many(path, 60)
+    with Journal(path) as journal:
+        before = journal.entries()
+        keep = len(names(path)) - 1
+        closing = next(entry for entry in before if entry.kind == "closed")
+        assert journal.prune(AUTHOR, keep) == ("journal.sqlite",)
+        assert journal.prune(AUTHOR, keep) == ()
+        last = journal.entries()[-1]
+        gone = {"file": "journal.sqlite", "first": 1, "last": closing.id, "hash": closing.hash}
+        assert (last.kind, last.body) == ("pruned", gone)
+        assert journal.first == closing.id + 1
+        assert list(journal.check()) == []
+        assert [entry.id for entry in journal.entries()] == [entry.id for entry in before[closing.id :]] + [last.id]
+    write_many(path, 1)
+    with Journal(path) as journal:
+        assert list(journal.check()) == []
+
+
+@pytest.mark.usefixtures("small")
+def test_a_file_that_is_missing_between_others_is_found(path: Path):
+    write_many(path, 60)
+    (path.parent / "journal.2.sqlite").unlink()
+    with Journal(path) as journal:
+        (broken,) = journal.check()
+        assert broken.startswith("entries ")
+        assert broken.endswith(" missing")
+
+
+def test_a_file_that_was_taken_away_is_missed(path: Path):
+    filled(path)
+    with Journal(path) as journal:
+        path.rename(path.with_name("elsewhere.sqlite"))
+        with pytest.raises(JournalError, match="was moved or removed"):
+            journal.write(AUTHOR, "plan", {})
+
+
+def test_what_was_begun_and_has_no_result(path: Path):
+    with Journal(path) as journal:
+        one = journal.write(AUTHOR, "begin", {"number": 1}, "r1")
+        two = journal.write(AUTHOR, "begin", {"number": 2}, "r2")
+        journal.write(Author.here("another"), "begin", {}, "r1")
+        journal.write(AUTHOR, "result", {"begin": None}, "r3")
+        journal.write(AUTHOR, "result", {"begin": two}, "r2")
+        assert [(begun.entry, begun.router) for begun in journal.unfinished("prod")] == [(one, "r1")]

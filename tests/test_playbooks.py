@@ -41,6 +41,21 @@ def test_plan_on_a_schedule_approve_the_file_apply_exactly_it(tmp_path: Path) ->
     assert play(site, "plan.py").code == 0
 
 
+def test_apply_goes_on_where_it_was_interrupted_and_keeps_ticket_and_reason(tmp_path: Path) -> None:
+    site = new_site(tmp_path)
+    path = str(tmp_path / "today.plan")
+    play(site, "plan.py", "--out", path)
+    assert site.run("apply", path, "--router", "edge1").code == 0
+    refused = play(site, "apply.py", path)
+    assert (refused.code, "the routes on edge1 are not those" in refused.err) == (3, True)
+    resumed = play(site, "apply.py", path, "--resume", "--ticket", "CHG-17", "--reason", "go on")
+    assert resumed.code == 0, resumed.err
+    assert "edge2: committed" in resumed.out
+    assert "edge1: committed" not in resumed.out
+    last = site.run("history", "--format", "json").json()["entries"][-1]
+    assert (last["router"], last["ticket"], last["reason"]) == ("edge2", "CHG-17", "go on")
+
+
 @pytest.mark.parametrize("settings", [{"mode": "observe"}, {"guards": {"freeze_file": "cluster.yaml"}}])
 def test_apply_keeps_to_mode_and_freeze(tmp_path: Path, settings: dict[str, object]) -> None:
     site = new_site(tmp_path)

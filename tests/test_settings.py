@@ -34,6 +34,7 @@ def test_defaults_are_those_of_the_contract(file):
         "owner": "prod-eu1",
         "tag": 4201,
         "inventory": str(file.parent / "inventories/demo"),
+        "credentials": {"sources": ("env",), "netrc": None, "file": None},
         "cluster": {"source": "live", "kubeconfig": None, "context": None, "service_cidrs": ()},
         "services": {
             "aggregate": True,
@@ -56,6 +57,7 @@ def test_defaults_are_those_of_the_contract(file):
         "guards": {
             "max_withdrawn_fraction": 0.5,
             "max_not_ready_fraction": 0.5,
+            "max_changes": None,
             "window_s": 60,
             "freeze_file": None,
             "freeze_windows": (),
@@ -65,6 +67,7 @@ def test_defaults_are_those_of_the_contract(file):
             "parallel": 10,
             "confirm_within_s": 120,
             "verify_timeout_s": 30,
+            "new_connection": "apply",
             "on_failure": "stop",
             "pause_s": 0,
         },
@@ -73,6 +76,7 @@ def test_defaults_are_those_of_the_contract(file):
             "listen": "127.0.0.1:9637",
             "coalesce_s": 0.05,
             "resync_s": 300,
+            "journal_files": 16,
             "shards": 1,
             "lease": {
                 "enabled": True,

@@ -1,6 +1,5 @@
 """The `k8s-ecmp` command: options that all commands share, and the way errors leave."""
 
-import gc
 import os
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from k8s_ecmp.cli.apply import apply
+from k8s_ecmp.cli.bgp import bgp
 from k8s_ecmp.cli.demo import demo
 from k8s_ecmp.cli.desired import desired
 from k8s_ecmp.cli.doctor import doctor
@@ -22,6 +22,8 @@ from k8s_ecmp.cli.verify import verify
 from k8s_ecmp.cli.version import version
 from k8s_ecmp.cli.why import why
 from k8s_ecmp.errors import EcmpError, PlanRefused
+from k8s_ecmp.memory import collect_rarely
+from k8s_ecmp.redaction import redacted
 
 EXIT_CODES = (
     "Exit codes: 0 done or nothing to change; 2 changes are planned (plan, diff) or drift (verify); "
@@ -64,13 +66,14 @@ def options(context: typer.Context, config: ConfigOption = None) -> None:
 for command in (plan, apply, verify, run, desired, drain, undrain, status, why, doctor, platforms, demo, version):
     app.command()(command)
 app.add_typer(history, name="history")
+app.add_typer(bgp, name="bgp")
 app.command("diff", hidden=True, help="The same as plan.")(plan)
 
 
 def main() -> None:
     """Runs the command line and leaves the process with its exit code."""
     _open_what_is_closed()
-    gc.set_threshold(100_000, 20, 20)  # large plans make many small objects that live to the end
+    collect_rarely()
     try:
         code = app(standalone_mode=False)
     except PlanRefused as error:
@@ -84,11 +87,13 @@ def main() -> None:
         sys.exit(0)
     except typer.Abort:
         leave("aborted; nothing was written", 1)
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001  it ends the process either way
         # typer carries its own copy of click, whose usage errors have no public base class.
         text = getattr(problem, "format_message", None)
-        if text is None:
-            raise
+        if text is None:  # a bug; what libraries put into their errors is not ours to show as it is
+            import traceback
+
+            leave(redacted("".join(traceback.format_exception(problem))), 1)
         if not text():  # no command was given; the help has been shown
             sys.exit(0)
         leave(f"error: {text()}\ntry: k8s-ecmp --help", 1)

@@ -126,7 +126,10 @@ def apply(
         say(f"stopped: mode is {settings.mode}, which writes to no router")
         return runs.ERROR if any(plan.status == "failed" for plan in planned.routers) else runs.STOPPED
     planned = runs.without(planned, done)
+    _find_out(settings, nornir)
     ready = [plan.name for plan in planned.routers if plan.status == "changes"]
+    if ready and not planned.holds:
+        _warn_of_daemon(settings)
     if ready and not planned.holds and plan_file is None and not yes:
         _ask(len(ready))
     if ready and not planned.holds:
@@ -138,7 +141,7 @@ def apply(
             results = _roll_out(settings, nornir, planned, overrides, record)
     else:
         results = _roll_out(settings, nornir, planned, overrides, UNRECORDED)
-    print_results(results)
+    print_results(results, overrides=planned.overrides)
     _say_what_is_left(results, plan_file)
     return runs.apply_exit(planned, results)
 
@@ -172,6 +175,21 @@ def _checked(settings: Settings, everyone: "Nornir", planned: "Plan", resumed: P
     for name in sorted(done):
         say(f"{name}: left out: {journaled[name]}, and it still is as the plan leaves it")
     return done
+
+
+def _warn_of_daemon(settings: Settings) -> None:
+    from k8s_ecmp.cli.leading import leading_daemon
+
+    if (leading := leading_daemon(settings)) is not None:
+        warn_all((leading,))
+
+
+def _find_out(settings: Settings, nornir: "Nornir") -> None:
+    """What became of changes that the journal says were begun and no more."""
+    from k8s_ecmp.recording import settle
+
+    for sentence in settle(settings, nornir):
+        say(sentence)
 
 
 def _plan_now(settings: Settings, nornir: "Nornir", overrides: list[str], *, write: bool) -> "Plan":

@@ -47,10 +47,15 @@ def settings_of(context: typer.Context) -> tuple[Settings, Path]:
 
 
 def routers_of(settings: Settings, base: Path, names: list[str] | None, filters: list[str] | None) -> "Nornir":
-    """The inventory's routers that the command line asks for."""
+    """The inventory's routers that the command line asks for; warns of passwords that everybody may read."""
+    from k8s_ecmp.cli.warnings import redact_warnings
+    from k8s_ecmp.routers.exposure import exposed
     from k8s_ecmp.routers.inventory import init_nornir, select
 
-    return select(init_nornir(settings, base), names or [], filters or [])
+    redact_warnings()
+    nornir = init_nornir(settings, base)
+    warn_all(tuple(f"{file}; {file.remedy}" for file in exposed(nornir)))
+    return select(nornir, names or [], filters or [])
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from k8s_ecmp.cli.common import OverrideOption, say, settings_of
 from k8s_ecmp.errors import EcmpError, JournalError
 
 if TYPE_CHECKING:
-    from k8s_ecmp.core.undo import Done
     from k8s_ecmp.journal import Entry, Journal
     from k8s_ecmp.model import Plan
     from k8s_ecmp.settings import Settings
+
+_MORE = 200  # entries, for the results of changes that were begun before the first one shown
 
 history = typer.Typer(
     help="Show what was done to the routers, by whom and why; check the journal; plan the way back.",
@@ -43,10 +44,12 @@ def listed(
     """Show what was done to the routers, newest last. A number in front is what `show` and `undo` take."""
     if context.invoked_subcommand is not None:
         return None
+    from k8s_ecmp.journal.only_writer import holder
     from k8s_ecmp.views.history import print_history, rows
 
     with _journal(context)[1] as journal:
-        found = rows(journal.entries(router=router, kinds=("begin", "result")))[-last:]
+        entries = journal.entries(router=router, kinds=("begin", "result"), last=2 * last + _MORE)
+        found = rows(entries, {entry.owner: holder(journal.path, entry.owner) for entry in entries})[-last:]
     if output is HistoryFormat.json:
         _json([row.document() for row in found])
     else:
@@ -80,14 +83,15 @@ def check(context: typer.Context) -> int:
     """Say whether any entry was changed, taken out or put between since it was written. Exits with 1 if so."""
     with _journal(context)[1] as journal:
         broken = list(journal.check())
-        entries = journal.entries(last=1)
+        entries, first = journal.entries(last=1), journal.first
     for text in broken:
         typer.echo(text)
     if broken:
         say(f"error: the journal is broken in {len(broken)} place{'s' if len(broken) > 1 else ''}")
         return 1
     newest = f"; the newest is {entries[-1].id} with hash {entries[-1].hash}" if entries else ""
-    typer.echo(f"the journal is whole: {entries[-1].id if entries else 0} entries{newest}")
+    begins = f", from entry {first} on; older files are not here" if first > 1 else ""
+    typer.echo(f"the journal is whole: {entries[-1].id - first + 1 if entries else 0} entries{begins}{newest}")
     return 0
 
 
@@ -129,6 +133,7 @@ def _way_back(context: typer.Context, settings: "Settings", entry: "Entry", over
     from k8s_ecmp.cli.common import routers_of
     from k8s_ecmp.core.freeze import freeze_of
     from k8s_ecmp.core.rules import Rules
+    from k8s_ecmp.core.undo import done_of
     from k8s_ecmp.model import GuardTrip, Plan, RouterPlan
     from k8s_ecmp.routers.connection import error_text
     from k8s_ecmp.routers.tasks import outcomes, run
@@ -151,7 +156,7 @@ def _way_back(context: typer.Context, settings: "Settings", entry: "Entry", over
     )
     nornir = routers_of(settings, settings_of(context)[1], [entry.router or ""], None)
     why = f"takes back entry {entry.id} of {entry.at[:19]}Z by {entry.who}"
-    results = run(nornir, undo_routes, settings=settings, rules=rules, done=_done(entry.body), why=why)
+    results = run(nornir, undo_routes, settings=settings, rules=rules, done=done_of(entry.body["changes"]), why=why)
     routers = outcomes(results, RouterPlan, lambda name, error: RouterPlan(name, "", "failed", error=error_text(error)))
     return Plan(
         created=now,
@@ -163,23 +168,8 @@ def _way_back(context: typer.Context, settings: "Settings", entry: "Entry", over
         routers=tuple(routers),
         holds=holds if any(router.changes for router in routers) else (),
         skipped=tuple(skip for router in routers for skip in router.skipped),
+        overrides=tuple(sorted(overrides)),
     )
-
-
-def _done(body: dict[str, Any]) -> "list[Done]":
-    from k8s_ecmp.core.undo import Done
-    from k8s_ecmp.model import Prefix
-
-    return [
-        Done(
-            change["vrf"],
-            Prefix.parse(change["prefix"]),
-            tuple(change["before"]),
-            tuple(change["after"]),
-            change["distance"],
-        )
-        for change in body["changes"]
-    ]
 
 
 def _journal(context: typer.Context) -> "tuple[Settings, Journal]":

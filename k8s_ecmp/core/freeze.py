@@ -1,7 +1,7 @@
 """Times in which routers are not changed."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -9,6 +9,8 @@ from cronsim import CronSim
 
 from k8s_ecmp.core.damping import duration
 from k8s_ecmp.settings import FreezeWindow, GuardSettings
+
+_LONGEST_SHIFT = timedelta(hours=2)
 
 
 class Freeze(NamedTuple):
@@ -31,12 +33,21 @@ def window_in_force(windows: Iterable[FreezeWindow], now: datetime) -> Freeze | 
     """The freeze window that holds at `now`, one with `freeze_all` before others; None if there is none."""
     found: Freeze | None = None
     for window in windows:
-        local = now.astimezone(ZoneInfo(window.time_zone))
-        soon = local.replace(second=0, microsecond=0) + timedelta(minutes=1)
-        started = next(CronSim(window.start, soon, reverse=True))
-        if (local - started).total_seconds() < window.duration_s:
-            left_s = window.duration_s - (local - started).total_seconds()
+        started = _last_start(window, now)
+        left_s = window.duration_s - (now - started).total_seconds()
+        if left_s > 0:
             detail = f"freeze window {window.start!r} ({window.time_zone}) holds for another {duration(left_s)}"
             freeze = Freeze(detail, window.freeze_all, started)
             found = freeze if found is None or freeze.everything else found
     return found
+
+
+def _last_start(window: FreezeWindow, now: datetime) -> datetime:
+    """When the window began last, in UTC: differences of local times are an hour off when summer time begins or ends.
+
+    The search goes back from a later time: in the hour that comes twice a start may have a later clock than `now`. A
+    start in the hour that is left out counts when that hour would have begun.
+    """
+    later = (now + _LONGEST_SHIFT).astimezone(ZoneInfo(window.time_zone))
+    starts = (start.astimezone(UTC) for start in CronSim(window.start, later, reverse=True))
+    return next(start for start in starts if start <= now)

@@ -16,6 +16,7 @@ GUARDS = (
     "panic",
     "not-synced",
     "platform-limit",
+    "max-changes",
     "foreign-lines",
     "frozen",
 )
@@ -63,6 +64,27 @@ def cluster_holds(
     if freeze is not None and freeze.everything:
         trips.append(("frozen", freeze.detail))
     return tuple(GuardTrip(guard, None, None, detail) for guard, detail in trips if guard not in overrides)
+
+
+def run_holds(
+    changes: Mapping[str, int], settings: GuardSettings, overrides: Collection[str] = ()
+) -> tuple[GuardTrip, ...]:
+    """The guard that holds a whole run by what it would do ("max-changes").
+
+    Args:
+        changes: how many prefixes would change, by router.
+        settings: thresholds.
+        overrides: names of guards that are switched off for this plan.
+    """
+    most, total = settings.max_changes, sum(changes.values())
+    if most is None or total <= most or "max-changes" in overrides:
+        return ()
+    routers = sum(number > 0 for number in changes.values())
+    detail = (
+        f"{total} prefixes would change on {routers} router{'s' if routers > 1 else ''}, more than the {most} of "
+        "guards.max_changes"
+    )
+    return (GuardTrip("max-changes", None, None, detail),)
 
 
 def hold_prefixes(
@@ -121,8 +143,10 @@ def router_guards(
     settings: GuardSettings,
     overrides: Collection[str] = (),
     start: Size | None = None,
+    made: int | None = None,
 ) -> tuple[GuardTrip, ...]:
-    """The guards that block one router ("empty-desired", "mass-withdrawal", "platform-limit"); none without changes.
+    """The guards that block one router ("empty-desired", "mass-withdrawal", "platform-limit", and in a daemon
+    "max-changes"); none without changes.
 
     Args:
         router: its name.
@@ -132,6 +156,7 @@ def router_guards(
         settings: thresholds.
         overrides: names of guards that are switched off for this plan.
         start: what it carried when the window began; None: the same as now.
+        made: prefixes that were changed on it since the window began; None: there is no window, `run_holds` counts.
     """
     if not changes:
         return ()
@@ -156,6 +181,15 @@ def router_guards(
                 )
             )
             break
+    most = settings.max_changes
+    if most is not None and made is not None and made + len(changes) > most:
+        trips.append(
+            (
+                "max-changes",
+                f"{made + len(changes)} prefixes would change within {settings.window_s:g} s, more than the {most} of "
+                "guards.max_changes",
+            )
+        )
     widest = max(changes, key=lambda change: len(change.after))
     if len(widest.after) > limits.max_paths:
         trips.append(

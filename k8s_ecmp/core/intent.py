@@ -1,7 +1,7 @@
 """All that a plan needs beside the routers: settings, the decision, what holds, and the time that they belong to."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,10 +9,16 @@ import msgspec
 
 from k8s_ecmp.core.desired import Desired, decide
 from k8s_ecmp.core.freeze import freeze_of
-from k8s_ecmp.core.guards import cluster_holds
+from k8s_ecmp.core.guards import cluster_holds, run_holds
 from k8s_ecmp.core.rules import Rules
-from k8s_ecmp.model import ClusterState, Plan, RouterPlan
+from k8s_ecmp.model import ClusterState, DesiredRoute, Plan, RouterPlan
 from k8s_ecmp.settings import Settings
+
+
+def digest_of(routes: Iterable[DesiredRoute]) -> str:
+    """Desired routes as "sha256:..."."""
+    listed = [[str(route.prefix), route.kind, route.nodes, route.next_hops, route.sources] for route in routes]
+    return f"sha256:{hashlib.sha256(msgspec.json.encode(listed)).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -67,17 +73,18 @@ class Intent:
     @property
     def digest(self) -> str:
         """The desired routes as "sha256:..."."""
-        routes = [
-            [str(route.prefix), route.kind, route.nodes, route.next_hops, route.sources]
-            for route in self.desired.routes
-        ]
-        return f"sha256:{hashlib.sha256(msgspec.json.encode(routes)).hexdigest()}"
+        return digest_of(self.desired.routes)
 
     def plan(self, routers: Collection[RouterPlan]) -> Plan:
         """The routers' plans as one.
 
         Guards that hold everything are silent where nothing would change; a prefix that another guard holds would.
         """
+        counts = {router.name: len(router.changes) for router in routers}
+        holds = self.rules.holds if any(router.changes or router.guards for router in routers) else ()
+        many = run_holds(counts, self.settings.guards, self.rules.overrides)
+        if many:
+            routers = [msgspec.structs.replace(r, status="blocked") if r.changes else r for r in routers]
         return Plan(
             created=self.created,
             expires=self.created + timedelta(seconds=self.settings.plan.expires_s),
@@ -86,6 +93,7 @@ class Intent:
             cluster_source=self.cluster.source,
             cluster_digest=self.digest,
             routers=tuple(routers),
-            holds=self.rules.holds if any(router.changes or router.guards for router in routers) else (),
+            holds=holds + many,
+            overrides=tuple(sorted(self.rules.overrides)),
             skipped=self.desired.skipped + tuple(skip for router in routers for skip in router.skipped),
         )

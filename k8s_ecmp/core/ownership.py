@@ -80,7 +80,12 @@ def _mismatch(hop: NextHop, marks: Marks) -> str | None:
 
 
 def fingerprint(running: RunningRoutes, marks: Marks, vrf: str, touched: Iterable[Prefix]) -> str:
-    """Our routes of the VRF and every route at a touched prefix as "sha256:..."; lines and order do not matter."""
+    """Our routes of the VRF and every route at a touched prefix as "sha256:..."; lines and order do not matter.
+
+    Raises:
+        ParseError: a static line of the VRF may be about any of them.
+    """
+    running.expect_readable(vrf)
     at = set(touched)
     facts = sorted(
         (str(route.prefix), sorted(msgspec.json.encode(hop) for hop in route.next_hops), route.disqualified or "")

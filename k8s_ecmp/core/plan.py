@@ -32,7 +32,10 @@ from k8s_ecmp.model import (
     RouterPlan,
     RouterStatus,
     RunningRoutes,
+    Skipped,
 )
+
+_MOST_REMARKS = 10  # of a router
 
 
 def plan_router(
@@ -52,6 +55,9 @@ def plan_router(
         running: what was read from it.
         rules: owner, guards, mode and policy.
         unresolved: addresses that the router cannot resolve; they are not added anywhere, hops that stand stay.
+
+    Raises:
+        ParseError: a static line of the router's VRF may be about any prefix.
     """
     marks = traits.marks(rules, router)
     plan = plan_prefixes(router, traits, desired, Table.of(running, marks, router.vrf), rules, unresolved)
@@ -69,6 +75,7 @@ def plan_prefixes(
     *,
     scope: Collection[Prefix] | None = None,
     start: Size | None = None,
+    made: int | None = None,
 ) -> RouterPlan:
     """The plan of one router without fingerprint, commands and diff; for some of its prefixes where `scope` names them.
 
@@ -81,6 +88,7 @@ def plan_prefixes(
         unresolved: as for `plan_router`.
         scope: the prefixes to look at; None: all.
         start: what the router carried of ours when the guards' window began; None: what it carries now.
+        made: prefixes that were changed on it since then; None: there is no window.
     """
     marks = traits.marks(rules, router)
     here = table.here
@@ -113,7 +121,7 @@ def plan_prefixes(
     dead = {hop.address for change in allowed for hop in change.before if hop.address and reasons.is_dead(hop.address)}
     kept, prefix_trips = hold_prefixes(router.name, allowed, wanted, dead, rules.freeze, rules.overrides)
     trips = prefix_trips + router_guards(
-        router.name, kept, table.size, traits.limits, rules.guards, rules.overrides, start
+        router.name, kept, table.size, traits.limits, rules.guards, rules.overrides, start, made
     )
     return RouterPlan(
         name=router.name,
@@ -122,7 +130,7 @@ def plan_prefixes(
         changes=tuple(reasons.explained(change, asked.get(change.prefix)) for change in kept),
         conflicts=tuple(conflicts),
         guards=trips,
-        skipped=compare.skipped(),
+        skipped=compare.skipped() + _remarks(router, table.running),
     )
 
 
@@ -139,6 +147,14 @@ def by_drains(plan: RouterPlan, desired: Desired, router: RouterView) -> dict[st
             whole = change.action == "delete" and number == 0 and len(nodes) == len(change.before)
             drained[node] = Size(known.prefixes + whole, known.hops + 1)
     return drained
+
+
+def _remarks(router: RouterView, running: RunningRoutes) -> tuple[Skipped, ...]:
+    """What was not understood of the router's configuration."""
+    notes = running.notes
+    said = [f"line {note.line}: {note.text!r}: {note.reason}" for note in notes[:_MOST_REMARKS]]
+    said += [f"and {len(notes) - len(said)} more lines like these"] if len(notes) > len(said) else []
+    return tuple(Skipped(f"router {router.name}", reason) for reason in said)
 
 
 def _status(

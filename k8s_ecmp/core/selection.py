@@ -30,7 +30,7 @@ class RouterView(NamedTuple):
             name=name,
             vrf=settings.vrf,
             distance=settings.distance,
-            max_paths=settings.max_paths,
+            max_paths=settings.carried_paths,
             subnets=tuple(Prefix.parse(subnet) for subnet in hops.subnets),
             selector=Selector.parse(hops.node_selector),
             minimum=hops.minimum,

@@ -34,6 +34,12 @@ class Table:
 
     @classmethod
     def of(cls, running: RunningRoutes, marks: Marks, vrf: str) -> "Table":
+        """The routes of a VRF.
+
+        Raises:
+            ParseError: a static line in it cannot be read, and may be about any prefix.
+        """
+        running.expect_readable(vrf)
         here = {route.prefix: route for route in running if route.vrf == vrf}
         owned = {prefix: route for prefix, route in here.items() if is_owned(route, marks)}
         return cls(running, vrf, here, owned, Size(len(owned), sum(len(r.next_hops) for r in owned.values())))
@@ -49,12 +55,24 @@ class Window:
 
     def __init__(self, length_s: float) -> None:
         self._length_s = length_s
-        self._commits: deque[tuple[float, Size, Mapping[str, Size]]] = deque()
+        self._commits: deque[tuple[float, Size, Mapping[str, Size], int]] = deque()
 
-    def committed(self, now_s: float, before: Size, drained: Mapping[str, Size]) -> None:
-        """A change was made to a table of the size `before`; `drained` is what of it was because of which node."""
-        self._commits.append((now_s, before, drained))
+    def committed(self, now_s: float, before: Size, drained: Mapping[str, Size], changes: int = 0) -> None:
+        """A change was made to a table of the size `before`.
+
+        Args:
+            now_s: when.
+            before: what the table held.
+            drained: what of it was because of which node.
+            changes: of how many prefixes.
+        """
+        self._commits.append((now_s, before, drained, changes))
         self._forget(now_s)
+
+    def made(self, now_s: float) -> int:
+        """How many prefixes were changed since the window's start."""
+        self._forget(now_s)
+        return sum(changes for *_, changes in self._commits)
 
     def start(self, now_s: float, current: Size, acknowledged: Collection[str] = ()) -> Size:
         """The size against which a change is held: that at the window's start, less acknowledged drains since."""
@@ -62,7 +80,7 @@ class Window:
         if not self._commits:
             return current
         first = self._commits[0][1]
-        gone = [size for _, _, drained in self._commits for node, size in drained.items() if node in acknowledged]
+        gone = [size for _, _, drained, _ in self._commits for node, size in drained.items() if node in acknowledged]
         prefixes, hops = sum(size.prefixes for size in gone), sum(size.hops for size in gone)
         return Size(max(current.prefixes, first.prefixes - prefixes), max(current.hops, first.hops - hops))
 

@@ -1,6 +1,7 @@
 """The plan that takes an earlier change back: its inverse, where the router still is as that change left it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -9,7 +10,7 @@ from k8s_ecmp.core.ownership import Marks, fingerprint, is_owned
 from k8s_ecmp.core.rules import PlatformTraits, Rules
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.core.table import Table
-from k8s_ecmp.model import DISCARD, NextHop, Prefix, RouteChange, RouterPlan, RunningRoutes, Skipped
+from k8s_ecmp.model import DISCARD, NextHop, Outcome, Prefix, RouteChange, RouterPlan, RunningRoutes, Skipped
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -20,6 +21,37 @@ class Done(msgspec.Struct, frozen=True):
     before: tuple[str, ...]
     after: tuple[str, ...]
     distance: int | None = None
+
+
+def done_of(changes: Sequence[dict[str, Any]]) -> tuple[Done, ...]:
+    """What the journal keeps of changes."""
+    return tuple(
+        Done(c["vrf"], Prefix.parse(c["prefix"]), tuple(c["before"]), tuple(c["after"]), c["distance"]) for c in changes
+    )
+
+
+def became_of(done: Sequence[Done], running: RunningRoutes, marks: Marks) -> tuple[Outcome, str | None]:
+    """What became of a change whose process died, by the routes of now.
+
+    Returns:
+        "committed" where all of it is in force, "rolled-back" where nothing is, else "failed"; and what to say.
+    """
+    stands = gone = other = 0
+    for was in done:
+        route = running.get(was.vrf, was.prefix)
+        now = {hop.label for hop in route.next_hops} if route is not None else set[str]()
+        ours = route is None or is_owned(route, marks)
+        if now == set(was.after) and ours:
+            stands += 1
+        elif now == set(was.before):
+            gone += 1
+        else:
+            other += 1
+    if stands == len(done):
+        return "committed", None
+    if gone == len(done):
+        return "rolled-back", "nothing of it is in force"
+    return "failed", f"of its {len(done)} prefixes {stands} are as it left them, {gone} as before, {other} as neither"
 
 
 def plan_undo(

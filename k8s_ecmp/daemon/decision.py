@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 _OBJECTS = ("Node", "Service", "EndpointSlice")
 _FREEZE_CHECK_S = 1.0
+JOURNAL = "journal"
+"""What holds everything while the journal cannot be written: like a guard, but nobody overrides it."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,18 @@ class Told:
 class Decision:
     """The cluster as it was told, and what follows from it."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, journal_trouble: Callable[[], str | None] = lambda: None
+    ) -> None:
+        """Nothing is known yet.
+
+        Args:
+            settings: all of them.
+            clock: the daemon's time.
+            journal_trouble: why the journal cannot be written, which holds every router; None: it can.
+        """
         self._settings = settings
+        self._journal_trouble = journal_trouble
         self._clock = clock
         self._lock = threading.RLock()
         self._incremental = Incremental(settings)
@@ -269,7 +281,8 @@ class Decision:
 
     def _current_holds(self) -> tuple[GuardTrip, ...]:
         freeze, not_synced, counts = self._current_freeze(), self.not_synced(), self._incremental.counts
-        key = (freeze, not_synced, counts)
+        trouble = self._journal_trouble()
+        key = (freeze, not_synced, counts, trouble)
         if self._held_for != key:
             self._held_for = key
             calm = counts.eligible and counts.bad <= self._settings.guards.max_not_ready_fraction * counts.selected
@@ -278,4 +291,6 @@ class Decision:
             else:
                 desired = Desired((), {}, {}, self._incremental.nodes)
                 self._holds = cluster_holds(desired, self._settings.guards, not_synced=not_synced, freeze=freeze)
+            if trouble is not None:
+                self._holds += (GuardTrip(JOURNAL, None, None, trouble),)
         return self._holds

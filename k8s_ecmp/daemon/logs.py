@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, MutableMapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from k8s_ecmp.redaction import redacted, sanitized
+
 if TYPE_CHECKING:
     from structlog.stdlib import ProcessorFormatter
 
@@ -33,11 +35,7 @@ _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"m
 _LIBRARIES = ("kubernetes", "urllib3", "paramiko", "netmiko", "napalm", "nornir", "uvicorn", "asyncio", "websocket")
 
 _SECRET_KEY = re.compile(r"passw|secret|token|authorization|credential|private_key|enable_password", re.IGNORECASE)
-_SECRET_TEXT = (
-    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 ***"),
-    (re.compile(r"(\w://)[^\s/@]+@"), r"\1***@"),
-    (re.compile(r"(?i)\b(password|passwd|secret|token)(['\"]?\s*[=:]\s*['\"]?)[^\s'\",;}]+"), r"\1\2***"),
-)
+_SECRET_TEXT = re.compile(r"(?i)\b(password|passwd|secret|token)(['\"]?\s*[=:]\s*['\"]?)[^\s'\",;}]+")
 
 
 class Repeats:
@@ -225,12 +223,12 @@ def _when(_: Any, __: str, event: _Event) -> _Event:
 
 
 def _redact(_: Any, __: str, event: _Event) -> _Event:
-    """No message of this project holds a secret; those of libraries may."""
+    """No message of this project holds a secret; those of libraries may, and may quote a router's configuration."""
+    ours = str(event.get("logger", "")).startswith("k8s_ecmp")
     for key, value in event.items():
         if _SECRET_KEY.search(key):
             event[key] = "***"
         elif isinstance(value, str):
-            for pattern, replacement in _SECRET_TEXT:
-                value = pattern.sub(replacement, value)
-            event[key] = value
+            clean = redacted(value) if ours and key != "exception" else sanitized(value)
+            event[key] = _SECRET_TEXT.sub(r"\1\2***", clean)
     return event

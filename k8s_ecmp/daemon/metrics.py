@@ -138,6 +138,11 @@ def _of_the_daemon(report: DaemonReport) -> "Iterator[Metric]":
     )
     yield GaugeMetricFamily("k8s_ecmp_ready", "1 while /readyz answers 200.", value=report.ready)
     yield GaugeMetricFamily(
+        "k8s_ecmp_journal_writable",
+        "0 while the journal cannot be written, and so no router, else 1.",
+        value=report.journal_trouble is None,
+    )
+    yield GaugeMetricFamily(
         "k8s_ecmp_desired_routes", "Prefixes that the cluster asks for.", value=report.desired_routes
     )
     standings = Counter(node.standing for node in report.nodes)

@@ -9,6 +9,8 @@ from k8s_ecmp.daemon.worker import Worker
 from k8s_ecmp.kube.events import (
     DRAINED,
     GUARD_HELD,
+    JOURNAL_FAILS,
+    JOURNAL_WELL,
     NOT_ROUTED,
     ROUTE_CONFLICT,
     ROUTES_RETURNED,
@@ -16,7 +18,9 @@ from k8s_ecmp.kube.events import (
     UNREADABLE,
     Recorder,
 )
+from k8s_ecmp.kube.lease_object import lease_name
 from k8s_ecmp.model import Prefix, Skipped
+from k8s_ecmp.settings import LeaseSettings
 
 
 class Notices:
@@ -75,6 +79,21 @@ class Notices:
             if (router, prefix) not in self._held:
                 self._to_sources(sources(prefix), GUARD_HELD, f"router {router}, {prefix}: {detail}")
         self._conflicts, self._held = frozenset(conflicts), frozenset(held)
+
+    def journal(self, trouble: str | None, lease: LeaseSettings, owner: str) -> None:
+        """It cannot be written, or can again: said of the Lease, the object that is the daemon's. From any thread."""
+        if self._recorder is None or not lease.enabled:
+            return
+        words = f"no router is changed: {trouble}" if trouble is not None else "routers are changed again"
+        self._recorder.emit(
+            "Lease",
+            lease.namespace,
+            lease_name(lease, owner),
+            None,
+            "Normal" if trouble is None else "Warning",
+            JOURNAL_WELL if trouble is None else JOURNAL_FAILS,
+            words,
+        )
 
     def _to_sources(self, sources: Iterable[str], reason: str, message: str) -> None:
         for source in sources:

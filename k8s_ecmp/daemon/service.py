@@ -13,6 +13,8 @@ from types import FrameType
 from nornir.core import Nornir
 
 import k8s_ecmp
+from k8s_ecmp.bgp.heartbeat import Heartbeat
+from k8s_ecmp.daemon.account import Account
 from k8s_ecmp.daemon.authority import Authority, Sole
 from k8s_ecmp.daemon.clock import Clock
 from k8s_ecmp.daemon.decision import Decision
@@ -31,6 +33,7 @@ from k8s_ecmp.kube.follow import Follow
 from k8s_ecmp.kube.follow_file import FollowFile
 from k8s_ecmp.kube.lease import Elector
 from k8s_ecmp.report import DaemonReport, GuardReport, NodeReport
+from k8s_ecmp.routers.exposure import exposed
 from k8s_ecmp.routers.inventory import init_nornir, router_settings
 from k8s_ecmp.routers.session import NEVER_WRITE
 from k8s_ecmp.settings import Settings
@@ -64,7 +67,7 @@ class Daemon:
         self._settings = settings
         self._clock = Clock()
         self._instruments = Instruments()
-        self._decision = Decision(settings, self._clock)
+        self._decision = Decision(settings, self._clock, lambda: self._account.trouble)
         self._live = settings.cluster.source == LIVE
         self._elector: Elector | None = None
         self._authority: Authority
@@ -77,7 +80,17 @@ class Daemon:
             self._authority = Sole(self.identity)
         self._recorder = Recorder(settings.cluster, instance=self.identity) if self._live else None
         self._notices = Notices(self._recorder)
+        self._account = Account(
+            settings,
+            self._authority,
+            self.identity,
+            lambda: self._source.server,
+            self._elector.name if self._elector is not None else None,
+            self._on_journal,
+        )
         nornir = init_nornir(settings, base_folder)
+        for file in exposed(nornir):
+            _log.warning("%s; %s", file, file.remedy)
         self._workers = self._make_workers(nornir)
         self._loop = Loop(self._decision, self._workers, self._instruments, self._on_nodes, self._on_turn)
         self._source: Follow | FollowFile = (
@@ -86,10 +99,12 @@ class Daemon:
         self._drains = Drains(self._workers, self._write_drains)
         probe = settings.nodes.probe
         self._prober = Prober(probe, self._loop.tell_health) if probe.enabled else None
+        self._heartbeat = Heartbeat(_promises(nornir), self._loop.alive)
         listen = settings.daemon.listen
         self._health = HealthServer(listen, self.report, self._loop.alive, self._instruments) if listen else None
         self._draining: dict[str, str] = {}
         self._led = False
+        self._journal_trouble: str | None = None
         self._signal: str | None = None
         self._noticed_s = 0.0
         self._noticed: object = None
@@ -108,6 +123,7 @@ class Daemon:
                     self._authority,
                     self._clock,
                     self._instruments,
+                    self._account,
                     None if domain is None else pairs.setdefault(domain, threading.Lock()),
                     self._on_progress,
                 )
@@ -141,6 +157,9 @@ class Daemon:
         try:
             if self._elector is not None:
                 self._elector.start()
+            if self._settings.mode not in NEVER_WRITE:
+                self._account.start()
+                self._heartbeat.start()
             for worker in self._workers:
                 worker.start()
             self._source.start()
@@ -170,6 +189,8 @@ class Daemon:
                 "routers that did not end in time take an unconfirmed change back by themselves",
                 extra={"routers": late},
             )
+        self._heartbeat.stop()
+        self._account.stop(max(0.5, deadline_s - 2.5 - time.monotonic()))
         self._source.stop(max(0.5, deadline_s - 2 - time.monotonic()))
         if self._elector is not None:
             self._elector.stop(max(0.5, deadline_s - 1 - time.monotonic()))
@@ -183,6 +204,16 @@ class Daemon:
 
     def _on_lease(self) -> None:
         _log.info("lease", extra={"leading": self._authority.leading, "leader": self._authority.leader})
+        self._account.nudge()
+        for worker in self._workers:
+            worker.nudge()
+        self._loop.wake()
+
+    def _on_journal(self) -> None:
+        """It cannot be written, or can again, or there is something for the workers to find out."""
+        if (trouble := self._account.trouble) != self._journal_trouble:
+            self._journal_trouble = trouble
+            self._notices.journal(trouble, self._settings.daemon.lease, self._settings.owner)
         for worker in self._workers:
             worker.nudge()
         self._loop.wake()
@@ -237,8 +268,12 @@ class Daemon:
         leading = authority.leading
         waiting = [worker.name for worker in self._workers if not worker.settled] if leading else []
         trouble = self._elector.trouble if self._elector is not None and authority.leader is None else None
+        journal_trouble = self._account.trouble
         not_ready = (
-            not_synced or trouble or (f"routers are not settled: {', '.join(sorted(waiting)[:5])}" if waiting else None)
+            not_synced
+            or trouble
+            or journal_trouble
+            or (f"routers are not settled: {', '.join(sorted(waiting)[:5])}" if waiting else None)
         )
         drained = self._drains.drained
         return DaemonReport(
@@ -253,6 +288,7 @@ class Daemon:
             synced=not_synced is None,
             ready=not_ready is None,
             not_ready=not_ready,
+            journal_trouble=journal_trouble,
             cluster=self._source.server,
             service_cidrs=tuple(str(cidr.prefix) for cidr in decision.service_cidrs),
             desired_routes=routed,
@@ -266,3 +302,13 @@ class Daemon:
             skipped=tuple((skip.object, skip.reason) for skip in decision.skipped()[:_SHOWN_SKIPPED]),
             routers=tuple(worker.report(routed) for worker in self._workers),
         )
+
+
+def _promises(nornir: Nornir) -> dict[tuple[Path, str], float]:
+    """Within which time this daemon promises to be back, for each BGP peer that withdraws its routes otherwise."""
+    peers = {host.name: router_settings(host) for host in nornir.inventory.hosts.values()}
+    return {
+        (found.bgp.state_folder, name): found.bgp.dead_man_s
+        for name, found in peers.items()
+        if found.mode == "bgp" and found.bgp.dead_man_s
+    }

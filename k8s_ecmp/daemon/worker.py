@@ -8,7 +8,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -18,14 +18,24 @@ from nornir.core.inventory import Host
 
 from k8s_ecmp.core.plan import by_drains, plan_prefixes
 from k8s_ecmp.core.table import Table, Window
+from k8s_ecmp.core.undo import became_of, done_of
+from k8s_ecmp.daemon.account import Account, Begin
 from k8s_ecmp.daemon.authority import Authority
 from k8s_ecmp.daemon.clock import Clock
 from k8s_ecmp.daemon.decision import Decision, Snapshot
 from k8s_ecmp.daemon.ledger import Ledger
 from k8s_ecmp.daemon.metrics import Instruments
 from k8s_ecmp.daemon.pending import Batch, Pending
-from k8s_ecmp.errors import EcmpError, NotLeading, PlanRefused, UnsupportedPlatform, VerifyFailed
-from k8s_ecmp.model import Conflict, Prefix, RouterPlan
+from k8s_ecmp.errors import (
+    EcmpError,
+    ForeignLines,
+    JournalError,
+    NotLeading,
+    PlanRefused,
+    UnsupportedPlatform,
+    VerifyFailed,
+)
+from k8s_ecmp.model import CommitResult, Conflict, Outcome, Prefix, RouterPlan
 from k8s_ecmp.platforms.base import Installed
 from k8s_ecmp.report import RouterReport, RouterState
 from k8s_ecmp.routers.connection import error_text, platform_of
@@ -71,6 +81,7 @@ class Worker:
         authority: Authority,
         clock: Clock,
         instruments: Instruments,
+        account: Account,
         pair: "threading.Lock | None",
         on_progress: Callable[[], None],
     ) -> None:
@@ -84,6 +95,7 @@ class Worker:
             authority: who may write.
             clock: the daemon's time.
             instruments: metrics.
+            account: the journal.
             pair: held from a commit until it is verified, shared with the routers of the same failure domain.
             on_progress: called when something happened that the loop may want to know.
         """
@@ -97,6 +109,9 @@ class Worker:
         self._authority = authority
         self._clock = clock
         self._instruments = instruments
+        self._account = account
+        self._begin: Begin | None = None
+        self._as_read: Table | None = None
         self._pair = pair
         self._on_progress = on_progress
         self._wake = threading.Condition()
@@ -237,6 +252,7 @@ class Worker:
             with self._wake:
                 self._pending = Pending(self._settings.daemon.coalesce_s)  # everything is read anew
             self._retry_s = self._resync_s = 0.0
+        self._find_out()
         now_s = time.monotonic()
         if not self._session.connected:
             self._session.connect()
@@ -302,7 +318,8 @@ class Worker:
         with self._wake:
             batch = self._pending.take() if self._pending else Batch(frozenset(), None)
         try:
-            table = self._session.read(recover=self._writes)
+            table = self._as_read = self._session.read(recover=self._writes)
+            self._find_out()
             if time.monotonic() >= self._resync_s:
                 self._doubtful = frozenset()
             ledger.last_read = self._clock.now()
@@ -347,7 +364,7 @@ class Worker:
         table = self._session.table
         size = table.size if table is not None else None
         start = None if size is None else self._window.start(time.monotonic(), size, self._decision.acknowledged)
-        looked = (rules.holds, rules.freeze, start, size)
+        looked = (rules.holds, rules.freeze, start, size, self._window.made(time.monotonic()))
         if looked == self._looked and not self._waiting:
             self._held_s = time.monotonic() + _HELD_AGAIN_S
             return
@@ -380,6 +397,7 @@ class Worker:
                 unresolved,
                 scope=scope,
                 start=start,
+                made=self._window.made(time.monotonic()),
             )
 
         planned = plan(())
@@ -412,7 +430,13 @@ class Worker:
             return True
         began_s = time.monotonic()
         try:
-            ledger.warned([*unresolved, *self._session.commit(planned, self._permission, lambda: self._stopping)])
+            warnings = self._commit(planned, snapshot)
+        except JournalError as error:
+            # Nothing was written; the journal's trouble holds the router now. What runs is read again, and planned.
+            self._instruments.committed(self.name, "refused", None)
+            _log.warning("not begun", extra={"router": self.name, "error": error.message})
+            self._put_back(batch)
+            return False
         except PlanRefused as error:
             # Nothing was written: somebody else was there. Read again and plan anew, at once, but not for ever.
             self._refusals += 1
@@ -431,17 +455,60 @@ class Worker:
             _log.warning("taken back", extra={"router": self.name, "error": error.message})
             self._put_back(batch)
             return False
+        ledger.warned([*unresolved, *warnings])
         self._refusals = 0
         ended_s = self._used_s = time.monotonic()
         after = self._session.table
-        self._window.committed(ended_s, table.size, by_drains(planned, snapshot.desired, self._session.view))
+        drained = by_drains(planned, snapshot.desired, self._session.view)
+        self._window.committed(ended_s, table.size, drained, len(planned.changes))
         after_s = None if batch.since_s is None else ended_s - batch.since_s
         size = after.size if after is not None else table.size.after(planned.changes)
         ledger.committed(planned, size, self._clock.now(), after_s, ended_s - began_s)
         self._instruments.committed(self.name, "committed", after_s)
         return True
 
+    def _commit(self, planned: RouterPlan, snapshot: Snapshot) -> tuple[str, ...]:
+        """The commit, with an entry of the journal before and one after it.
+
+        Raises:
+            JournalError: it could not be written down, and so was not done.
+            EcmpError: as `StandingSession.commit`.
+        """
+        self._begin = None
+        began_s = time.monotonic()
+        touched = frozenset(change.prefix for change in planned.changes)
+        routes = [route for route in snapshot.desired.routes if route.prefix in touched]
+
+        def announce(commands: Sequence[str]) -> None:
+            self._begin = self._account.begin(self.name, planned.changes, commands, routes)
+
+        outcome: Outcome = "committed"
+        said: str | None = None
+        warnings: tuple[str, ...] = ()
+        try:
+            warnings = self._session.commit(planned, self._permission, lambda: self._stopping, announce)
+        except BaseException as error:
+            outcome, said = _outcome(error), error_text(error)
+            raise
+        finally:
+            if self._begin is not None:
+                done = len(planned.changes) if outcome == "committed" else 0
+                result = CommitResult(self.name, outcome, done, time.monotonic() - began_s, said, warnings)
+                self._account.end(self._begin, result)
+        return warnings
+
+    def _find_out(self) -> None:
+        """What became of changes whose process died, by what ran when the router was read."""
+        table = self._as_read
+        if table is None:
+            return
+        for begun in self._account.dead(self.name):
+            marks = self._session.port.traits.marks(self._settings, self._session.view)
+            self._account.found(begun, *became_of(done_of(begun.body["changes"]), table.running, marks))
+
     def _permission(self) -> None:
+        if self._begin is not None:
+            self._begin.wait()
         refusal = self._authority.refusal()
         if refusal is None and self._term != self._authority.term:
             refusal = "this process led, lost that, and leads again: what was read is of the time before"
@@ -478,3 +545,12 @@ class Worker:
         """Prefixes that shall go through the node all the same: it is the last one out there."""
         desired = self._decision.snapshot(None).desired
         return {route.prefix for route in desired.routes if question.node in route.nodes}
+
+
+def _outcome(error: BaseException) -> Outcome:
+    """What an error says of a change that was begun."""
+    if isinstance(error, PlanRefused | NotLeading | JournalError):
+        return "refused"
+    if isinstance(error, ForeignLines):
+        return "blocked"
+    return "rolled-back" if isinstance(error, VerifyFailed) else "failed"

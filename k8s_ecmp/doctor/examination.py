@@ -57,6 +57,7 @@ def examine(file: Path, routers: list[str], filters: list[str], progress_over: P
         yield _problem("inventory", error, "no router can be reached")
     else:
         yield Finding("inventory", "ok", f"{settings.inventory} loads: {len(nornir.inventory.hosts)} routers")
+        yield from _passwords(nornir)
     cluster = _Cluster(settings)
     yield from cluster.findings()
     if nornir is not None:
@@ -64,6 +65,13 @@ def examine(file: Path, routers: list[str], filters: list[str], progress_over: P
 
         with progress_over(len(nornir.inventory.hosts), "examining routers") as progress:
             yield from examine_routers(nornir, settings, cluster.intent, progress)
+
+
+def _passwords(nornir: "Nornir") -> Iterator[Finding]:
+    from k8s_ecmp.routers.exposure import exposed
+
+    for file in exposed(nornir):
+        yield Finding("credentials", "warning", str(file), "whoever reads it can log in to the routers", file.remedy)
 
 
 class _Cluster:

@@ -1,4 +1,4 @@
-"""Kubernetes Events on Services and Nodes: what a user of the cluster should notice without access to the routers.
+"""Kubernetes Events on Services, Nodes and our Lease: what a user should notice who has no access to the routers.
 
 They are a courtesy. Nothing waits for them, nothing fails with them: what cannot be written is dropped, said once.
 """
@@ -28,9 +28,11 @@ NOT_ROUTED = "NotRouted"
 GUARD_HELD = "GuardHeld"
 DRAINED = "Drained"
 UNREADABLE = "Unreadable"
+JOURNAL_FAILS = "JournalFails"
+JOURNAL_WELL = "JournalWell"
 
 EventType = Literal["Normal", "Warning"]
-EventKind = Literal["Node", "Service"]
+EventKind = Literal["Node", "Service", "Lease"]
 
 SUPPRESS_S = 600.0
 _QUEUED = 256
@@ -39,7 +41,12 @@ _PAUSE_S = 30.0
 _LONGEST_MESSAGE = 1024  # what the API takes
 _TIMEOUT_S = 5.0
 _COLLECTION = "/api/v1/namespaces/{}/events"
-_OBJECTS = {"Node": "/api/v1/nodes/{name}", "Service": "/api/v1/namespaces/{namespace}/services/{name}"}
+_LEASES = "coordination.k8s.io/v1"
+_OBJECTS = {
+    "Node": "/api/v1/nodes/{name}",
+    "Service": "/api/v1/namespaces/{namespace}/services/{name}",
+    "Lease": f"/apis/{_LEASES}/namespaces/{{namespace}}/leases/{{name}}",
+}
 _NODES_NAMESPACE = "default"
 
 
@@ -197,7 +204,8 @@ class Recorder:
         namespace = event.namespace or _NODES_NAMESPACE
         name = f"{event.name[:200]}.{secrets.token_hex(8)}"
         moment = _now()
-        about: dict[str, Any] = {"apiVersion": "v1", "kind": event.kind, "name": event.name}
+        version = _LEASES if event.kind == "Lease" else "v1"
+        about: dict[str, Any] = {"apiVersion": version, "kind": event.kind, "name": event.name}
         if event.namespace:
             about["namespace"] = event.namespace
         if uid := event.uid or self._uid(event):

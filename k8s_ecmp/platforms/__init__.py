@@ -6,7 +6,7 @@ from importlib import import_module
 from k8s_ecmp.errors import UnsupportedPlatform
 from k8s_ecmp.platforms.base import Platform
 
-_NAMES = ("eos", "frr", "ios", "iosxr", "junos", "nxos")
+_NAMES = ("bgp", "eos", "frr", "ios", "iosxr", "junos", "nxos")
 
 
 @lru_cache(maxsize=16)

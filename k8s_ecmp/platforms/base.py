@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from k8s_ecmp.model import Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.model import Hashing, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms.edits import Edit
 
 
@@ -19,8 +19,10 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     `undo`: the driver takes its own last commit back exactly; where not, the inverse patch is written. Commit timers
     are multiples of `timer_step_s` up to `timer_max_s`. `bfd` are the options of a next hop that follows a BFD session,
     `track` the first word of the option that names a tracked object; empty where the platform has none. `resilient`:
-    how the platform keeps flows where they are when a next hop leaves, None where it cannot. `verify`: how deep the
-    router's tables can be read.
+    how the platform keeps flows where they are when a next hop leaves, None where it cannot; `resilient_line` is the
+    regular expression that finds it in a running configuration, with a group "prefix" where it is for one prefix and
+    all within. `hashing`: how next hops are chosen without it, None where that is not
+    known. `verify`: how deep the router's tables can be read.
     """
 
     atomic: bool
@@ -39,15 +41,34 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ipv6: bool = True
     bfd: tuple[str, ...] = ()
     track: str = ""
+    hashing: Hashing | None = "modulo"
     resilient: str | None = None
+    resilient_line: str | None = None
     verify: Literal["configuration", "rib", "fib"] = "configuration"
 
 
+class Better(NamedTuple):
+    """The route that a router uses at a prefix instead of a static one.
+
+    `protocol` in the router's words ("eBGP", "ospf-1", "kernel"), `distance` the administrative distance (Junos:
+    preference), None where it is not shown.
+    """
+
+    protocol: str
+    distance: int | None
+
+
 class Installed(NamedTuple):
-    """What the router's tables hold for a prefix: labels of the hops in the RIB's best route and in the FIB."""
+    """What the router's tables hold for a prefix: labels of the hops in the RIB's best route and in the FIB.
+
+    Both are empty where another protocol's route is the best one: then `better` is that route, and `behind` the labels
+    of the static one that it keeps out; None where the platform shows best routes alone.
+    """
 
     rib: frozenset[str]
     fib: frozenset[str]
+    better: Better | None = None
+    behind: frozenset[str] | None = None
 
 
 class Verification(Protocol):

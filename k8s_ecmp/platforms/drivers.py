@@ -67,7 +67,7 @@ DRIVERS: dict[str, DriverTraits] = {
             device_diff=True,
             confirm=True,
             message=False,
-            lock=True,
+            lock=False,
             timer_max_s=86399,
         ),
         DriverTraits(
@@ -133,6 +133,17 @@ DRIVERS: dict[str, DriverTraits] = {
             lock=True,
             timer_step_s=60,
             timer_max_s=65535 * 60,
+        ),
+        DriverTraits(
+            name="bgp",
+            syntax="bgp",
+            transport="ExaBGP",
+            atomic=True,
+            device_diff=False,
+            confirm=False,
+            message=False,
+            lock=True,
+            device="own",
         ),
     )
 }

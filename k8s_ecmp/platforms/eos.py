@@ -14,7 +14,7 @@ from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes
 from k8s_ecmp.platforms.base import Capabilities, Verification
 from k8s_ecmp.platforms.edits import changed_lines, unified
 from k8s_ecmp.platforms.eos_tables import EosVerification
-from k8s_ecmp.platforms.flat import FlatPlatform, Place, Tail, first_line
+from k8s_ecmp.platforms.flat import ELSEWHERE, FlatPlatform, Place, Tail, first_line
 from k8s_ecmp.platforms.words import as_address, is_number, read_attributes
 
 _OPTIONS = frozenset({"track", "metric", "label", "weight", "vni", "preference"})  # with one more word
@@ -38,6 +38,7 @@ class Eos(FlatPlatform):
         max_paths=128,
         bfd=("track", "bfd"),
         resilient="ip hardware fib ecmp resilience",
+        resilient_line=r"^ipv?6? hardware fib ecmp resilience (?P<prefix>\S+) capacity ",
         verify="fib",
     )
     verification: Verification | None = EosVerification()
@@ -49,6 +50,7 @@ class Eos(FlatPlatform):
         | {"vlan", "vrf", "zerotouch"}
     )
     headers = ("! Command: show", "! device:")
+    vrf_heads = frozenset({"vrf instance", "vrf definition"})
     group_tag = True
     silent_removal = True
     each_distance = True
@@ -106,9 +108,12 @@ class Eos(FlatPlatform):
 
     def section(self, line: str, vrf: str | None) -> str | None:
         """Static lines stand at the top level; under `vrf ...` they would be those of another platform."""
+        first = line.split(None, 1)[0]
         if line[0].isspace():
             return vrf
-        return None if line.startswith("vrf ") else DEFAULT_VRF
+        if first == "vrf":
+            return None
+        return DEFAULT_VRF if first[0] == "!" or first in self.frame else ELSEWHERE
 
     def text_block(self, line: str) -> Callable[[str], bool] | None:
         """Banners, scripts of event handlers and code units run to a line "EOF"."""

@@ -1,8 +1,9 @@
 """What an Arista switch really routes: its routing table as JSON, and whether it can reach a next hop.
 
 Form of the answers as in eAPI's command documentation: {"vrfs": {NAME: {"routes": {PREFIX: {"routeType", "routeAction",
-"hardwareProgrammed", "vias": [{"nexthopAddr", "interface"}]}}}}}. IPv6 tables of older releases have "routes" at the
-top, without a VRF. The table shows the best route of a prefix alone.
+"hardwareProgrammed", "preference", "vias": [{"nexthopAddr", "interface"}]}}}}}; "preference" is the administrative
+distance. IPv6 tables of older releases have "routes" at the top, without a VRF. The table shows the best route of a
+prefix alone.
 """
 
 import json
@@ -11,9 +12,9 @@ from typing import Any
 
 from k8s_ecmp.errors import TableUnreadable
 from k8s_ecmp.model import DISCARD, NextHop, Prefix, address_family, canonical_address
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.base import Better, Installed
 
-_NOTHING = Installed(frozenset(), frozenset())
+_NONE: frozenset[str] = frozenset()
 _KEYWORDS = {4: "ip", 6: "ipv6"}
 _Route = tuple[str, Prefix, Mapping[str, Any]]
 
@@ -30,7 +31,7 @@ class EosVerification:
         return tuple(f"show {_KEYWORDS[prefix.family]} route vrf {vrf} {prefix} | json" for prefix in prefixes)
 
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
-        """Static routes by (VRF, prefix); both sets are empty where another protocol's route is the best.
+        """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
 
         Raises:
             TableUnreadable: an answer has not the expected form.
@@ -84,11 +85,12 @@ def _routes(command: str, answer: str) -> Iterator[_Route]:
 
 def _installed(command: str, route: Mapping[str, Any]) -> Installed:
     """What is installed of a route; where the switch does not say whether its hardware has it, the kernel counts."""
-    if route.get("routeType") != "static":
-        return _NOTHING
+    kind, distance = route.get("routeType"), route.get("preference")
+    if kind != "static":
+        return Installed(_NONE, _NONE, Better(str(kind), distance if isinstance(distance, int) else None))
     labels = _hops(command, route)
     programmed = route.get("hardwareProgrammed", route.get("kernelProgrammed", True))
-    return Installed(labels, labels if programmed else frozenset())
+    return Installed(labels, labels if programmed else _NONE)
 
 
 def _hops(command: str, route: Mapping[str, Any]) -> frozenset[str]:

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import msgspec
 
-from k8s_ecmp.model import NextHop, ParseNote, Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms.base import Capabilities, Verification
 from k8s_ecmp.platforms.edits import Edit, changed_lines, unified
 
 if TYPE_CHECKING:
     from k8s_ecmp.platforms.reading import Statement
+    from k8s_ecmp.platforms.remarks import Remarks
+
+# The "VRF" of static lines that belong to a block which is not the routing table's.
+ELSEWHERE = ""
 
 
 class Tail(NamedTuple):
@@ -40,7 +44,8 @@ class FlatPlatform(ABC):
     `signs` are first words of lines, at least one of which stands in every configuration. `headers` are beginnings of
     what the device prints before its configuration; a text with one must close with `end`. `frame` are first words of
     commands that may stand around route commands. `not_routes` may follow "ip route" in settings that are no routes.
-    `vrf_blocks`: the static lines of a VRF stand in its block.
+    `vrf_blocks`: the static lines of a VRF stand in its block. `vrf_heads` are what stands in front of the name in the
+    line that makes a VRF; without any, routes may be written in a VRF that is not there.
     `each_distance` says whether a hop can stand once for every distance; where not, a new distance moves it.
     `indented` says whether a line without indentation ends the block before it in a configuration; never in commands.
     `group_tag`: one tag for all hops of a prefix with one distance, the last one written wins. `silent_removal`: `no`
@@ -60,6 +65,7 @@ class FlatPlatform(ABC):
     silent_removal: ClassVar[bool] = False
     each_distance: ClassVar[bool] = False
     vrf_blocks: ClassVar[bool] = False
+    vrf_heads: ClassVar[frozenset[str]] = frozenset()
 
     # --- what a platform says of its lines ---
 
@@ -76,8 +82,20 @@ class FlatPlatform(ABC):
         """The line by which a running configuration shows the hop; `beside` is a static line of the VRF near it."""
 
     def section(self, line: str, vrf: str | None) -> str | None:  # noqa: ARG002
-        """The VRF of static lines behind `line`, which is none itself; None: static lines cannot stand there."""
+        """The VRF of static lines behind `line`, which is none itself.
+
+        `ELSEWHERE`: in a block with settings of its own, whatever they look like. None: static lines cannot stand there
+        on this platform, so that the text is another's.
+        """
         return vrf
+
+    def tail_vrf(self, words: Sequence[str]) -> str | None:  # noqa: ARG002
+        """The route's VRF, where the words behind the prefix name it and cannot be read otherwise.
+
+        Raises:
+            ValueError: they do not say which.
+        """
+        return None
 
     def text_block(self, line: str) -> Callable[[str], bool] | None:  # noqa: ARG002
         """Where `line` opens free text (a banner): tells the line that closes it."""
@@ -124,17 +142,15 @@ class FlatPlatform(ABC):
 
     # --- where the shared way of reading and placing lines does not fit ---
 
-    def statements(
-        self, lines: Sequence[str], notes: list[ParseNote], *, commands: bool = False
-    ) -> Iterator["Statement"]:
-        """The static lines of a configuration, or of `commands`, which hold nothing else; `notes` takes remarks.
+    def statements(self, lines: Sequence[str], remarks: "Remarks", *, commands: bool = False) -> Iterator["Statement"]:
+        """The static lines of a configuration, or of `commands`, which hold nothing else.
 
         Raises:
-            ParseError: a line cannot be read.
+            ParseError: a line's VRF cannot be told; in commands, a line cannot be read.
         """
         from k8s_ecmp.platforms.reading import LineReader
 
-        return LineReader(self, notes).statements(lines, commands=commands)
+        return LineReader(self, remarks).statements(lines, commands=commands)
 
     def homes(
         self,
@@ -153,20 +169,21 @@ class FlatPlatform(ABC):
         """All static routes of a whole running configuration, every VRF, in order of first appearance.
 
         Raises:
-            ParseError: the text is no whole configuration, or a static line cannot be read.
+            ParseError: the text is no whole configuration, or the VRF of a static line cannot be told.
         """
         from k8s_ecmp.platforms.reading import read_routes
 
         return read_routes(self, text)
 
-    def render(self, changes: Sequence[RouteChange], running: RunningRoutes, template: str | None = None) -> str:  # noqa: ARG002
+    def render(self, changes: Sequence[RouteChange], running: RunningRoutes, template: str | None = None) -> str:
         """The configuration commands for the changes, one a line; "" when there are none.
 
         Raises:
-            RenderError: the template failed, or what it wrote would not do exactly the changes.
+            RenderError: the router lacks a VRF, the template failed, or what it wrote would not do exactly the changes.
         """
-        from k8s_ecmp.platforms.writing import write_commands
+        from k8s_ecmp.platforms.writing import expect_vrfs, write_commands
 
+        expect_vrfs(self, changes, running)
         return write_commands(self, changes, template)
 
     def edits(self, running: RunningRoutes, commands: str) -> tuple[Edit, ...]:

@@ -40,6 +40,7 @@ class Frr(FlatPlatform):
         name_mark=False,
         max_paths=255,
         bfd=("bfd",),
+        hashing="hash-threshold",
         verify="fib",
     )
     signs = frozenset(
@@ -82,6 +83,15 @@ class Frr(FlatPlatform):
         distance, tag, _, values, options = read_attributes(rest, _KEYWORDS, _OPTIONS, _FLAGS)
         hop = NextHop(address, interface, values.get("nexthop-vrf"), discard, distance, tag, None, (*first, *options))
         return Tail(hop, values.get("vrf"))
+
+    def tail_vrf(self, words: Sequence[str]) -> str | None:
+        """A line outside of a block names its VRF itself."""
+        if "vrf" not in words:
+            return None
+        behind = words[words.index("vrf") + 1 :]
+        if not behind:
+            raise ValueError("vrf has no value")
+        return behind[0]
 
     def shown(self, vrf: str, prefix: Prefix, hop: NextHop, beside: str | None) -> str:
         """As `show running-config` has it: gateway before interface, tag before distance, indented in a block."""

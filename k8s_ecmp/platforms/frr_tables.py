@@ -7,9 +7,9 @@ from typing import Any
 
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Prefix, address_family
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.base import Better, Installed
 
-_NOTHING = Installed(frozenset(), frozenset())
+_NONE: frozenset[str] = frozenset()
 # Tells `ip nht resolve-via-default` and the profile that sets its default where `show ip nht` does not (8.4).
 _ZEBRA_SETTINGS = "show running-config zebra"
 _VIA_DEFAULT = re.compile(r"^ *Resolve via default: (on|off)$", re.MULTILINE)
@@ -28,7 +28,7 @@ class FrrVerification:
         return tuple(f"show {_KEYWORDS[prefix.family]} route vrf {vrf} {prefix} json" for prefix in prefixes)
 
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
-        """Static routes by (VRF, prefix); both sets are empty where another protocol's route is the best.
+        """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
 
         Raises:
             ParseError: an answer has not the expected form.
@@ -113,17 +113,26 @@ def _documents(command: str, answer: str) -> Iterator[dict[str, Any]]:
 
 
 def _routes(command: str, entries: Sequence[Any]) -> Iterator[tuple[str, Installed]]:
-    """What is installed of a prefix's static routes, one pair for each VRF; the selected one where there are more."""
+    """What is installed of a prefix's static routes, one pair for each VRF; the selected one where there are more.
+
+    Zebra lists those that another route keeps out, too, but not those that have no usable next hop.
+    """
     best: dict[str, Installed] = {}
     for entry in entries:
         try:
-            vrf = entry["vrfName"]
-            best.setdefault(vrf, _NOTHING)
-            if entry.get("selected") and entry["protocol"] == "static":
-                best[vrf] = _installed(entry["nexthops"], installed=bool(entry.get("installed")))
+            vrf, static, selected = entry["vrfName"], entry["protocol"] == "static", bool(entry.get("selected"))
+            rib, fib, better, behind = best.get(vrf, Installed(_NONE, _NONE, None, _NONE))
+            if static and selected:
+                rib, fib, *_ = _installed(entry["nexthops"], installed=bool(entry.get("installed")))
+            elif static:
+                behind = (behind or _NONE) | _installed(entry["nexthops"], installed=False).rib
+            elif selected:
+                better = Better(str(entry["protocol"]), entry.get("distance"))
+            best[vrf] = Installed(rib, fib, better, behind)
         except (KeyError, TypeError, AttributeError) as error:
             raise ParseError(f"the router's answer to {command!r} has an unexpected form: {error!r}") from None
-    yield from best.items()
+    for vrf, found in best.items():
+        yield vrf, Installed(found.rib, found.fib) if found.rib else found
 
 
 def _installed(hops: Sequence[Mapping[str, Any]], *, installed: bool) -> Installed:

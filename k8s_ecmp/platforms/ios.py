@@ -14,17 +14,19 @@ from typing import ClassVar
 
 import msgspec
 
-from k8s_ecmp.errors import ParseError, RenderError
-from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.errors import ParseError
+from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes
 from k8s_ecmp.platforms.base import Capabilities, Verification
 from k8s_ecmp.platforms.edits import changed_lines
-from k8s_ecmp.platforms.flat import FlatPlatform, Place, Tail, outline
+from k8s_ecmp.platforms.flat import ELSEWHERE, FlatPlatform, Place, Tail, outline
 from k8s_ecmp.platforms.words import as_address, is_number, read_attributes
 
 _KEYWORDS = ("nexthop-vrf",)
 _OPTIONS = frozenset({"track"})  # with one more word
 _FLAGS = frozenset({"permanent", "multicast", "unicast", "global", "dhcp"})
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z-]*\d[\d/.:]*")
+# Tags as `route-tag notation dotted-decimal` shows them.
+_DOTTED_TAG = re.compile(r" tag \d+\.\d+\.\d+\.\d+(?: |$)")
 _DHCP = "dhcp"
 _PERMANENT = "permanent"
 # Settings with free text behind them, which running configurations put between two ^C. A message may stand in one line.
@@ -44,7 +46,8 @@ class Ios(FlatPlatform):
     """Cisco IOS and IOS-XE."""
 
     name = "ios"
-    # max_paths: `maximum-paths` of 16 holds on all current releases; IOS-XE routers take 32. Not seen on a device.
+    # max_paths: the software allows 32 equal-cost routes, hardware may use fewer, the Catalyst 3560 sixteen (its
+    # configuration guide, "Configuring the Number of Equal-Cost Routing Paths"). Not seen on a device.
     capabilities: ClassVar[Capabilities] = Capabilities(
         atomic=False,
         device_diff=True,
@@ -52,7 +55,7 @@ class Ios(FlatPlatform):
         message=False,
         lock=False,
         name_mark=True,
-        max_paths=16,
+        max_paths=32,
         timer_step_s=60,
         track="track",
         verify="fib",
@@ -101,6 +104,7 @@ class Ios(FlatPlatform):
     )
     headers = ("Building configuration", "Current configuration", "version ")
     not_routes = frozenset({"static", "profile", "topology"})
+    vrf_heads = frozenset({"vrf definition", "ip vrf"})
 
     def __init__(self) -> None:
         from k8s_ecmp.platforms.ios_tables import IosVerification
@@ -127,12 +131,13 @@ class Ios(FlatPlatform):
                 raise ValueError(f"{interface!r} is neither a next hop nor an interface")
             if rest and not is_number(rest[0]) and (address := as_address(rest[0])) is not None:
                 rest.pop(0)
-        distance, tag, name, values, options = read_attributes(rest, _KEYWORDS, _OPTIONS, _FLAGS)
+        distance, tag, name, values, options = read_attributes(rest, _KEYWORDS, _OPTIONS, _FLAGS, dotted_tags=True)
         return Tail(NextHop(address, interface, values.get("nexthop-vrf"), discard, distance, tag, name, options))
 
-    def shown(self, vrf: str, prefix: Prefix, hop: NextHop, beside: str | None) -> str:  # noqa: ARG002
-        """As `show running-config` has it: masks, upper-case IPv6, VRF first, Null0."""
+    def shown(self, vrf: str, prefix: Prefix, hop: NextHop, beside: str | None) -> str:
+        """As `show running-config` has it: masks, upper-case IPv6, VRF first, Null0; tags as in the line beside."""
         hop = self.normal(hop)
+        dotted = hop.tag is not None and beside is not None and _DOTTED_TAG.search(beside)
         early, late = self.options(hop)
         words = [
             "ip route" if prefix.family == 4 else "ipv6 route",
@@ -144,7 +149,7 @@ class Ios(FlatPlatform):
             early,
             f"nexthop-vrf {hop.vrf}" if hop.vrf else "",
             str(hop.distance) if hop.distance else "",
-            f"tag {hop.tag}" if hop.tag else "",
+            f"tag {_dotted(hop.tag) if dotted else hop.tag}" if hop.tag else "",
             _PERMANENT if _PERMANENT in hop.options else "",
             f"name {_as_word(hop.name)}" if hop.name else "",
             late,
@@ -155,7 +160,9 @@ class Ios(FlatPlatform):
         """Static lines stand at the top level; in a VRF's block they would be those of another platform."""
         if line[0].isspace():
             return vrf
-        return None if line.startswith(("vrf ", "ip vrf ")) else DEFAULT_VRF
+        if line.startswith(("vrf ", "ip vrf ")):
+            return None
+        return DEFAULT_VRF if line[0] == "!" or line.split(None, 1)[0] in self.frame else ELSEWHERE
 
     def text_block(self, line: str) -> Callable[[str], bool] | None:
         """Banners and their like run to their delimiter, macros to a line "@"."""
@@ -194,24 +201,6 @@ class Ios(FlatPlatform):
             if _AFTER_ROUTES.match(line):
                 return Place(number)
         return Place(len(lines) if lines and not lines[-1] else len(lines) + 1)
-
-    def render(self, changes: Sequence[RouteChange], running: RunningRoutes, template: str | None = None) -> str:
-        """The configuration commands for the changes, one a line; "" when there are none.
-
-        Raises:
-            RenderError: the template failed or wrote something else, or a VRF is not there, for which the router prints
-                an error that its file copy goes past.
-        """
-        wanted = {change.vrf for change in changes if change.action != "delete"} - {DEFAULT_VRF}
-        if wanted:
-            heads = (line.split() for _, line in outline(self, running.source) if line.startswith(("vrf ", "ip vrf ")))
-            wanted -= {head[2] for head in heads if len(head) == 3} | {route.vrf for route in running}
-        if wanted:
-            raise RenderError(
-                f"the router has no VRF {', '.join(sorted(wanted))}",
-                remedy="configure the VRF first, or correct `vrf` in the inventory",
-            )
-        return super().render(changes, running, template)
 
     def foreign_lines(self, device_diff: str, running: RunningRoutes, commands: str) -> list[str]:  # noqa: ARG002
         """The candidate's lines that the router would send to itself and that `commands` does not have.
@@ -272,8 +261,11 @@ def _as_word(name: str) -> str:
 
 
 def _netmask(length: int) -> str:
-    mask = (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF
-    return ".".join(str(mask >> shift & 0xFF) for shift in (24, 16, 8, 0))
+    return _dotted((0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF)
+
+
+def _dotted(value: int) -> str:
+    return ".".join(str(value >> shift & 0xFF) for shift in (24, 16, 8, 0))
 
 
 def _is_at_sign(line: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from k8s_ecmp.errors import ParseError, TableUnreadable
 from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Prefix, address_family, canonical_address
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.base import Better, Installed
 from k8s_ecmp.platforms.words import read_prefix
 
 _KEYWORDS = {4: "ip", 6: "ipv6"}
@@ -23,17 +23,20 @@ _NO_TABLE = re.compile(
     re.IGNORECASE,
 )
 _CEF_OFF = re.compile(r"%IPv[46] CEF not running")
+_TABLE = re.compile(
+    r"^(?:Codes: |Gateway of last resort|(?:IPv6 )?Routing Table)", re.MULTILINE
+)  # without a route, too
 _SUBNETTED = re.compile(r"\s+[\d.]+(/\d+) is subnetted,")
 _ROUTE = re.compile(r"(\S+)[* %+&]*?\s+(\d+\.\d+\.\d+\.\d+(?:/\d+)?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*/\d+)(?:\s+(.*))?$")
 _VIA = re.compile(r"via ([0-9A-Fa-f.]*[.:][0-9A-Fa-f:.]*)(?:[%\s,(]|$)")
 _DIRECT = re.compile(r"directly connected,? (?:via )?(\S+)|via ([^\s,]+),? ?.*directly connected")
 _ENTRY = re.compile(r"Routing entry for ([0-9A-Fa-f:.]+/\d+)")
-_KNOWN = re.compile(r'Known via "(\w+)')
+_KNOWN = re.compile(r'Known via "([^"]+)"(?:, distance (\d+))?')
 _HOP = re.compile(r"\s+(?:\* )?([0-9A-Fa-f.]*[.:][0-9A-Fa-f:.]*)(?:[%\s,(]|$)")
 _CEF_ENTRY = re.compile(r"([0-9A-Fa-f:.]+/\d+)(?:, .*)?$")
 _CEF_PATH = re.compile(r"  (recursive via|nexthop|attached to) ([^\s,\[]+)")
 
-_Found = list[tuple[Prefix, frozenset[str]]]
+_Found = list[tuple[Prefix, frozenset[str], Better | None]]
 
 
 class IosVerification:
@@ -48,13 +51,14 @@ class IosVerification:
         return tuple(command for prefix in prefixes for command in (_rib(vrf, prefix), _fib(vrf, prefix)))
 
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
-        """Static routes by (VRF, prefix); both sets are empty where another protocol's route is the best.
+        """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
 
         Raises:
             TableUnreadable: an answer has not the expected form.
         """
         rib: dict[tuple[str, Prefix], frozenset[str]] = {}
         fib: dict[tuple[str, Prefix], frozenset[str]] = {}
+        better: dict[tuple[str, Prefix], Better | None] = {}
         for command, answer in answers.items():
             _, _, table, *rest = command.split()
             vrf = rest[1] if rest[0] == "vrf" else DEFAULT_VRF
@@ -63,8 +67,15 @@ class IosVerification:
                 found = read(command, answer)
             except ValueError as error:
                 raise TableUnreadable(f"the router's answer to {command!r}: {error}") from None
-            (fib if table == "cef" else rib).update({(vrf, prefix): hops for prefix, hops in found})
-        return {key: Installed(hops, fib.get(key, _unshown(answers, key, hops))) for key, hops in rib.items()}
+            (fib if table == "cef" else rib).update({(vrf, prefix): hops for prefix, hops, _ in found})
+            better |= {(vrf, prefix): other for prefix, _, other in found if table != "cef"}
+        none = frozenset[str]()
+        return {
+            key: Installed(none, none, other)
+            if (other := better[key]) is not None
+            else Installed(hops, fib.get(key, _unshown(answers, key, hops)))
+            for key, hops in rib.items()
+        }
 
     def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
         """The route to each address."""
@@ -168,7 +179,9 @@ def _read_table(command: str, answer: str) -> _Found:
         hops = routes.setdefault(prefix, set())
         if (label := _label(rest)) is not None:
             hops.add(label)
-    return [(_prefix(prefix), frozenset(hops)) for prefix, hops in routes.items()]
+    if not routes and not _TABLE.search(text):
+        raise _unexpected(command, text)
+    return [(_prefix(prefix), frozenset(hops), None) for prefix, hops in routes.items()]
 
 
 def _read_entry(command: str, answer: str) -> _Found:
@@ -180,16 +193,19 @@ def _read_entry(command: str, answer: str) -> _Found:
     if entry is None:
         raise _unexpected(command, text)
     known = _KNOWN.search(text)
+    if known is None:
+        raise _unexpected(command, text)
+    if known[1] != "static":
+        return [(_prefix(entry[1]), frozenset(), Better(known[1], int(known[2]) if known[2] else None))]
     hops: set[str] = set()
-    if known and known[1] == "static":
-        for line in text[entry.end() :].splitlines():
-            direct = _DIRECT.search(line)
-            hop = _HOP.match(line)
-            if direct:
-                hops.add(_interface(direct[1] or direct[2]))
-            elif hop:
-                hops.add(canonical_address(hop[1]))
-    return [(_prefix(entry[1]), frozenset(hops))]
+    for line in text[entry.end() :].splitlines():
+        direct = _DIRECT.search(line)
+        hop = _HOP.match(line)
+        if direct:
+            hops.add(_interface(direct[1] or direct[2]))
+        elif hop:
+            hops.add(canonical_address(hop[1]))
+    return [(_prefix(entry[1]), frozenset(hops), None)]
 
 
 def _read_cef(command: str, answer: str) -> _Found:
@@ -209,7 +225,7 @@ def _read_cef(command: str, answer: str) -> _Found:
             hops.add(_interface(target) if kind == "attached to" else canonical_address(target))
     if prefix is None:
         raise _unexpected(command, text)
-    return [(prefix, frozenset(hops))]
+    return [(prefix, frozenset(hops), None)]
 
 
 def _label(text: str) -> str | None:

@@ -11,12 +11,13 @@ from typing import ClassVar
 
 import msgspec
 
-from k8s_ecmp.model import DEFAULT_VRF, NextHop, ParseNote, Prefix, RunningRoutes
+from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes
 from k8s_ecmp.platforms.base import Capabilities, Verification
 from k8s_ecmp.platforms.edits import Edit
 from k8s_ecmp.platforms.flat import FlatPlatform, Place, Tail, first_line
 from k8s_ecmp.platforms.iosxr_blocks import banner
 from k8s_ecmp.platforms.reading import Statement
+from k8s_ecmp.platforms.remarks import Remarks
 from k8s_ecmp.platforms.words import DISTANCE_MAX, TAG_MAX, as_address, is_number, number
 
 _VALUES = frozenset({"metric", "track", "tunnel-id", "vrflabel", "load-metric", "minimum-interval", "multiplier"})
@@ -35,8 +36,10 @@ class IosXr(FlatPlatform):
     """Cisco IOS-XR."""
 
     name = "iosxr"
-    # max_paths: the highest `maximum-paths` that IOS XR documents for an ECMP set is 64; many line cards have 32. Not
-    # seen on a device. max_routes is each router's own: `maximum path ipv4 N` under `router static`.
+    # max_paths: 64 outside of BGP, which reaches more ("High-scale BGP Multipath and Load Balancing", Cisco 8000 BGP
+    # guide); 32 together with some features ("Implementing UCMP", NCS 5500 routing guide). Neither speaks of static
+    # routes by name. Not seen on a device. max_routes is each router's own:
+    # `maximum path ipv4 N` under `router static`.
     capabilities: ClassVar[Capabilities] = Capabilities(
         atomic=True,
         device_diff=True,
@@ -58,29 +61,28 @@ class IosXr(FlatPlatform):
     )
     headers = ("Building configuration...", "!! IOS XR Configuration", "!! Last configuration change")
     vrf_blocks = True
+    vrf_heads = frozenset({"vrf"})
 
     def __init__(self) -> None:
         from k8s_ecmp.platforms.iosxr_tables import IosXrVerification
 
         self.verification: Verification | None = IosXrVerification()
 
-    def statements(
-        self, lines: Sequence[str], notes: list[ParseNote], *, commands: bool = False
-    ) -> Iterator[Statement]:
+    def statements(self, lines: Sequence[str], remarks: Remarks, *, commands: bool = False) -> Iterator[Statement]:
         """The lines of the blocks under `router static`.
 
         Raises:
-            ParseError: one cannot be read.
+            ParseError: a block cannot be told; in commands, a line cannot be read.
         """
         from k8s_ecmp.platforms.iosxr_reading import BlockReader
 
-        return BlockReader(self, notes).statements(lines, commands=commands)
+        return BlockReader(self, remarks).statements(lines, commands=commands)
 
     def parse(self, text: str) -> RunningRoutes:
         """All static routes of a whole running configuration; those of applied groups are disqualified.
 
         Raises:
-            ParseError: the text is no whole configuration, or a static line cannot be read.
+            ParseError: the text is no whole configuration, or the block of a static line cannot be told.
         """
         from k8s_ecmp.platforms.iosxr_groups import with_inherited
 

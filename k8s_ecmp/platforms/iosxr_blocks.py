@@ -93,5 +93,5 @@ def banner(line: str) -> Callable[[str], bool] | None:
     if len(words) < 3 or words[0] != "banner" or line[0].isspace():
         return None
     text = words[2]
-    delimiter = text[:2] if text[0] == "^" and text[1:2].isupper() else text[0]
+    delimiter = "^C" if text.startswith("^C") else text[0]
     return None if delimiter in text[len(delimiter) :] else lambda later: delimiter in later

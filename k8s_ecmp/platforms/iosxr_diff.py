@@ -15,6 +15,7 @@ from k8s_ecmp.model import NextHop, Prefix, RunningRoutes
 from k8s_ecmp.platforms.flat import FlatPlatform
 from k8s_ecmp.platforms.iosxr_blocks import Cursor
 from k8s_ecmp.platforms.placing import touched_statements
+from k8s_ecmp.platforms.remarks import Remarks
 from k8s_ecmp.platforms.settling import settle
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+\d+(?:,\d+)? @@")
@@ -60,7 +61,7 @@ def _planned(platform: FlatPlatform, running: RunningRoutes, commands: str) -> s
 def _changed(platform: FlatPlatform, lines: Sequence[_Line], sign: str) -> Iterator[tuple[str, _Key | None]]:
     """The lines of one text that carry the sign, each with its route, None for all else that matters."""
     texts = [line.text for line in lines]
-    routes = {statement.line: statement for statement in platform.statements(texts, [])}
+    routes = {statement.line: statement for statement in platform.statements(texts, Remarks(lambda _: True))}
     structure = _structure(texts)
     for number, line in enumerate(lines, 1):
         said = f"{sign} {line.text.strip()}"

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from k8s_ecmp.model import ParseNote, Prefix, RunningRoutes, StaticRoute
+from k8s_ecmp.model import Prefix, RunningRoutes, StaticRoute
 from k8s_ecmp.platforms.flat import FlatPlatform
+from k8s_ecmp.platforms.remarks import Remarks
 
 _Line = tuple[int, str]
 
@@ -19,20 +20,20 @@ def with_inherited(platform: FlatPlatform, running: RunningRoutes) -> RunningRou
     Names with wildcards stand in quotes; which routes such a block means cannot be told, and is noted.
 
     Raises:
-        ParseError: a static line of an applied group cannot be read.
+        ParseError: the block of a static line of an applied group cannot be told.
     """
     groups = {name: lines for name, lines in _groups(running.source).items() if _is_static(lines)}
     if not groups:
         return running
     applied = {name for line in running.source for name in _applied(line)}
-    notes = list(running.notes)
+    remarks = Remarks.on(running.source)
     found: dict[tuple[str, Prefix], StaticRoute] = {}
     for name in sorted(groups.keys() & applied):
-        literal = list(_literal(groups[name], name, notes))
+        literal = list(_literal(groups[name], name, remarks))
         text = [""] * len(running.source)
         for number, line in literal:
             text[number - 1] = line
-        for statement in platform.statements(text, notes):
+        for statement in platform.statements(text, remarks):
             key = (statement.vrf, statement.prefix)
             known = found.get(key) or StaticRoute(
                 statement.prefix, statement.vrf, (), (), f"inherited from group {name}"
@@ -45,7 +46,12 @@ def with_inherited(platform: FlatPlatform, running: RunningRoutes) -> RunningRou
     for route in running:
         extra = found.pop((route.vrf, route.prefix), None)
         own.append(msgspec.structs.replace(route, disqualified=extra.disqualified) if extra is not None else route)
-    return RunningRoutes((*own, *found.values()), running.text, tuple(notes))
+    return RunningRoutes(
+        (*own, *found.values()),
+        running.text,
+        (*running.notes, *remarks.notes),
+        (*running.unreadable, *remarks.unreadable),
+    )
 
 
 def _groups(source: Sequence[str]) -> dict[str, list[_Line]]:
@@ -72,7 +78,7 @@ def _applied(line: str) -> list[str]:
     return words[1:] if words and words[0] == "apply-group" else []
 
 
-def _literal(lines: Sequence[_Line], group: str, notes: list[ParseNote]) -> Iterator[_Line]:
+def _literal(lines: Sequence[_Line], group: str, remarks: Remarks) -> Iterator[_Line]:
     """The lines but those with a pattern for a name, and what stands under such."""
     wild: int | None = None
     for number, line in lines:
@@ -84,6 +90,6 @@ def _literal(lines: Sequence[_Line], group: str, notes: list[ParseNote]) -> Iter
         if "'" in line or '"' in line.partition("description")[0]:
             wild = indent
             if stripped.partition(" ")[0] not in ("interface", "router"):
-                notes.append(ParseNote(number, stripped, f"a pattern of group {group}; what it matches is not told"))
+                remarks.note(number, stripped, f"a pattern of group {group}; what it matches is not told")
             continue
         yield number, line

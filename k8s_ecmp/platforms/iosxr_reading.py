@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from k8s_ecmp.errors import ParseError
-from k8s_ecmp.model import NextHop, ParseNote, Prefix
+from k8s_ecmp.model import NextHop, Prefix
 from k8s_ecmp.platforms.iosxr_blocks import Block, Cursor, banner
 from k8s_ecmp.platforms.reading import Statement
-from k8s_ecmp.platforms.words import read_prefix
+from k8s_ecmp.platforms.remarks import Remarks
+from k8s_ecmp.platforms.words import is_prefix, read_prefix
 
 if TYPE_CHECKING:
     from k8s_ecmp.platforms.flat import FlatPlatform
@@ -20,12 +21,12 @@ class BlockReader:
 
     Args:
         platform: reads what stands behind a prefix.
-        notes: takes what is said of lines that are no routes of ours.
+        remarks: takes what is said of lines that are no routes of ours.
     """
 
-    def __init__(self, platform: "FlatPlatform", notes: list[ParseNote]) -> None:
+    def __init__(self, platform: "FlatPlatform", remarks: Remarks) -> None:
         self._platform = platform
-        self._notes = notes
+        self._remarks = remarks
         self._prefixes: dict[int, dict[str, Prefix]] = {4: {}, 6: {}}
         self._hops: dict[int, dict[str, NextHop]] = {4: {}, 6: {}}
 
@@ -33,7 +34,8 @@ class BlockReader:
         """The static lines; where `commands`, also their negations, and nothing unknown beside them.
 
         Raises:
-            ParseError: a line of a static block cannot be read; with the line's number.
+            ParseError: a block cannot be told, the text has lost its indentation; where `commands`, a line cannot be
+                read. With the line's number.
         """
         cursor = Cursor()
         blocks = cursor.blocks
@@ -59,11 +61,20 @@ class BlockReader:
                         if prefix is not None and hop is not None:
                             yield Statement(number, False, block.vrf, prefix, hop)
                             continue
-                        if _is_prefix(words := stripped.split(None, 1)):
-                            yield self._statement(number, False, block, words)
+                        words = stripped.split(None, 1)
+                        if is_prefix(words[0]):
+                            statement = self._statement(number, stripped, False, block, words)
+                            if statement is not None:
+                                yield statement
                             continue
                     if cursor.closes(stripped, indent):
                         continue
+                if line.startswith("address-family ") and not commands:
+                    raise ParseError(
+                        "the text has lost its indentation, which tells what belongs to which VRF",
+                        line=number,
+                        remedy="take the running configuration as the router prints it",
+                    )
                 if blocks or line.startswith("router"):
                     statement = self._line(number, stripped, indent, cursor, commands)
                     if statement is not None:
@@ -86,25 +97,26 @@ class BlockReader:
             return None
         block, rest = cursor.blocks[-1], words[used:]
         if used and block.kind == "other":
-            self._notes.append(ParseNote(number, stripped.rstrip(), "another table; its routes are not read"))
+            self._remarks.note(number, stripped, "another table; its routes are not read")
         if not rest:
             return None
         if block.family:
             negated = commands and rest[0] == "no" and len(rest) > 1
             route = rest[1:] if negated else rest
-            if _is_prefix(route):
-                return self._statement(number, negated, block, [route[0], " ".join(route[1:])])
+            if is_prefix(route[0]):
+                return self._statement(number, stripped, negated, block, [route[0], " ".join(route[1:])])
         if commands:
             raise ValueError("no static route command of iosxr")
-        if block.kind != "other" and (_is_prefix(rest) or rest[0] == "no"):
+        if block.kind != "other" and (is_prefix(rest[0]) or rest[0] == "no"):
             raise ValueError("it cannot stand in this block")
         if block.kind == "routes":
-            self._notes.append(ParseNote(number, stripped.rstrip(), "no route"))
+            self._remarks.note(number, stripped, "no route")
         elif block.kind != "other":  # a setting, or a block that is not known
             cursor.blocks.append(Block("setting", indent, block.vrf))
         return None
 
-    def _statement(self, number: int, negated: bool, block: Block, words: Sequence[str]) -> Statement:
+    def _statement(self, number: int, line: str, negated: bool, block: Block, words: Sequence[str]) -> Statement | None:
+        """None where the prefix cannot be read."""
         text, family = words[0], block.family
         tail = words[1] if len(words) > 1 else ""
         if "/" not in text:
@@ -112,21 +124,26 @@ class BlockReader:
             text, tail = f"{text} {mask}", behind[0] if behind else ""
         prefix = self._prefixes[family].get(text)
         if prefix is None:
-            prefix, host_bits = read_prefix(text, family)
+            try:
+                prefix, host_bits = read_prefix(text, family)
+            except ValueError as error:
+                self._remarks.lose(number, line, error, block.vrf)
+                return None
             if host_bits:  # not remembered, so that every such line is noted
-                self._notes.append(ParseNote(number, text, f"host bits are set; the router takes it as {prefix}"))
+                self._remarks.note(number, text, f"host bits are set; the router takes it as {prefix}")
             else:
                 self._prefixes[family][text] = prefix
         hop = self._hops[family].get(tail)
         if hop is None:
             split = tail.split()
-            if not split:
-                raise ValueError("the next hop is missing")
-            hop = self._hops[family][tail] = self._platform.read_tail(split, family).hop
+            try:
+                hop = self._hops[family][tail] = self._read_hop(split, family)
+            except ValueError as error:
+                self._remarks.refuse(number, line, error, block.vrf, prefix)
+                hop = NextHop(options=tuple(split))
         return Statement(number, negated, block.vrf, prefix, hop)
 
-
-def _is_prefix(words: Sequence[str]) -> bool:
-    """Whether the first word can only be meant as a prefix, a good one or not."""
-    word = words[0]
-    return word[0].isdigit() or "/" in word or ":" in word
+    def _read_hop(self, words: Sequence[str], family: int) -> NextHop:
+        if not words:
+            raise ValueError("the next hop is missing")
+        return self._platform.read_tail(words, family).hop

@@ -9,6 +9,8 @@ from k8s_ecmp.errors import TableUnreadable
 from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Prefix, canonical_address
 
 _ROOTS = {4: ("rib", "Cisco-IOS-XR-ip-rib-ipv4-oper"), 6: ("ipv6-rib", "Cisco-IOS-XR-ip-rib-ipv6-oper")}
+VRFS_FILTER = f'<rib xmlns="http://cisco.com/ns/yang/{_ROOTS[4][1]}"><vrfs><vrf><vrf-name/></vrf></vrfs></rib>'
+"""The subtree filter for the names of the VRFs, of which a router that shows its RIB at all has one."""
 _NO_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104
 
 
@@ -43,11 +45,12 @@ class Question(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A route: labels of its next hops, as `NextHop.table_label` has them."""
+    """A route: labels of its next hops, as `NextHop.table_label` has them; `distance` None where it is not shown."""
 
     prefix: Prefix
     protocol: str
     labels: frozenset[str]
+    distance: int | None = None
 
 
 def rib_filter(command: str) -> str:
@@ -67,6 +70,22 @@ def rib_filter(command: str) -> str:
     )
 
 
+def is_blank(answer: str) -> bool:
+    """Whether a reply holds no data: nothing matches, or it was left out because the login may not see it (RFC 8341).
+
+    Raises:
+        TableUnreadable: it is no reply.
+    """
+    try:
+        return not any(_local(element) == "vrf-name" and (element.text or "").strip() for element in _parsed(answer))
+    except ET.ParseError as error:
+        raise TableUnreadable(f"the router's answer about its RIB is no XML: {error}") from None
+
+
+def _parsed(answer: str) -> Iterator[ET.Element]:
+    return ET.fromstring(answer).iter()  # noqa: S314  from the router that we program
+
+
 def read_rib(command: str, answer: str) -> Iterator[Entry]:
     """The routes in a reply.
 
@@ -74,19 +93,20 @@ def read_rib(command: str, answer: str) -> Iterator[Entry]:
         TableUnreadable: it is no such reply.
     """
     try:
-        tree = ET.fromstring(answer)  # noqa: S314  from the router that we program
+        elements = _parsed(answer)
     except ET.ParseError as error:
         raise TableUnreadable(f"the router's answer to {command!r} is no XML: {error}") from None
-    for route in tree.iter():
+    for route in elements:
         if _local(route) != "route" or route.find("{*}protocol-name") is None:
             continue
         try:
             prefix = Prefix.parse(f"{_text(route, 'prefix')}/{_text(route, 'prefix-length-xr')}", strict=False)
             paths = [path for path in route.iter() if _local(path).endswith("-rib-edm-path")]
             labels = frozenset(_label(path) for path in paths)
+            distance = int(text) if (text := _text(route, "distance")) else None
         except ValueError as error:
             raise TableUnreadable(f"the router's answer to {command!r}: {error}") from None
-        yield Entry(prefix, _text(route, "protocol-name"), labels)
+        yield Entry(prefix, _text(route, "protocol-name"), labels, distance)
 
 
 def _label(path: ET.Element) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from k8s_ecmp.errors import TableUnreadable
 from k8s_ecmp.model import DISCARD, Prefix, address_family, canonical_address
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.base import Better, Installed
 from k8s_ecmp.platforms.iosxr_rib import Entry, Question, read_rib
 
 _HEAD = re.compile(r"S(?:\*| )[^\s]* *(?:\(!\) *)?([0-9a-fA-F.:]+/\d+)")
@@ -17,11 +17,12 @@ _VIA = re.compile(r"\[\d+/\d+\] via ([0-9a-fA-F.:]+)(?: \(nexthop in vrf (\S+)\)
 _CONNECTED = re.compile(r"directly connected, [^,]+, (\S+)")
 _LEGEND = re.compile(r"Codes: | +\S+ - |Gateway of last resort|$|\w{3} \w{3} +\d+ [\d:.]+ \w+$")
 _ENTRY = re.compile(r"Routing entry for (\S+?)(?:, supernet)?\s*$", re.MULTILINE)
-_KNOWN = re.compile(r'^ +Known via "(\w+)', re.MULTILINE)
+_KNOWN = re.compile(r'^ +Known via "([^"]+)"(?:, distance (\d+))?', re.MULTILINE)
 _BLOCK = re.compile(r"^    (?:([0-9a-fA-F.:]+)(?:,.*)?|directly connected, via (\S+?),?(?: .*)?)$")
 _HOP_VRF = re.compile(r'^ +Nexthop in Vrf: "(\S+?)"')
 _CEF_VIA = re.compile(r"^ +via ([0-9a-fA-F.:]+)/\d+, ")
 _CEF_THROUGH = re.compile(r"^ +via ([A-Za-z][\w/.:-]*), ")
+_NONE: frozenset[str] = frozenset()
 _NOT_THERE = ("not in table", "No matching", "No such VRF", "does not exist", "No such vrf")
 
 
@@ -46,7 +47,7 @@ class IosXrVerification:
         )
 
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
-        """Static routes by (VRF, prefix); both sets are empty where another protocol's route is the best.
+        """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
 
         Raises:
             TableUnreadable: an answer has not the expected form, or the FIB's is missing.
@@ -62,13 +63,12 @@ class IosXrVerification:
                 fib = dict(_cef(command, forwarding))
             elif not _is_xml(answer):
                 raise TableUnreadable(f"the router gave no answer to {asked._replace(table='cef').command!r}")
-            for prefix, protocol, labels in _entries(asked, answer):
-                if asked.what not in ("static", str(prefix)):
-                    continue
-                rib = labels if protocol == "static" else frozenset[str]()
-                installed = rib if fib is None else _same(rib, fib.get(prefix, frozenset()))
-                if protocol == "static" or asked.what != "static":
-                    tables[asked.vrf, prefix] = Installed(rib, installed)
+            for prefix, protocol, labels, distance in _entries(asked, answer):
+                if protocol == "static" and asked.what in ("static", str(prefix)):
+                    installed = labels if fib is None else _same(labels, fib.get(prefix, _NONE))
+                    tables[asked.vrf, prefix] = Installed(labels, installed)
+                elif asked.what == str(prefix):
+                    tables[asked.vrf, prefix] = Installed(_NONE, _NONE, Better(protocol, distance))
         return tables
 
     def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
@@ -172,21 +172,22 @@ def _single(answer: str) -> Iterator[Entry]:
             labels.append(canonical_address(block[1]) if block[1] else _through(block[2]))
         elif (vrf := _HOP_VRF.match(line)) and labels:
             labels[-1] += f" vrf {vrf[1]}"
-    yield Entry(Prefix.parse(head[1]), known[1], frozenset(labels))
+    yield Entry(Prefix.parse(head[1]), known[1], frozenset(labels), int(known[2]) if known[2] else None)
 
 
 def _cef(command: str, answer: str) -> Iterator[tuple[Prefix, frozenset[str]]]:
     """The FIB's hops by prefix: addresses, interfaces, "discard". From the table or from one entry."""
+    command = command.replace("route", "cef", 1)
+    if _is_nothing(command, answer):
+        return
     try:
         yield from _cef_entry(answer) if ", version " in answer else _cef_table(answer)
     except ValueError as error:
-        raise TableUnreadable(f"the router's answer to {command.replace('route', 'cef', 1)!r}: {error}") from None
+        raise TableUnreadable(f"the router's answer to {command!r}: {error}") from None
 
 
 def _cef_table(answer: str) -> Iterator[tuple[Prefix, frozenset[str]]]:
     """Columns prefix, next hop, interface; further hops, and all of a long prefix, in lines of their own."""
-    if answer.strip().startswith("%"):
-        return
     if "Prefix" not in answer:
         raise ValueError(f"{answer.strip()[:60]!r} is no table")
     prefix: Prefix | None = None

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
-from k8s_ecmp.errors import ParseError
-from k8s_ecmp.model import NextHop, ParseNote, Prefix, RouteChange, RunningRoutes, StaticRoute
+from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RouteChange, RunningRoutes, StaticRoute
 from k8s_ecmp.platforms.base import Capabilities, Verification
 from k8s_ecmp.platforms.edits import Edit
 from k8s_ecmp.platforms.junos_config import read_document
 from k8s_ecmp.platforms.junos_hops import DEFAULT_PREFERENCE, Defaults, read_hops
 from k8s_ecmp.platforms.junos_places import Document, Entry, Scope, Section, read_prefix
+from k8s_ecmp.platforms.remarks import Remarks
 
 _Key = tuple[tuple[int, ...], Defaults]
 
@@ -52,6 +52,7 @@ class Junos:
         timer_max_s=65535 * 60,
         bfd=("bfd-liveness-detection minimum-interval 1000",),
         resilient="policy `then load-balance consistent-hash`",
+        resilient_line=r"^(?!\s*(?:inactive:|deactivate )).*\bload-balance consistent-hash\b",
         verify="fib",
     )
 
@@ -64,21 +65,25 @@ class Junos:
         """All static routes of a whole configuration in braces or as `set` lines, in order of first appearance.
 
         Raises:
-            ParseError: the text is no whole configuration, or a route cannot be read.
+            ParseError: the text is no whole configuration, or what belongs to what cannot be told.
         """
         document = read_document(text)
+        remarks = document.remarks
         found: dict[tuple[str, Prefix], StaticRoute] = {}
-        notes = [
-            ParseNote(line, what, "a router of its own; its routes are not read")
-            for what, line in document.elsewhere.items()
-        ]
+        for what, line in document.elsewhere.items():
+            remarks.note(line, what, "a router of its own; its routes are not read")
         known: dict[_Key, _Hops] = {}
         for section, entry in document.routes():
-            _add(found, _route(section.scope, section, entry, known))
+            route = _route(section.scope, section, entry, known, remarks)
+            if route is not None:
+                _add(found, route)
         for scope, entry, group in document.inherited:
-            route = _route(scope, Section(scope, group, {}, [], []), entry, known)
-            _add(found, _refused(route, f"inherited from group {group}"))
-        return JunosRoutes(tuple(found.values()), text, tuple(notes), document)
+            route = _route(scope, Section(scope, group, {}, [], []), entry, known, remarks)
+            if route is not None:
+                _add(found, _refused(route, f"inherited from group {group}"))
+        return JunosRoutes(
+            tuple(found.values()), text, tuple(remarks.notes), tuple(remarks.unreadable), document=document
+        )
 
     def render(self, changes: Sequence[RouteChange], running: RunningRoutes, template: str | None = None) -> str:
         """`set` and `delete` lines for the changes; "" when there are none.
@@ -114,15 +119,31 @@ def _document(running: RunningRoutes) -> Document:
     return read_document(running.text) if running.text else Document("")
 
 
-def _route(scope: Scope, section: Section, entry: Entry, known: dict[_Key, _Hops]) -> StaticRoute:
-    """Reads each distinct set of statements once."""
-    prefix = read_prefix(entry.prefix, entry.line)
+def _route(
+    scope: Scope, section: Section, entry: Entry, known: dict[_Key, _Hops], remarks: Remarks
+) -> StaticRoute | None:
+    """Reads each distinct set of statements once; None where the prefix cannot be read."""
     table = scope.table
-    key = (tuple(id(part) for part, _ in entry.parts), section.in_force)
+    vrf = table[0] if table is not None else scope.instance or DEFAULT_VRF
+    reasons = [*section.flaws, *entry.flaws]
+    try:
+        prefix = read_prefix(entry.prefix)
+    except ValueError as problem:
+        try:
+            prefix = read_prefix(entry.prefix, strict=False)
+        except ValueError as error:
+            remarks.lose(entry.line, f"route {entry.prefix}", error, vrf)
+            return None
+        reasons.append(remarks.flaw(entry.line, f"route {entry.prefix}", problem, str(prefix)))
+    key = (tuple(map(id, entry.parts)), section.in_force)
     hops = known.get(key)
     if hops is None:
-        hops = known[key] = _hops(section, entry)
-    reasons = [*section.flaws, *entry.flaws]
+        try:
+            hops = known[key] = _hops(section, entry)
+        except ValueError as error:
+            remarks.refuse(entry.line, f"route {entry.prefix}", error, vrf, prefix)
+            reasons.append(remarks.refused[vrf, prefix])
+            hops = _Hops((NextHop(options=tuple(map(" ".join, entry.words))),), ())
     if table is None:
         reasons.append(f"in table {scope.rib}")
     elif table[1] != prefix.family:
@@ -135,19 +156,16 @@ def _route(scope: Scope, section: Section, entry: Entry, known: dict[_Key, _Hops
         reasons.append("its tag is written in static defaults")
     return StaticRoute(
         prefix,
-        table[0] if table is not None else scope.instance or "default",
+        vrf,
         hops.hops,
-        tuple(entry.parts[place][1] for place in hops.places) or (entry.line,),
+        tuple(entry.lines[place] for place in hops.places) or (entry.line,),
         reasons[0] if reasons else None,
     )
 
 
 def _hops(section: Section, entry: Entry) -> _Hops:
-    owners = [place for place, (part, _) in enumerate(entry.parts) for words in part if words]
-    try:
-        found = read_hops(entry.words, section.in_force)
-    except ValueError as error:
-        raise ParseError(f"route {entry.prefix}: {error}", line=entry.line) from None
+    owners = [place for place, part in enumerate(entry.parts) for words in part if words]
+    found = read_hops(entry.words, section.in_force)
     return _Hops(tuple(hop for hop, _ in found) or (NextHop(),), tuple(owners[position] for _, position in found))
 
 

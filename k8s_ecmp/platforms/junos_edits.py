@@ -74,7 +74,7 @@ def _set_edits(document: Document, changes: Sequence[_Change]) -> Iterator[Edit]
             continue
         left = dict.fromkeys(change.after)
         by_line: dict[int, list[Words]] = defaultdict(list)
-        for part, line in change.entry.parts:
+        for part, line in zip(change.entry.parts, change.entry.lines, strict=True):
             by_line[line] += part
         for line, own in by_line.items():
             kept: list[Words] = [words for words in own if words in left or (not words and change.after)]

@@ -7,7 +7,6 @@ itself goes first, and `apply-groups-except` keeps a group out from its level on
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
-from k8s_ecmp.errors import ParseError
 from k8s_ecmp.platforms.junos_hops import read_defaults
 from k8s_ecmp.platforms.junos_places import Document, Scope, Section
 from k8s_ecmp.platforms.junos_text import Words
@@ -32,7 +31,12 @@ def inherit(document: Document) -> None:
             try:
                 section.in_force = read_defaults(reversed(section.defaults))
             except ValueError as error:
-                raise ParseError(f"static defaults: {error}", line=section.last) from None
+                refuse_defaults(document, section, section.last, error)
+
+
+def refuse_defaults(document: Document, section: Section, line: int, problem: ValueError) -> None:
+    """Defaults that cannot be read leave nothing to say of the routes beside them."""
+    section.flaws.append(document.remarks.flaw(line, "static defaults", problem, "every route beside them"))
 
 
 def _scopes(document: Document, theirs: Scope) -> Iterator[Scope]:

@@ -4,6 +4,7 @@ A `static` statement stands below `routing-options` or a `rib` of it, both also 
 reference, "static (Routing Options)").
 """
 
+import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,9 +13,21 @@ import msgspec
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import DEFAULT_VRF, Prefix
 from k8s_ecmp.platforms.junos_hops import NO_DEFAULTS, Defaults
-from k8s_ecmp.platforms.junos_text import VERBS, Lines, Node, Words, first_word
+from k8s_ecmp.platforms.junos_text import VERBS, Lines, Node, Words, expanded, first_word
+from k8s_ecmp.platforms.remarks import Remarks
 
 Part = tuple[Words, ...]
+
+# First words of statements at the top; of routers within the router; of what takes groups in.
+TOP = frozenset(
+    {"access", "access-profile", "accounting-options", "applications", "apply-groups", "bridge-domains", "chassis"}
+    | {"class-of-service", "dynamic-profiles", "ethernet-switching-options", "event-options", "fabric", "firewall"}
+    | {"forwarding-options", "groups", "interfaces", "logical-systems", "multi-chassis", "policy-options", "protocols"}
+    | {"routing-instances", "routing-options", "security", "services", "snmp", "switch-options", "system", "tenants"}
+    | {"transports", "version", "virtual-chassis", "vlans"}
+)
+ELSEWHERE = frozenset({"logical-systems", "tenants"})
+APPLY = ("apply-groups", "apply-groups-except")
 
 
 class Scope(NamedTuple):
@@ -69,22 +82,23 @@ def read_scope(words: Words) -> tuple[Scope, Words] | None:
 class Entry(msgspec.Struct, gc=False):
     """One `route P` of a section.
 
-    `parts` are the statements below it as they are written, each with its line: one for each value of a list, () for
-    the route alone. What is written alike is the same object.
+    `parts` are the statements below it as they are written, `lines` where each stands: one for each value of a list, ()
+    for the route alone. What is written alike is the same object.
 
     `nodes` are where it stands in a text in braces, one unless it is written twice. `flaws` say why it is not ours.
     """
 
     prefix: str
     line: int
-    parts: list[tuple[Part, int]]
+    parts: list[Part]
+    lines: list[int]
     nodes: list[Node]
     flaws: list[str]
 
     @property
     def words(self) -> list[Words]:
         """The statements without their lines."""
-        return [words for part, _ in self.parts for words in part if words]
+        return [words for part in self.parts for words in part if words]
 
 
 class Section(msgspec.Struct, gc=False):
@@ -131,6 +145,7 @@ class Document:
         self.elsewhere: dict[str, int] = {}
         self._by_prefix: dict[Scope, dict[Prefix, Entry]] = {}
         self.inherited: list[tuple[Scope, Entry, str]] = []
+        self.remarks = Remarks(lambda _: True)  # braces and quotes tell whether a text is whole
 
     def section(self, scope: Scope, group: str | None = None) -> Section:
         """The section of a scope; a new one where there is none."""
@@ -140,22 +155,41 @@ class Document:
         return section
 
     def entry(self, scope: Scope, prefix: Prefix) -> Entry | None:
-        """The route of a prefix in a scope, however the prefix is spelt; None where there is none.
-
-        Raises:
-            ParseError: the prefix of a route there cannot be read.
-        """
+        """The route of a prefix in a scope, however the prefix is spelt; None where there is none."""
         known = self._by_prefix.get(scope)
         if known is None:
             section = self.sections.get((None, scope))
             entries = section.entries.values() if section is not None else ()
-            known = self._by_prefix[scope] = {read_prefix(entry.prefix, entry.line): entry for entry in entries}
+            known = self._by_prefix[scope] = {}
+            for entry in entries:
+                with contextlib.suppress(ValueError):  # a prefix that cannot be read is no route that is asked for
+                    known[read_prefix(entry.prefix)] = entry
         return known.get(prefix)
 
     def defaults(self, scope: Scope) -> Defaults:
         """The defaults in force in a scope."""
         section = self.sections.get((None, scope))
         return section.in_force if section is not None else NO_DEFAULTS
+
+    def refuse(self, entry: Entry, line: int, text: str, problem: ValueError) -> None:
+        """A statement of a route cannot be read, so the route is nobody's to change.
+
+        Raises:
+            ParseError: the text ends with it.
+        """
+        entry.flaws.append(self.remarks.flaw(line, text, problem, entry.prefix))
+
+    def apply(self, group: str | None, path: Words, words: Words, line: int) -> None:
+        """Notes an `apply-groups` or `apply-groups-except` at a path.
+
+        Raises:
+            ParseError: its brackets do not match.
+        """
+        try:
+            names = tuple(one[1] for one in expanded(words) if len(one) > 1)
+        except ValueError as error:
+            raise ParseError(f"{' '.join(words)[:60]!r}: {error}", line=line) from None
+        self.applied.append(Applied(group, path, names, words[0] == "apply-groups-except"))
 
     def routes(self) -> Iterator[tuple[Section, Entry]]:
         """The configuration's own routes."""
@@ -165,13 +199,14 @@ class Document:
                     yield section, entry
 
 
-def read_prefix(text: str, line: int) -> Prefix:
+def read_prefix(text: str, *, strict: bool = True) -> Prefix:
     """The prefix of a route.
 
+    Args:
+        text: as written.
+        strict: refuse host bits, as Junos does; else they are cleared.
+
     Raises:
-        ParseError: it is none, or host bits are set, which Junos refuses.
+        ValueError: it is none.
     """
-    try:
-        return Prefix.parse("0.0.0.0/0" if text == "default" else text)
-    except ValueError as error:
-        raise ParseError(f"route {text[:80]}: {error}", line=line) from None
+    return Prefix.parse("0.0.0.0/0" if text == "default" else text, strict=strict)

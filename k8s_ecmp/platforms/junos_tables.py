@@ -1,6 +1,8 @@
 """What a Junos router really routes: `show route` and `show route forwarding-table`, as the CLI prints them.
 
-Forms as in the Junos CLI reference ("show route", "show route forwarding-table") and in outputs of 12.3 to 22.4.
+Forms as in the Junos CLI reference ("show route", "show route forwarding-table", "show route summary") and in outputs
+of 12.3 to 22.4. Where no route matches, `show route` prints nothing at all, and so it does where the login may not see
+the table; the summary, which always has its lines on the router itself, tells the two apart.
 """
 
 import re
@@ -8,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from k8s_ecmp.errors import TableUnreadable
 from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Prefix, address_family, canonical_address
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.base import Better, Installed
 
 _FAMILIES = {4: "inet", 6: "inet6"}
 _RIB_TABLE = re.compile(r"(\S+): \d+ destinations?, \d+ routes?")
@@ -35,56 +37,63 @@ class JunosVerification:
             for command in (
                 f"show route protocol static table {_table(vrf, family)}",
                 f"show route forwarding-table family {_FAMILIES[family]} table {vrf}",
+                _summary(_table(vrf, family)),
             )
         )
 
     def prefix_commands(self, vrf: str, prefixes: Sequence[Prefix]) -> tuple[str, ...]:
-        """Two for each prefix."""
-        return tuple(
+        """Two for each prefix, and one for each table."""
+        asked = [
             command
             for prefix in prefixes
             for command in (
                 f"show route {prefix} exact table {_table(vrf, prefix.family)}",
                 f"show route forwarding-table family {_FAMILIES[prefix.family]} destination {prefix} table {vrf}",
             )
-        )
+        ]
+        return (*asked, *(_summary(_table(vrf, family)) for family in sorted({prefix.family for prefix in prefixes})))
 
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
-        """Static routes by (VRF, prefix); both sets are empty where another protocol's route is the active one.
+        """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the active one.
 
         Raises:
-            TableUnreadable: an answer has not the expected form.
+            TableUnreadable: an answer has not the expected form, or the router shows nothing of a table.
         """
-        rib: dict[tuple[str, Prefix], frozenset[str]] = {}
+        rib: dict[tuple[str, Prefix], Installed] = {}
         fib: dict[tuple[str, Prefix], frozenset[str]] = {}
         shown = False
         for command, answer in answers.items():
             words = command.split()
             vrf = _vrf(words[words.index("table") + 1])
+            if "summary" in words:
+                continue
             if "forwarding-table" in words:
                 shown = shown or bool(answer.strip())
                 fib |= {(vrf, prefix): labels for prefix, labels in _forwarding(command, answer)}
             else:
-                rib |= {(vrf, prefix): labels for prefix, labels in _routes(command, answer)}
+                _expect_shown(command, answers)
+                rib |= {(vrf, prefix): found for prefix, found in _routes(command, answer)}
         if not shown:  # the router keeps its forwarding table to itself
-            return {key: Installed(labels, labels) for key, labels in rib.items()}
-        return {key: Installed(labels, _in_force(labels, fib.get(key, _NONE))) for key, labels in rib.items()}
+            return rib
+        return {key: found._replace(fib=_in_force(found.rib, fib.get(key, _NONE))) for key, found in rib.items()}
 
     def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
-        """One for each address: what the router would send to it by."""
-        return tuple(_resolve_command(vrf, address) for address in addresses)
+        """One for each address: what the router would send to it by; and one for each table."""
+        tables = sorted({_table(vrf, address_family(address)) for address in addresses})
+        return (*(_resolve_command(vrf, address) for address in addresses), *map(_summary, tables))
 
     def read_unresolved(self, vrf: str, addresses: Sequence[str], answers: Mapping[str, str]) -> frozenset[str]:
         """Those that are in no connected subnet: a static next hop needs one unless it is told to `resolve`.
 
         Raises:
-            TableUnreadable: an answer is missing.
+            TableUnreadable: an answer is missing, or the router shows nothing of a table.
         """
         unresolved = set()
         for address in addresses:
             command = _resolve_command(vrf, address)
             if command not in answers:
                 raise TableUnreadable(f"the router gave no answer to {command!r}")
+            _expect_shown(command, answers)
             if not re.search(r"^\S*/\d+\s+\*\[(?:Direct|Local|Access-internal)/", answers[command], re.MULTILINE):
                 unresolved.add(address)
         return frozenset(unresolved)
@@ -97,6 +106,24 @@ def _in_force(rib: frozenset[str], fib: frozenset[str]) -> frozenset[str]:
 
 def _resolve_command(vrf: str, address: str) -> str:
     return f"show route {address} table {_table(vrf, address_family(address))}"
+
+
+def _summary(table: str) -> str:
+    return f"show route summary table {table}"
+
+
+def _expect_shown(command: str, answers: Mapping[str, str]) -> None:
+    """That a blank answer means that no route matches.
+
+    Raises:
+        TableUnreadable: the table's summary is blank, too.
+    """
+    question = _summary(command.split(" table ")[1])
+    if not answers[command].strip() and not "".join(_lines(question, answers.get(question, ""))).strip():
+        raise TableUnreadable(
+            f"the router's answers to {command!r} and {question!r} are blank",
+            remedy="does the login see the routing table? it needs the permission `view` on the router itself",
+        )
 
 
 def _table(vrf: str, family: int) -> str:
@@ -122,29 +149,53 @@ def _lines(command: str, answer: str) -> list[str]:
     return lines
 
 
-def _routes(command: str, answer: str) -> Iterator[tuple[Prefix, frozenset[str]]]:
-    """Each prefix with the labels of its active static route's next hops; none where that is another protocol's."""
+class _Shown:
+    """What is listed of a prefix: its active static route, inactive ones, the active route of another protocol."""
+
+    def __init__(self) -> None:
+        self.active: set[str] | None = None
+        self.behind: set[str] = set()
+        self.better: Better | None = None
+
+    def labels(self, route: re.Match[str]) -> set[str] | None:
+        """Where the labels of the next hops of a route belong whose first line this is; None: they do not matter."""
+        active = route["active"] in ("*", "+")
+        if route["protocol"] != "Static":
+            if active:
+                self.better = Better(route["protocol"], int(route["preference"]))
+            return None
+        if not active:
+            return self.behind
+        self.active = set()
+        return self.active
+
+    def installed(self) -> Installed:
+        if self.active is not None:
+            return Installed(frozenset(self.active), frozenset(self.active))
+        return Installed(_NONE, _NONE, self.better, frozenset(self.behind))
+
+
+def _routes(command: str, answer: str) -> Iterator[tuple[Prefix, Installed]]:
+    """Each prefix; all that is in the routing table counts as installed."""
     prefix: Prefix | None = None
-    labels: dict[Prefix, set[str]] = {}
-    counting = False
+    shown: dict[Prefix, _Shown] = {}
+    labels: set[str] | None = None
     for line in _lines(command, answer):
         if not line.strip() or _RIB_TABLE.match(line) or line.startswith("+ = Active"):
-            counting = False
+            labels = None
             continue
         route = _RIB_ROUTE.match(line)
         text = line.split()[0]
         if route is not None:
             if route["prefix"]:
                 prefix = _prefix(command, route["prefix"])
-            counting = prefix is not None and route["protocol"] == "Static" and route["active"] in ("*", "+")
-            if prefix is not None:
-                labels.setdefault(prefix, set())
+            labels = shown.setdefault(prefix, _Shown()).labels(route) if prefix is not None else None
         elif "/" in text and line[0] not in " \t>":  # a long prefix has a line of its own
-            prefix, counting = _prefix(command, text), False
-            labels.setdefault(prefix, set())
-        elif counting and prefix is not None:
-            labels[prefix] |= _rib_labels(line.strip())
-    yield from ((prefix, frozenset(found)) for prefix, found in labels.items())
+            prefix, labels = _prefix(command, text), None
+            shown.setdefault(prefix, _Shown())
+        elif labels is not None:
+            labels |= _rib_labels(line.strip())
+    yield from ((prefix, found.installed()) for prefix, found in shown.items())
 
 
 def _rib_labels(line: str) -> set[str]:

@@ -12,15 +12,16 @@ from typing import ClassVar
 
 import msgspec
 
-from k8s_ecmp.errors import RenderError
-from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.errors import ParseError
+from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes
 from k8s_ecmp.platforms.base import Capabilities, Verification
-from k8s_ecmp.platforms.flat import FlatPlatform, Place, Tail, first_line, outline
+from k8s_ecmp.platforms.flat import ELSEWHERE, FlatPlatform, Place, Tail, first_line, outline
 from k8s_ecmp.platforms.words import as_address, is_number, read_attributes
 
 _KEYWORDS = ("vrf",)
 _OPTIONS = frozenset({"track"})  # with one more word
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z-]*\d[\d/.]*")
+_INDENTED = re.compile(r"^[ \t]+\S", re.MULTILINE)
 _HOST_LENGTHS = {4: "/32", 6: "/128"}
 # What running configurations have behind the static routes of the global table.
 _AFTER_ROUTES = frozenset({"vlan", "route-map", "vrf", "port-channel", "hardware", "interface", "router", "line"})
@@ -30,7 +31,8 @@ class Nxos(FlatPlatform):
     """Cisco NX-OS."""
 
     name = "nxos"
-    # max_paths: the widest ECMP group of the Nexus 9000 unicast routing guide. Not seen on a device.
+    # max_paths: the range of `maximum-paths` is 1 to 64 (Cisco's Puppet module, cisco_bgp_af); there is no number for
+    # static routes in it. Not seen on a device.
     capabilities: ClassVar[Capabilities] = Capabilities(
         atomic=False,
         device_diff=False,
@@ -41,6 +43,7 @@ class Nxos(FlatPlatform):
         max_paths=64,
         track="track",
         resilient="hardware profile ecmp resilient",
+        resilient_line=r"^hardware profile ecmp resilient\s*$",
         verify="rib",
     )
     signs = frozenset(
@@ -52,6 +55,7 @@ class Nxos(FlatPlatform):
     )
     frame = frozenset({"configure", "end", "exit", "vrf"})
     vrf_blocks = True
+    vrf_heads = frozenset({"vrf context"})
 
     def __init__(self) -> None:
         from k8s_ecmp.platforms.nxos_tables import NxosVerification
@@ -98,6 +102,18 @@ class Nxos(FlatPlatform):
         ]
         return ("" if vrf == DEFAULT_VRF else "  ") + " ".join(word for word in words if word)
 
+    def parse(self, text: str) -> RunningRoutes:
+        """All static routes of a whole running configuration, every VRF, in order of first appearance.
+
+        Raises:
+            ParseError: the text is no whole configuration, has lost its indentation, or the VRF of a static line cannot
+                be told.
+        """
+        running = super().parse(text)
+        if not _INDENTED.search(text):
+            _expect_no_block(running)
+        return running
+
     def section(self, line: str, vrf: str | None) -> str | None:
         """`vrf context NAME` opens a block; an unindented line closes it, in commands `exit` and `end` too."""
         words = line.split()
@@ -105,7 +121,9 @@ class Nxos(FlatPlatform):
             return DEFAULT_VRF
         if line[0].isspace() or words[0].startswith("!"):
             return vrf
-        return words[2] if words[:2] == ["vrf", "context"] and len(words) == 3 else None
+        if words[:2] != ["vrf", "context"]:
+            return ELSEWHERE
+        return words[2] if len(words) == 3 else None
 
     def text_block(self, line: str) -> Callable[[str], bool] | None:
         """Banners run to their delimiter; configuration profiles, whose lines need not be in force, to their end."""
@@ -130,7 +148,7 @@ class Nxos(FlatPlatform):
         )
 
     def place(self, lines: Sequence[str], vrf: str) -> Place:
-        """In the VRF's block, which is there: `render` sees to it. Global routes stand before VLANs and VRFs."""
+        """In the VRF's block, which is there: rendering sees to it. Global routes stand before VLANs and VRFs."""
         if vrf == DEFAULT_VRF:
             return Place(first_line(self, lines, _AFTER_ROUTES))
         for number, line in outline(self, lines):
@@ -142,23 +160,20 @@ class Nxos(FlatPlatform):
         """The head of the VRF's block."""
         return () if vrf == DEFAULT_VRF else (f"vrf context {vrf}",)
 
-    def render(self, changes: Sequence[RouteChange], running: RunningRoutes, template: str | None = None) -> str:
-        """The configuration commands for the changes, one a line; "" when there are none.
 
-        Raises:
-            RenderError: the template failed or wrote something else, or a VRF is not there, which `vrf context` would
-                make.
-        """
-        missing = {change.vrf for change in changes if change.action != "delete"} - {DEFAULT_VRF}
-        if missing:
-            heads = (line for _, line in outline(self, running.source) if line.startswith("vrf context "))
-            missing -= {head.split()[-1] for head in heads}
-        if missing:
-            raise RenderError(
-                f"the router has no VRF {', '.join(sorted(missing))}, and routes in it would make it",
-                remedy="configure the VRF first, or correct `vrf` in the inventory",
-            )
-        return super().render(changes, running, template)
+def _expect_no_block(running: RunningRoutes) -> None:
+    """Only indentation tells a VRF's static lines from global ones; a switch indents something in every configuration.
+
+    Raises:
+        ParseError: static lines stand behind the head of a VRF.
+    """
+    head = next((number for number, line in enumerate(running.source, 1) if line.startswith("vrf context ")), 0)
+    if head and any(max(route.lines) > head for route in running):
+        raise ParseError(
+            "the text has lost its indentation, which tells what belongs to which VRF",
+            line=head,
+            remedy="take the running configuration as the switch prints it",
+        )
 
 
 def _leaves_profile(line: str) -> bool:

@@ -11,23 +11,25 @@ from typing import NamedTuple
 
 from k8s_ecmp.errors import TableUnreadable
 from k8s_ecmp.model import DISCARD, NextHop, Prefix, address_family, canonical_address
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.base import Better, Installed
 
 _KEYWORDS = {4: "ip", 6: "ipv6"}
 _TABLE = re.compile(r'\s*IP(?:v6)? Rout(?:e|ing) Table for VRF "([^"]+)"\s*')
 _ROUTE = re.compile(r"\s*([0-9A-Fa-f.:]+/\d+), ubest/mbest: \d+/\d+(.*)")
-_PATH = re.compile(r"\s+(\*{0,2})via (\S+?), (?:\S+, )?\[\d+/\d+\], [^,]+, ([^,]+)(?:,.*)?")
+_PATH = re.compile(r"\s+(\*{0,2})via (\S+?), (?:\S+, )?\[(\d+)/\d+\], [^,]+, ([^,]+)(?:,.*)?")
 
 
 class _Path(NamedTuple):
-    """A best path: its label as `NextHop.table_label` has it, and whether it is a static one."""
+    """A unicast path: its label as `NextHop.table_label` has it, whose it is, and whether it is among the best."""
 
     label: str
-    static: bool
+    protocol: str
+    distance: int
+    best: bool
 
 
 class _Route(NamedTuple):
-    """A prefix of a table with its best paths."""
+    """A prefix of a table with its paths."""
 
     vrf: str
     prefix: Prefix
@@ -47,7 +49,7 @@ class NxosVerification:
         return tuple(f"show {_KEYWORDS[prefix.family]} route {prefix} vrf {vrf}" for prefix in prefixes)
 
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
-        """Routes by (VRF, prefix); both sets are empty where another protocol's route is the best.
+        """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
 
         Raises:
             TableUnreadable: an answer has not the expected form.
@@ -55,8 +57,11 @@ class NxosVerification:
         tables: dict[tuple[str, Prefix], Installed] = {}
         for command, answer in answers.items():
             for vrf, prefix, pending, paths in _routes(command, answer):
-                rib = frozenset(label for label, static in paths if static)
-                tables[vrf, prefix] = Installed(rib, frozenset() if pending else rib)
+                rib = frozenset(path.label for path in paths if path.best and path.protocol == "static")
+                if rib:
+                    tables[vrf, prefix] = Installed(rib, frozenset() if pending else rib)
+                else:
+                    tables[vrf, prefix] = _kept_out(paths)
         return tables
 
     def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
@@ -75,7 +80,7 @@ class NxosVerification:
             if command not in answers:
                 raise TableUnreadable(f"the router gave no answer to {command!r}")
             if not any(
-                route.prefix.length > 0 and any(label != DISCARD for label, _ in route.paths)
+                route.prefix.length > 0 and any(path.label != DISCARD for path in route.paths if path.best)
                 for route in _routes(command, answers[command])
             ):
                 unresolved.add(address)
@@ -96,8 +101,8 @@ def _routes(command: str, answer: str) -> Iterator[_Route]:
         if (path := _PATH.fullmatch(line)) is not None:
             if prefix is None or vrf is None:
                 raise TableUnreadable(f"the router's answer to {command!r} has a path of no prefix: {line.strip()!r}")
-            if path[1] == "*":
-                paths.append(_Path(_label(command, vrf, path[2]), path[3] == "static"))
+            if path[1] != "**":
+                paths.append(_Path(_label(command, vrf, path[2]), path[4], int(path[3]), path[1] == "*"))
         elif (route := _ROUTE.fullmatch(line)) is not None:
             if vrf is None:
                 raise TableUnreadable(f"the router's answer to {command!r} does not say whose table it is")
@@ -117,6 +122,13 @@ def _routes(command: str, answer: str) -> Iterator[_Route]:
         )
     if prefix is not None:
         yield _Route(vrf, prefix, pending, tuple(paths))
+
+
+def _kept_out(paths: Sequence[_Path]) -> Installed:
+    """A prefix whose best paths are not static; releases differ in whether they list what is kept out."""
+    better = next((Better(path.protocol, path.distance) for path in paths if path.best), None)
+    behind = frozenset(path.label for path in paths if path.protocol == "static")
+    return Installed(frozenset(), frozenset(), better, behind or None)
 
 
 def _prefix(command: str, text: str) -> Prefix:

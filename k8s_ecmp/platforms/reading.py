@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from k8s_ecmp.errors import ParseError
-from k8s_ecmp.model import DEFAULT_VRF, NextHop, ParseNote, Prefix, RunningRoutes, StaticRoute, text_lines
-from k8s_ecmp.platforms.flat import FlatPlatform, Tail
-from k8s_ecmp.platforms.words import read_prefix
+from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes, StaticRoute, text_lines
+from k8s_ecmp.platforms.flat import ELSEWHERE, FlatPlatform, Tail
+from k8s_ecmp.platforms.remarks import Remarks
+from k8s_ecmp.platforms.words import is_prefix, read_prefix
 
 _FAMILIES = {"ip": 4, "ipv6": 6}
 _HEADER_WITHIN = 20  # lines
@@ -26,23 +27,25 @@ def read_routes(platform: FlatPlatform, text: str) -> RunningRoutes:
     """All static routes of a whole running configuration, in order of first appearance.
 
     Raises:
-        ParseError: the text is no whole configuration, or a static line cannot be read.
+        ParseError: the text is no whole configuration, or the VRF of a static line cannot be read.
     """
     lines = text_lines(text)
     _expect_whole(platform, lines)
-    notes: list[ParseNote] = []
+    remarks = Remarks.on(lines)
     groups: dict[tuple[str, Prefix], tuple[list[NextHop], list[int]]] = {}
-    for number, _, vrf, prefix, hop in platform.statements(lines, notes):
+    for number, _, vrf, prefix, hop in platform.statements(lines, remarks):
         group = groups.get((vrf, prefix))
         if group is None:
             group = groups[vrf, prefix] = ([], [])
         if hop is not None:
             group[0].append(hop)
             group[1].append(number)
+    refused = remarks.refused
     routes = tuple(
-        StaticRoute(prefix, vrf, tuple(hops), tuple(numbers)) for (vrf, prefix), (hops, numbers) in groups.items()
+        StaticRoute(key[1], key[0], tuple(hops), tuple(numbers), refused.get(key) if refused else None)
+        for key, (hops, numbers) in groups.items()
     )
-    return RunningRoutes(routes, text, tuple(notes))
+    return RunningRoutes(routes, text, tuple(remarks.notes), tuple(remarks.unreadable))
 
 
 def read_commands(platform: FlatPlatform, commands: str) -> list[Statement]:
@@ -51,7 +54,7 @@ def read_commands(platform: FlatPlatform, commands: str) -> list[Statement]:
     Raises:
         ParseError: a line is something else.
     """
-    return list(platform.statements(text_lines(commands), [], commands=True))
+    return list(platform.statements(text_lines(commands), Remarks(), commands=True))
 
 
 def _expect_whole(platform: FlatPlatform, lines: Sequence[str]) -> None:
@@ -67,18 +70,18 @@ def _expect_whole(platform: FlatPlatform, lines: Sequence[str]) -> None:
                 line=len(lines),
                 remedy="read it again",
             )
-    if not any(line[:1] in "!#" or line.split(None, 1)[0] in platform.signs for line in lines if line.strip()):
+    if not any(line.split(None, 1)[0] in platform.signs for line in lines if line.strip()):
         raise ParseError(f"the text is no {platform.name} configuration: it begins with {filled[:1]}")
 
 
 class LineReader:
     """Reads platforms on which a static line says family and prefix itself.
 
-    Keeps what was read of prefixes and hops for the next line that has the same words; `notes` takes its remarks.
+    Keeps what was read of prefixes and hops for the next line that has the same words.
     """
 
-    def __init__(self, platform: FlatPlatform, notes: list[ParseNote]) -> None:
-        self.notes = notes
+    def __init__(self, platform: FlatPlatform, remarks: Remarks) -> None:
+        self._remarks = remarks
         self._platform = platform
         self._prefixes: dict[int, dict[str, Prefix]] = {4: {}, 6: {}}
         self._tails: dict[int, dict[str, Tail]] = {4: {}, 6: {}}
@@ -108,10 +111,15 @@ class LineReader:
                         vrf = DEFAULT_VRF
                     if vrf is None:
                         raise ParseError(f"{line.strip()!r} cannot stand in this block", line=number)
+                    if vrf == ELSEWHERE:
+                        self._remarks.note(number, line, "no route: it belongs to the block that it stands in")
+                        continue
                     try:
-                        yield self._statement(number, negated, vrf, family, words)
+                        statement = self._statement(number, line, negated, vrf, family, words)
                     except ValueError as error:
                         raise ParseError(f"{line.strip()!r}: {error}", line=number) from None
+                    if statement is not None:
+                        yield statement
                     continue
             if not line or line.isspace():
                 continue
@@ -129,7 +137,14 @@ class LineReader:
         first = line.split(None, 1)[0]
         return first[0] in "!#" or first in self._platform.frame
 
-    def _statement(self, number: int, negated: bool, vrf: str, family: int, words: list[str]) -> Statement:
+    def _statement(
+        self, number: int, line: str, negated: bool, vrf: str, family: int, words: list[str]
+    ) -> Statement | None:
+        """None where there is no prefix to speak of.
+
+        Raises:
+            ValueError: the VRF cannot be told.
+        """
         if len(words) > 2 and words[2] == "vrf":
             words = [*words[:2], *(words[3].split(None, 2) if len(words) > 3 else ())]
             if len(words) < 4:
@@ -143,22 +158,41 @@ class LineReader:
             text, tail = f"{text} {mask}", behind[0] if behind else ""
         prefix = self._prefixes[family].get(text)
         if prefix is None:
-            prefix = self._read_prefix(text, family, number)
+            try:
+                prefix = self._read_prefix(text, family, number)
+            except ValueError as error:
+                if is_prefix(text):
+                    self._remarks.lose(number, line, error, self._vrf(tail, vrf))
+                else:
+                    self._remarks.setting(number, line, error)
+                return None
         known = self._tails[family].get(tail)
         if known is None:
             split = tail.split()
-            if not split:
-                if negated and self._platform.silent_removal:
-                    return Statement(number, negated, vrf, prefix, None)
-                raise ValueError("the next hop is missing")
-            known = self._tails[family][tail] = self._platform.read_tail(split, family)
-        hop, own_vrf = known
-        return Statement(number, negated, own_vrf or vrf, prefix, hop)
+            if not split and negated and self._platform.silent_removal:
+                return Statement(number, negated, vrf, prefix, None)
+            try:
+                known = self._tails[family][tail] = self._read_tail(split, family)
+            except ValueError as error:
+                own_vrf = self._vrf(tail, vrf)
+                self._remarks.refuse(number, line, error, own_vrf, prefix)
+                return Statement(number, negated, own_vrf, prefix, NextHop(options=tuple(split)))
+        hop, tail_vrf = known
+        return Statement(number, negated, tail_vrf or vrf, prefix, hop)
+
+    def _read_tail(self, words: Sequence[str], family: int) -> Tail:
+        if not words:
+            raise ValueError("the next hop is missing")
+        return self._platform.read_tail(words, family)
+
+    def _vrf(self, tail: str, vrf: str) -> str:
+        """The VRF of a line of which no more can be read."""
+        return self._platform.tail_vrf(tail.split()) or vrf
 
     def _read_prefix(self, text: str, family: int, number: int) -> Prefix:
         prefix, host_bits = read_prefix(text, family)
         if host_bits:  # not remembered, so that every such line is noted
-            self.notes.append(ParseNote(number, text, f"host bits are set; the router takes it as {prefix}"))
+            self._remarks.note(number, text, f"host bits are set; the router takes it as {prefix}")
         else:
             self._prefixes[family][text] = prefix
         return prefix

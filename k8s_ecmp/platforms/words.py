@@ -22,7 +22,12 @@ class Attributes(NamedTuple):
 
 
 def read_attributes(
-    words: Sequence[str], keywords: Collection[str], options: Collection[str], flags: Collection[str] = ()
+    words: Sequence[str],
+    keywords: Collection[str],
+    options: Collection[str],
+    flags: Collection[str] = (),
+    *,
+    dotted_tags: bool = False,
 ) -> Attributes:
     """Reads "tag N", "name WORD", "KEYWORD WORD", "OPTION WORD", a lone distance and unknown words, in any order.
 
@@ -31,6 +36,7 @@ def read_attributes(
         keywords: words with a value that the platform reads itself ("vrf").
         options: words with a value that go to the options ("table").
         flags: words without a value that go to the options; a number behind another word is taken as its value.
+        dotted_tags: a tag may be written like an IPv4 address, too.
 
     Raises:
         ValueError: a value is missing, or tag or distance is out of range.
@@ -54,14 +60,22 @@ def read_attributes(
         else:
             others.append(word)
         unknown = not (known or word in options or word in flags or is_number(word))
-    distance, tag, name = (found.pop(word, None) for word in ("distance", "tag", "name"))
+    distance, tag, name = found.pop("distance", None), found.pop("tag", None), found.pop("name", None)
     return Attributes(
         None if distance is None else number(distance, "distance", DISTANCE_MAX, 1),
-        None if tag is None else number(tag, "tag", TAG_MAX),
+        None if tag is None else _tag(tag, dotted_tags),
         name,
         found,
         tuple(others),
     )
+
+
+def _tag(word: str, dotted: bool) -> int:
+    if dotted and "." in word:
+        version, packed = address_key(word)
+        if version == 4:
+            return int.from_bytes(packed, "big")
+    return number(word, "tag", TAG_MAX)
 
 
 def is_number(word: str) -> bool:
@@ -92,6 +106,11 @@ def as_address(word: str) -> str | None:
         if _HALF_ADDRESS.fullmatch(word):
             raise ValueError(f"{word!r} is no next hop") from None
         return None
+
+
+def is_prefix(text: str) -> bool:
+    """Whether a word can only be meant as a prefix, a good one or not."""
+    return text[:1].isdigit() or "/" in text or ":" in text
 
 
 def read_prefix(text: str, family: int) -> tuple[Prefix, bool]:

@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 from k8s_ecmp.errors import ParseError, RenderError
-from k8s_ecmp.model import Action, NextHop, Prefix, RouteChange
-from k8s_ecmp.platforms.flat import FlatPlatform
+from k8s_ecmp.model import DEFAULT_VRF, Action, NextHop, Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.platforms.flat import FlatPlatform, outline
 from k8s_ecmp.platforms.reading import Statement, read_commands
 from k8s_ecmp.platforms.settling import settle
 from k8s_ecmp.platforms.templates import compiled, shipped
@@ -36,6 +36,29 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     network: str
     netmask: str
     lines: tuple[Line, ...]
+
+
+def expect_vrfs(platform: FlatPlatform, changes: Sequence[RouteChange], running: RunningRoutes) -> None:
+    """Looks whether the router has the VRFs that routes shall be written in.
+
+    A router takes such a line without a word and routes nothing, makes the VRF, or goes past the line in a file copy.
+
+    Raises:
+        RenderError: it lacks one.
+    """
+    wanted = {change.vrf for change in changes if change.action != "delete"} - {DEFAULT_VRF}
+    if not wanted or not platform.vrf_heads:
+        return
+    for _, line in outline(platform, running.source):
+        if line[:1].isalpha():
+            head, _, name = line.rstrip().rpartition(" ")
+            if head in platform.vrf_heads:
+                wanted.discard(name)
+    if wanted:
+        raise RenderError(
+            f"the router has no VRF {', '.join(sorted(wanted))}",
+            remedy="configure the VRF first, or correct `vrf` in the inventory",
+        )
 
 
 def write_commands(platform: FlatPlatform, changes: Sequence[RouteChange], template: str | None) -> str:

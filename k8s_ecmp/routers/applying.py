@@ -2,21 +2,28 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nornir.core.task import Task
 
+from k8s_ecmp.core.configured import configured_problems
 from k8s_ecmp.core.ownership import Marks, fingerprint, is_owned
 from k8s_ecmp.core.reviewed import reviewed_changes
 from k8s_ecmp.core.staleness import stale_text
 from k8s_ecmp.errors import CommitFailed, ConfirmExpired, EcmpError, NotSaved, PlanRefused, RouterError, VerifyFailed
-from k8s_ecmp.model import CommitResult, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
+from k8s_ecmp.model import CommitResult, NextHop, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.inventory import router_view
 from k8s_ecmp.routers.record import Record
-from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
-from k8s_ecmp.routers.transaction import Transaction
+from k8s_ecmp.routers.session import Progress, new_session, open_session, port_of, tell, template_for
+from k8s_ecmp.routers.tables import floating
+from k8s_ecmp.routers.transaction import Transaction, WayBack
 from k8s_ecmp.settings import Settings
+
+_HOW: Mapping[WayBack, str] = {
+    "router": "by the router, which is in its state before the commit",
+    "inverse": "by the inverse patch, our routes are as before the commit",
+}
 
 
 def apply_plan(
@@ -66,11 +73,13 @@ def apply_plan(
             )
         if not (port.capabilities.device_diff and port.capabilities.lock):
             # Where the router shows no diff of its own, or keeps nobody out, a route that somebody adds now would pass
-            # unseen, and on FRR take over our tag with the rest of its prefix.
+            # unseen, and on FRR take over our tag with the rest of its prefix. Where the candidate replaces the whole
+            # configuration, whatever somebody changed since it was opened would be lost.
             again = fingerprint(session.read(), marks, vrf, [change.prefix for change in planned.changes])
-            if again != planned.fingerprint:
+            what = "the routes" if again != planned.fingerprint else "other lines" if session.diff_has_changed() else ""
+            if what:
                 raise PlanRefused(
-                    f"the routes on {task.host.name} were changed while the plan was being staged; nothing was written",
+                    f"{what} on {task.host.name} were changed while the plan was being staged; nothing was written",
                     remedy="make a new plan",
                 )
         in_time()
@@ -79,8 +88,13 @@ def apply_plan(
         with settled_on_error(session):
             session.commit(rollout.confirm_within_s, sum(len(change.before) + len(change.after) for change in changes))
         with taken_back_on_error(session):
-            tell(progress, task, "verify")
-            warnings = _verify_commit(session, vrf, running, changes, marks, rollout.verify_timeout_s)
+            with contextlib.ExitStack() as stack:
+                witness = session
+                if rollout.new_connection != "never":
+                    tell(progress, task, "connect again")
+                    witness = stack.enter_context(new_session(task.host, task.nornir.config, port, rollout))
+                tell(progress, task, "verify")
+                warnings = _verify_commit(witness, vrf, running, changes, marks, rollout.verify_timeout_s)
             tell(progress, task, "confirm")
             session.confirm()
     return CommitResult(task.host.name, "committed", len(changes), time.monotonic() - started, None, warnings)
@@ -98,13 +112,17 @@ def settled_on_error(session: Transaction) -> Iterator[None]:
             raise
         try:
             stood = session.take_back_what_stands()
+        except NotSaved as unsaved:
+            raise VerifyFailed(
+                f"{error}; what was in force of the change was taken back, {_HOW['inverse']}, but {unsaved}"
+            ) from error
         except EcmpError as second:
             raise CommitFailed(
                 f"{error}; what is in force now could not be found out or taken back: {error_text(second)}",
                 remedy="run verify, then apply",
             ) from error
-        if stood:
-            raise VerifyFailed(f"{error}; what was in force of the change was taken back") from error
+        if stood is not None:
+            raise VerifyFailed(f"{error}; what was in force of the change was taken back, {_HOW[stood]}") from error
         raise CommitFailed(f"{error}; nothing of the change is in force") from error
 
 
@@ -116,8 +134,13 @@ def taken_back_on_error(session: Transaction) -> Iterator[None]:
     except (ConfirmExpired, NotSaved):
         raise
     except EcmpError as error:
+        prefixes = error.prefixes if isinstance(error, VerifyFailed) else ()
         try:
-            _take_back(session)
+            how = _take_back(session)
+        except NotSaved as unsaved:
+            raise VerifyFailed(
+                f"{error}; the change was taken back, {_HOW['inverse']}, but {unsaved}", prefixes=prefixes
+            ) from error
         except EcmpError as second:
             left = (
                 f"the router takes the change back by itself within {session.timer_s} s, unless the confirm arrived"
@@ -125,20 +148,20 @@ def taken_back_on_error(session: Transaction) -> Iterator[None]:
                 else "the change is in force and not verified"
             )
             raise RouterError(f"{error}; it could not be taken back: {error_text(second)}; {left}") from error
-        prefixes = error.prefixes if isinstance(error, VerifyFailed) else ()
-        raise VerifyFailed(f"{error}; the change was taken back", prefixes=prefixes) from error
+        raise VerifyFailed(f"{error}; the change was taken back, {_HOW[how]}", prefixes=prefixes) from error
 
 
-def _take_back(session: Transaction) -> None:
+def _take_back(session: Transaction) -> WayBack:
     """Takes the commit back, over a new connection where this one is lost: the confirm may have arrived or not."""
     try:
-        session.rollback()
-    except CommitFailed:
+        return session.rollback()
+    except (CommitFailed, NotSaved):
         raise
     except RouterError:
+        timed = session.timer_s > 0
         if session.undoes_itself:
             raise
-        session.take_back_what_stands()
+        return session.take_back_what_stands() or ("router" if timed else "inverse")
 
 
 def _verify_commit(
@@ -152,33 +175,25 @@ def _verify_commit(
     """Checks configuration and tables after a commit.
 
     Returns:
-        Warnings: next hops that the router cannot resolve, and what others changed meanwhile.
+        Warnings: of `Transaction.verify`, and what others changed meanwhile.
 
     Raises:
         VerifyFailed: they are not what the plan says.
     """
     after = session.read()
-    wanted = owned_labels(before, marks, vrf)
-    for change in changes:
-        if change.after:
-            wanted[change.prefix] = frozenset(change.next_hops)
-        else:
-            wanted.pop(change.prefix, None)
-    found = owned_labels(after, marks, vrf)
-    problems: tuple[str, ...] = tuple(
-        f"{prefix} is configured as {_words(found.get(prefix))} instead of {_words(wanted.get(prefix))}"
-        for prefix in sorted(wanted.keys() | found.keys())
-        if wanted.get(prefix) != found.get(prefix)
-    )
+    wanted = owned_hops(before, marks, vrf) | {change.prefix: change.after for change in changes}
+    default = session.default_distance
+    problems = tuple(configured_problems(owned_hops(after, marks, vrf), wanted, default).values())
     warnings: tuple[str, ...] = ()
     if not problems:
         # A prefix that somebody else routes too stays in the tables after we have left it.
         expected = {
-            change.prefix: wanted.get(change.prefix, frozenset[str]())
+            change.prefix: frozenset(change.next_hops)
             for change in changes
             if change.after or after.get(vrf, change.prefix) is None
         }
-        problems, warnings = session.verify(vrf, expected, timeout_s)
+        standby = floating(((change.prefix, change.after) for change in changes), default)
+        problems, warnings = session.verify(vrf, expected, timeout_s, standby=standby)
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}")
@@ -196,14 +211,6 @@ def _differing(before: RunningRoutes, after: RunningRoutes) -> list[StaticRoute]
     return [theirs.get(key) or mine[key] for key in sorted(mine.keys() ^ theirs.keys(), key=lambda k: (k[0], k[1]))]
 
 
-def owned_labels(running: RunningRoutes, marks: Marks, vrf: str) -> dict[Prefix, frozenset[str]]:
-    """Labels of the next hops of our routes in the VRF."""
-    return {
-        route.prefix: frozenset(hop.label for hop in route.next_hops)
-        for route in running
-        if route.vrf == vrf and is_owned(route, marks)
-    }
-
-
-def _words(hops: frozenset[str] | None) -> str:
-    return "nothing" if hops is None else ", ".join(sorted(hops))
+def owned_hops(running: RunningRoutes, marks: Marks, vrf: str) -> dict[Prefix, tuple[NextHop, ...]]:
+    """The next hops of our routes in the VRF."""
+    return {route.prefix: route.next_hops for route in running if route.vrf == vrf and is_owned(route, marks)}

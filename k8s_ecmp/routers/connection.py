@@ -5,7 +5,9 @@ never hands the inventory's own dictionaries to a driver: drivers pop and add ke
 share would then send one host's session to another host's port.
 """
 
+import contextlib
 import copy
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,18 @@ from nornir.core.configuration import Config
 from nornir.core.inventory import Host
 from nornir.core.plugins.connections import ConnectionPluginRegister
 
-from k8s_ecmp.errors import EcmpError, RouterError
+from k8s_ecmp.errors import AuthenticationFailed, EcmpError, RouterError
 from k8s_ecmp.platforms.drivers import driver_traits
+from k8s_ecmp.routers.credentials import resolve
 from k8s_ecmp.routers.driver import Driver
 from k8s_ecmp.routers.drivers.vendor.base import describe
+from k8s_ecmp.settings import CredentialSettings
 
 CONNECTION = "k8s_ecmp"
 OPTIONS = "napalm"
 BASE_FOLDER = "k8s_ecmp_base_folder"
 OWNER = "k8s_ecmp_owner"
+CREDENTIALS = "k8s_ecmp_credentials"
 DEFAULT_TIMEOUT_S = 60
 _PATH_OPTIONS = ("path", "key_file", "ssh_config_file", "alt_key_file", "ca_file")
 
@@ -102,6 +107,10 @@ def driver_class(platform: str | None) -> type[Any]:
         from k8s_ecmp.routers.drivers.file import FileDriver
 
         return FileDriver
+    if platform == "bgp":
+        from k8s_ecmp.bgp.driver import BgpDriver
+
+        return BgpDriver
     from k8s_ecmp.routers.drivers.vendor import vendor_driver
 
     return vendor_driver(driver_traits(platform or "").name)
@@ -109,7 +118,7 @@ def driver_class(platform: str | None) -> type[Any]:
 
 def is_vendor(platform: str | None) -> bool:
     """Whether one of NAPALM's drivers is behind the name."""
-    return platform not in ("file", "frr")
+    return platform not in ("bgp", "file", "frr")
 
 
 def connect(host: Host, configuration: Config) -> Driver:
@@ -121,25 +130,53 @@ def connect(host: Host, configuration: Config) -> Driver:
     if CONNECTION not in ConnectionPluginRegister.available:
         ConnectionPluginRegister.register(CONNECTION, RouterConnection)
     if CONNECTION not in host.connections:
-        options = host.get_connection_parameters(OPTIONS)
-        try:
-            host.open_connection(
-                CONNECTION,
-                configuration,
-                hostname=options.hostname,
-                username=options.username,
-                password=options.password,
-                port=options.port,
-                platform=options.platform,
-                extras=options.extras,
-                default_to_host_attributes=False,
-            )
-        except EcmpError:
-            raise
-        except Exception as error:
-            raise RouterError(f"cannot connect to {options.hostname}: {describe(error)}") from error
+        parameters, said = _parameters(host, configuration)
+        with _translated(parameters, said):
+            host.open_connection(CONNECTION, configuration, **parameters, default_to_host_attributes=False)
     driver: Driver = host.connections[CONNECTION].connection
     return driver
+
+
+@contextlib.contextmanager
+def another_connection(host: Host, configuration: Config) -> Iterator[Driver]:
+    """An open driver of a host beside the one that Nornir keeps, closed at the end: a login of its own.
+
+    Raises:
+        RouterError: no connection; a subclass says why.
+    """
+    connection = RouterConnection()
+    parameters, said = _parameters(host, configuration)
+    with _translated(parameters, said):
+        connection.open(**parameters, configuration=configuration)
+    try:
+        yield connection.connection
+    finally:
+        with contextlib.suppress(Exception):
+            connection.close()
+
+
+def _parameters(host: Host, configuration: Config) -> tuple[dict[str, Any], str]:
+    """What `RouterConnection.open` takes, with the login resolved; and which sources said what of it."""
+    found = host.get_connection_parameters(OPTIONS)
+    names = ("hostname", "username", "password", "port", "platform", "extras")
+    parameters = {name: getattr(found, name) for name in names}
+    settings = configuration.user_defined.get(CREDENTIALS) or CredentialSettings()
+    resolved = resolve(host, parameters, optional_args(found.extras), settings)
+    parameters["username"], parameters["password"] = resolved.login.username, resolved.login.password
+    parameters["extras"] = {**(found.extras or {}), "optional_args": resolved.options}
+    return parameters, resolved.said
+
+
+@contextlib.contextmanager
+def _translated(parameters: Mapping[str, Any], said: str) -> Iterator[None]:
+    try:
+        yield
+    except AuthenticationFailed as error:
+        raise AuthenticationFailed(f"{error.message}; the login: {said}", remedy=error.remedy) from error
+    except EcmpError:
+        raise
+    except Exception as error:
+        raise RouterError(f"cannot connect to {parameters['hostname']}: {describe(error)}") from error
 
 
 def platform_of(host: Host) -> str | None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from nornir.core import Nornir
-from nornir.core.inventory import Host
+from nornir.core.inventory import ConnectionOptions, Host
 from nornir.init_nornir import InitNornir
 
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.errors import SettingsError
-from k8s_ecmp.routers.connection import BASE_FOLDER, OWNER
+from k8s_ecmp.routers.connection import BASE_FOLDER, CREDENTIALS, OPTIONS, OWNER, platform_of
 from k8s_ecmp.routers.runner import DeadlineRunner
 from k8s_ecmp.settings import RouterSettings, Settings, load_router_settings
 
@@ -69,8 +69,10 @@ def init_nornir(settings: Settings, base_folder: str | Path | None = None, *, de
     nornir.config.core.raise_on_error = False  # one router's failure is its own
     nornir.config.user_defined[BASE_FOLDER] = None if base_folder is None else str(base_folder)
     nornir.config.user_defined[OWNER] = settings.owner
+    nornir.config.user_defined[CREDENTIALS] = settings.credentials
     for host in nornir.inventory.hosts.values():
         router_settings(host)
+        reach_through_exabgp(host)
     return nornir.with_runner(DeadlineRunner(settings.rollout.parallel, deadline_s))
 
 
@@ -88,6 +90,20 @@ def router_settings(host: Host) -> RouterSettings:
             raise SettingsError(f"data.{DATA_KEY} of host {host.name} must be a mapping, not {data!r}")
         _merge(merged, data or {})
     return load_router_settings(merged, f"host {host.name} in the inventory, data.{DATA_KEY}")
+
+
+def reach_through_exabgp(host: Host) -> None:
+    """Lets connections to a host with `mode: bgp` go to the bridge beside ExaBGP; others stay as they are.
+
+    Raises:
+        SettingsError: a key or value is wrong.
+    """
+    settings = router_settings(host)
+    if settings.mode == "bgp" and platform_of(host) != "bgp":
+        extras = {"optional_args": {"folder": str(settings.bgp.state_folder), "peer": host.name}}
+        host.connection_options[OPTIONS] = ConnectionOptions(
+            hostname=host.hostname, username="", password="", platform="bgp", extras=extras
+        )
 
 
 def router_view(host: Host) -> RouterView:

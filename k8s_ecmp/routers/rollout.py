@@ -202,7 +202,7 @@ class _Rollout:
         plans = [self._plans[name] for name in wave]
         hops = max(len(change.after) + len(change.before) for plan in plans for change in plan.changes)
         most = hops * max(len(plan.changes) for plan in plans)
-        return _BASE_S + rollout.confirm_within_s + rollout.verify_timeout_s + most * _PER_HOP_S
+        return _BASE_S + rollout.confirm_within_s + 2 * rollout.verify_timeout_s + most * _PER_HOP_S
 
 
 class _Account:

@@ -2,21 +2,24 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from nornir.core.configuration import Config
 from nornir.core.inventory import Host
 from nornir.core.plugins.connections import ConnectionPlugin
 from nornir.core.task import Task
 
-from k8s_ecmp.errors import RenderError, RouterError, UnsupportedPlatform
-from k8s_ecmp.routers.connection import CONNECTION, connect
+from k8s_ecmp.errors import EcmpError, RenderError, RouterError, VerifyFailed
+from k8s_ecmp.routers.connection import CONNECTION, another_connection, connect
 from k8s_ecmp.routers.driver import Driver
-from k8s_ecmp.routers.inventory import router_settings
+from k8s_ecmp.routers.inventory import reach_through_exabgp
 from k8s_ecmp.routers.transaction import Port, Transaction
-from k8s_ecmp.settings import Settings
+from k8s_ecmp.settings import RolloutSettings, Settings
 
 Progress = Callable[[str, str], None]
+_RETRY_S = 1.0
 
 NEVER_WRITE = frozenset(("observe", "propose"))
 """Modes."""
@@ -26,12 +29,9 @@ def port_of(task: Task) -> Port:
     """What is known of the router before it is spoken to.
 
     Raises:
-        UnsupportedPlatform: nobody drives it, or it asks for BGP.
+        UnsupportedPlatform: nobody drives it.
     """
-    if router_settings(task.host).mode == "bgp":
-        raise UnsupportedPlatform(
-            "mode: bgp is not in this version, which programs static routes", remedy="set mode: static in the inventory"
-        )
+    reach_through_exabgp(task.host)
     return Port.of(task.host)
 
 
@@ -80,6 +80,29 @@ def open_session(
             if not kept:
                 with contextlib.suppress(Exception):
                     task.host.close_connection(CONNECTION)
+
+
+@contextlib.contextmanager
+def new_session(host: Host, configuration: Config, port: Port, rollout: RolloutSettings) -> Iterator[Transaction]:
+    """Looks at a router that was just changed through a connection that is opened now, closed at the end.
+
+    The session that committed may live on where nobody else gets in any more. It keeps lock, candidate and timer; what
+    is yielded here only reads.
+
+    Raises:
+        VerifyFailed: nobody gets in within `verify_timeout_s`.
+    """
+    with contextlib.ExitStack() as stack:
+        deadline = time.monotonic() + rollout.verify_timeout_s
+        while True:
+            try:
+                driver = stack.enter_context(another_connection(host, configuration))
+                break
+            except EcmpError as error:
+                if not error.retryable or time.monotonic() > deadline:
+                    raise VerifyFailed(f"after the commit no new connection could be opened: {error}") from error
+            time.sleep(_RETRY_S)
+        yield Transaction(driver, port)
 
 
 def _connected(task: Task) -> Driver:

@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Any
 from nornir.core.configuration import Config
 from nornir.core.inventory import Host
 
+from k8s_ecmp.core.configured import configured_problems
 from k8s_ecmp.core.ownership import Marks
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.core.table import Table
-from k8s_ecmp.errors import EcmpError, PlanRefused, RouterError, UnsupportedPlatform, VerifyFailed
+from k8s_ecmp.errors import EcmpError, PlanRefused, RouterError, SessionDown, VerifyFailed
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
 from k8s_ecmp.platforms.base import Installed
 from k8s_ecmp.platforms.edits import apply_edits
 from k8s_ecmp.routers.applying import settled_on_error, taken_back_on_error
 from k8s_ecmp.routers.connection import CONNECTION, connect
-from k8s_ecmp.routers.inventory import router_settings, router_view
-from k8s_ecmp.routers.session import template_for
+from k8s_ecmp.routers.inventory import reach_through_exabgp, router_view
+from k8s_ecmp.routers.session import new_session, template_for
+from k8s_ecmp.routers.tables import floating, table_problems
 from k8s_ecmp.routers.through import prefixes_through
-from k8s_ecmp.routers.transaction import Port, Transaction, table_problems
+from k8s_ecmp.routers.transaction import Port, Transaction
 from k8s_ecmp.settings import Settings
 
 if TYPE_CHECKING:
@@ -129,7 +131,8 @@ class StandingSession:
         """
         if self._driver is None or not self._driver.is_alive().get("is_alive"):
             raise RouterError(f"router {self._host.name}: the session was lost")
-        if self._keeping is not None and self._keeping.changed_by_others():
+        watching = self._driver if self._keeping is None else self._keeping
+        if hasattr(watching, "changed_by_others") and watching.changed_by_others():
             self.forget()
 
     def read(self, *, recover: bool) -> Table:
@@ -156,7 +159,7 @@ class StandingSession:
 
     def installed(self) -> dict[Prefix, Installed] | None:
         """The router's routing and forwarding tables; None where it does not show them."""
-        tables = self._open().installed(self.view.vrf)
+        tables = self._open().installed(self.view.vrf, standby=self._standby())
         if tables is not None:
             self._reachable.update(label for found in tables.values() for label in found.fib)
         return tables
@@ -172,7 +175,10 @@ class StandingSession:
 
     def drift_in_tables(self) -> tuple[str, ...]:
         """How routing and forwarding tables differ from the configuration of our routes, a sentence each."""
-        tables = self.installed()
+        try:
+            tables = self.installed()
+        except SessionDown as error:
+            return (str(error),)
         if tables is None or self._table is None:
             return ()
         expected = {p: frozenset(hop.table_label for hop in r.next_hops) for p, r in self._table.owned.items()}
@@ -182,7 +188,13 @@ class StandingSession:
         if missing:
             lost = self._open().unresolved(self.view.vrf, sorted(a for a in missing if " " not in a and a != "discard"))
             expected = {p: labels - lost for p, labels in expected.items()}
-        return table_problems(tables, expected)
+        return table_problems(tables, expected, self._standby())
+
+    def _standby(self) -> Mapping[Prefix, int]:
+        """The floating ones among our routes."""
+        known = self._table
+        owned = known.owned.items() if known is not None else ()
+        return floating(((prefix, route.next_hops) for prefix, route in owned), self._open().default_distance)
 
     def through(
         self, addresses: Collection[str], tables: Mapping[Prefix, Installed] | None = None
@@ -197,7 +209,11 @@ class StandingSession:
         return prefixes_through(self._table.running, tables, self._marks, self.view.vrf, addresses)
 
     def commit(
-        self, planned: RouterPlan, permission: Permission, hurry: Callable[[], bool] = lambda: False
+        self,
+        planned: RouterPlan,
+        permission: Permission,
+        hurry: Callable[[], bool] = lambda: False,
+        announce: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> tuple[str, ...]:
         """Makes the planned changes, verifies and confirms them.
 
@@ -205,6 +221,7 @@ class StandingSession:
             planned: made from `table`.
             permission: asked directly before the commit.
             hurry: whether there is no time left to wait for the tables to show it.
+            announce: called with the commands before they are staged; must not take long.
 
         Returns:
             Warnings.
@@ -224,7 +241,7 @@ class StandingSession:
             began = time.monotonic()
             if self._keeping is None:
                 table = self._read_again(session, table, changes)
-            commands = session.stage(changes, table.running)
+            commands = session.stage(changes, table.running, announce=announce)
             self._expect_unchanged(session, table, changes)
             if time.monotonic() - began > _SLOW_STAGE_S and self._keeping is not None:
                 self._keeping.renew_fence()
@@ -276,22 +293,28 @@ class StandingSession:
             raise PlanRefused(f"another session has changed router {self._host.name}")
         if self.port.capabilities.device_diff and self.port.capabilities.lock:
             return
+        if session.diff_has_changed():
+            raise PlanRefused(f"other lines on router {self._host.name} were changed by somebody else")
         gaining = [change for change in changes if change.add]
         if not gaining:
             return
         prefixes = [change.prefix for change in gaining]
         known = {p: table.here[p] for p in prefixes if p in table.here}
         # A prefix that is new to us may have a line whose hop does not resolve, which the routing table does not show.
+        # Behind a better route some platforms show nothing.
         few = len(prefixes) <= _FEW and not any(change.action == "create" for change in gaining)
-        tables = session.installed(self.view.vrf, prefixes) if few else None
-        if tables is None:
+        try:
+            tables = session.installed(self.view.vrf, prefixes) if few else None
+        except SessionDown:
+            tables = None
+        if tables is None or any(found.better and found.behind is None for found in tables.values()):
             running = session.read()
             self._reads = None if self._keeping is None else self._keeping.reads
             now = {p: route for p in prefixes if (route := running.get(self.view.vrf, p)) is not None}
             changed = [p for p in prefixes if _hops(now.get(p)) != _hops(known.get(p))]
         else:
             changed = [
-                p for p, found in tables.items() if not found.rib <= {hop.table_label for hop in _hops(known.get(p))}
+                p for p, found in tables.items() if not _shown(found) <= {h.table_label for h in _hops(known.get(p))}
             ]
         if changed:
             raise PlanRefused(f"{changed[0]} on router {self._host.name} was changed by somebody else")
@@ -305,37 +328,45 @@ class StandingSession:
             session.commit(rollout.confirm_within_s, hops)
         with taken_back_on_error(session):
             expected = {change.prefix: frozenset(change.next_hops) for change in changes}
-            if self._keeping is None:
-                self._expect_configured(session.read(), expected)
-            problems, warnings = session.verify(self.view.vrf, expected, rollout.verify_timeout_s, hurry)
+            standby = floating(((change.prefix, change.after) for change in changes), session.default_distance)
+            with contextlib.ExitStack() as stack:
+                witness = session
+                if rollout.new_connection == "always":
+                    anew = new_session(self._host, self._configuration, self.port, rollout)
+                    witness = stack.enter_context(anew)
+                if self._keeping is None:
+                    self._expect_configured(witness.read(), changes)
+                problems, warnings = witness.verify(self.view.vrf, expected, rollout.verify_timeout_s, hurry, standby)
             if problems:
                 more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-                tables = session.installed(self.view.vrf, tuple(expected)) or {}
-                wrong = [prefix for prefix in expected if table_problems(tables, {prefix: expected[prefix]})]
+                tables = session.installed(self.view.vrf, tuple(expected), standby) or {}
+                wrong = [prefix for prefix in expected if table_problems(tables, {prefix: expected[prefix]}, standby)]
                 raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}", prefixes=wrong)
             session.confirm()
         self._reachable.update(label for labels in expected.values() for label in labels)
         return warnings
 
-    def _expect_configured(self, running: RunningRoutes, expected: Mapping[Prefix, frozenset[str]]) -> None:
+    def _expect_configured(self, running: RunningRoutes, changes: Sequence[RouteChange]) -> None:
         """For drivers that do not say themselves whether every line was taken.
 
         Raises:
             VerifyFailed: the configuration is not as it was to become.
         """
-        wrong = [
-            prefix
-            for prefix, labels in expected.items()
-            if {hop.label for hop in _hops(running.get(self.view.vrf, prefix))} != labels
-        ]
+        wanted = {change.prefix: change.after for change in changes}
+        found = {p: route.next_hops for p in wanted if (route := running.get(self.view.vrf, p)) is not None}
+        wrong = configured_problems(found, wanted, self._open().default_distance)
         if wrong:
-            raise VerifyFailed(f"after the commit {wrong[0]} is not configured as planned", prefixes=wrong)
+            raise VerifyFailed(f"after the commit {next(iter(wrong.values()))}", prefixes=tuple(wrong))
 
 
 def _followed(host: Host) -> Port:
-    if router_settings(host).mode == "bgp":
-        raise UnsupportedPlatform("mode: bgp is not in this version", remedy="set mode: static in the inventory")
+    reach_through_exabgp(host)
     return Port.of(host)
+
+
+def _shown(found: Installed) -> frozenset[str]:
+    """Every next hop of static routes that the tables show at a prefix, in use or not."""
+    return found.rib | (found.behind or frozenset())
 
 
 def _hops(route: StaticRoute | None) -> frozenset[NextHop]:

@@ -5,14 +5,17 @@ from collections.abc import Mapping, Sequence
 
 from nornir.core.task import Result, Task
 
+from k8s_ecmp.core.configured import configured_problems
 from k8s_ecmp.core.staleness import way_back
-from k8s_ecmp.errors import CommitFailed, EcmpError, RouterError
-from k8s_ecmp.model import CommitResult, RouteChange
-from k8s_ecmp.routers.applying import owned_labels, settled_on_error
+from k8s_ecmp.errors import CommitFailed, EcmpError, NotSaved, RouterError
+from k8s_ecmp.model import CommitResult, RouteChange, RunningRoutes
+from k8s_ecmp.routers.applying import owned_hops, settled_on_error
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.inventory import router_view
 from k8s_ecmp.routers.record import UNRECORDED, Record
 from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
+from k8s_ecmp.routers.tables import floating
+from k8s_ecmp.routers.transaction import WAY_BACK_NOT_SAVED, Transaction
 from k8s_ecmp.settings import Settings
 
 Changes = Mapping[str, Sequence[RouteChange]]
@@ -42,18 +45,21 @@ def _differences(
     tell(progress, task, "look again")
     with open_session(task, port, None) as session:
         running = session.read()
-        found = owned_labels(running, marks, vrf)
-        wanted = {change.prefix: frozenset(change.next_hops) for change in changes}
-        differing = tuple(
-            f"{prefix} is configured as {', '.join(sorted(found.get(prefix, ()))) or 'nothing'} "
-            f"instead of {', '.join(sorted(hops)) or 'nothing'}"
-            for prefix, hops in wanted.items()
-            if found.get(prefix, frozenset()) != hops
-        )
-        if differing:
-            return differing
-        expected = {p: hops for p, hops in wanted.items() if hops or running.get(vrf, p) is None}
-        return session.verify(vrf, expected, settings.rollout.verify_timeout_s)[0]
+        wanted = {change.prefix: change.after for change in changes}
+        found = {prefix: hops for prefix, hops in owned_hops(running, marks, vrf).items() if prefix in wanted}
+        if differing := configured_problems(found, wanted, session.default_distance):
+            return tuple(differing.values())
+        return _verify(session, running, changes, settings.rollout.verify_timeout_s)[0]
+
+
+def _verify(
+    session: Transaction, running: RunningRoutes, changes: Sequence[RouteChange], timeout_s: float
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the tables do not show of changes, and warnings; `running` is what is configured after them."""
+    vrf = changes[0].vrf
+    expected = {c.prefix: frozenset(c.next_hops) for c in changes if c.after or running.get(vrf, c.prefix) is None}
+    standby = floating(((change.prefix, change.after) for change in changes), session.default_distance)
+    return session.verify(vrf, expected, timeout_s, standby=standby)
 
 
 def take_back_routes(
@@ -107,7 +113,7 @@ def _take_back(
 ) -> tuple[int, tuple[str, ...]]:
     port = port_of(task)
     marks = port.traits.marks(settings, router_view(task.host))
-    rollout, vrf = settings.rollout, done[0].vrf
+    rollout = settings.rollout
     tell(progress, task, "connect")
     with open_session(task, port, template_for(settings, port), recover=True) as session:
         tell(progress, task, "read")
@@ -122,18 +128,21 @@ def _take_back(
         commands = session.stage(changes, running)
         if not (port.capabilities.device_diff and port.capabilities.lock):
             again = way_back(done, session.read(), marks, port.traits.default_distance)
-            if again != (undo, others):
+            if again != (undo, others) or session.diff_has_changed():
                 raise RouterError("the routes were changed while the way back was being staged; nothing was written")
         record.begin(task.host.name, changes, commands, takes_back=True)
         tell(progress, task, "commit")
+        unsaved: tuple[str, ...] = ()
         with settled_on_error(session):
-            session.commit(0, sum(len(c.before) + len(c.after) for c in changes))
+            try:
+                session.commit(0, sum(len(c.before) + len(c.after) for c in changes))
+            except NotSaved as error:
+                unsaved = (str(NotSaved(WAY_BACK_NOT_SAVED, remedy=error.remedy)),)
         tell(progress, task, "verify")
         after = session.read()
         standing, others = way_back(done, after, marks, port.traits.default_distance)
         for prefix in (*(change.prefix for change in standing), *others):
             raise CommitFailed(f"{prefix} is not as it was after the way back", remedy="run verify, then apply")
         # What the tables do not show is no reason to put the change in force again.
-        expected = {c.prefix: frozenset(c.next_hops) for c in changes if c.after or after.get(vrf, c.prefix) is None}
-        problems, warnings = session.verify(vrf, expected, rollout.verify_timeout_s)
-        return len(changes), (*warnings, *(f"after the way back {problem}" for problem in problems))
+        problems, warnings = _verify(session, after, changes, rollout.verify_timeout_s)
+        return len(changes), (*unsaved, *warnings, *(f"after the way back {problem}" for problem in problems))

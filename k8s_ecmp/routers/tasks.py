@@ -14,17 +14,28 @@ import msgspec
 from nornir.core import Nornir
 from nornir.core.task import AggregatedResult, Result, Task
 
+from k8s_ecmp.core.flows import flows_at_risk
 from k8s_ecmp.core.intent import Intent
 from k8s_ecmp.core.plan import plan_router
 from k8s_ecmp.core.rules import Rules
-from k8s_ecmp.errors import DeadlineExceeded, EcmpError, ForeignLines, PlanRefused, RouterError, VerifyFailed
+from k8s_ecmp.errors import (
+    DeadlineExceeded,
+    EcmpError,
+    ForeignLines,
+    PlanRefused,
+    RouterError,
+    SessionDown,
+    VerifyFailed,
+)
 from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, RouterPlan, RunningRoutes
-from k8s_ecmp.routers.applying import apply_plan, owned_labels
+from k8s_ecmp.platforms.resilience import hashed_resiliently
+from k8s_ecmp.routers.applying import apply_plan, owned_hops
 from k8s_ecmp.routers.connection import driver_class, error_text, platform_of
 from k8s_ecmp.routers.inventory import router_view
 from k8s_ecmp.routers.record import UNRECORDED, Record
 from k8s_ecmp.routers.session import NEVER_WRITE, Progress, open_session, port_of, tell, template_for
-from k8s_ecmp.routers.transaction import Port, Transaction, predict, table_problems
+from k8s_ecmp.routers.tables import floating, standing_by, table_problems
+from k8s_ecmp.routers.transaction import Port, Transaction, predict
 from k8s_ecmp.settings import Settings
 
 FOREIGN_LINES = "foreign-lines"
@@ -38,7 +49,8 @@ class VerifyReport:
     """What a router has against what it shall have.
 
     `plan` holds the drift as the changes that would mend it; `problems` are differences between its configuration and
-    its routing and forwarding tables. `error` is set when the router could not be asked.
+    its routing and forwarding tables. `warnings` are as `apply` has them: floating routes that stand behind a better
+    one, and tables that could not be read. `error` is set when the router could not be asked.
     """
 
     router: str
@@ -46,6 +58,7 @@ class VerifyReport:
     problems: tuple[str, ...] = ()
     owned: int = 0
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def drifted(self) -> bool:
@@ -101,7 +114,12 @@ def plan_routes(
             running = session.read()
             planned = _plan(task, port, session, intent, running, intent.rules)
             predicted = predict(port, planned.changes, running, template)
-            planned = msgspec.structs.replace(planned, commands=predicted.commands, diff=predicted.diff)
+            flows = flows_at_risk(
+                planned.changes,
+                port.capabilities.hashing,
+                hashed_resiliently(port.capabilities, running, planned.changes),
+            )
+            planned = msgspec.structs.replace(planned, commands=predicted.commands, diff=predicted.diff, flows=flows)
             if planned.changes and ask_device:
                 allowed = FOREIGN_LINES in intent.rules.overrides
                 try:
@@ -197,10 +215,19 @@ def verify_routes(task: Task, *, intent: Intent, progress: Progress | None = Non
             planned = _plan(task, port, session, intent, running, _everything(intent.rules))
             view = router_view(task.host)
             marks, vrf = port.traits.marks(intent.rules, view), view.vrf
-            expected = owned_labels(running, marks, vrf)
+            owned = owned_hops(running, marks, vrf)
+            expected = {prefix: frozenset(hop.table_label for hop in hops) for prefix, hops in owned.items()}
+            standby = floating(owned.items(), session.default_distance)
             tell(progress, task, "verify")
-            problems = table_problems(tables, expected) if (tables := session.installed(vrf)) is not None else ()
-            return VerifyReport(task.host.name, planned, problems, len(expected))
+            try:
+                tables = session.installed(vrf, standby=standby)
+            except SessionDown as error:
+                return VerifyReport(task.host.name, planned, (str(error),), len(expected))
+            if tables is None:
+                return VerifyReport(task.host.name, planned, (), len(expected), warnings=session.blind)
+            problems = table_problems(tables, expected, standby)
+            warnings = standing_by(tables, expected, standby)
+            return VerifyReport(task.host.name, planned, problems, len(expected), warnings=warnings)
 
     return _guarded(task, verify, lambda error: VerifyReport(task.host.name, error=error_text(error)), progress)
 

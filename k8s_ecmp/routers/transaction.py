@@ -7,10 +7,11 @@ from `begin` to `discard`.
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from nornir.core.inventory import Host
 
+from k8s_ecmp.core.configured import HopKey, hop_keys
 from k8s_ecmp.core.guards import Limits
 from k8s_ecmp.core.ownership import Features
 from k8s_ecmp.core.rules import PlatformTraits
@@ -18,21 +19,28 @@ from k8s_ecmp.errors import (
     ChangePending,
     CommitFailed,
     ForeignLines,
+    NotSaved,
     ParseError,
     RouterError,
+    SessionDown,
     TableUnreadable,
     UnsupportedPlatform,
 )
-from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes, address_key
+from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.base import Capabilities, Installed, Platform
 from k8s_ecmp.platforms.drivers import driver_traits
 from k8s_ecmp.platforms.edits import unified
+from k8s_ecmp.redaction import sanitized
 from k8s_ecmp.routers.connection import OPTIONS, optional_args, platform_of
 from k8s_ecmp.routers.driver import Driver
 from k8s_ecmp.routers.drivers.vendor.base import describe
+from k8s_ecmp.routers.tables import Floating, is_address, standing_by, table_problems
 
 _T = TypeVar("_T")
+WayBack = Literal["router", "inverse"]
+"""How a commit was taken back: the router went back to its state before, or the inverse patch was written."""
+WAY_BACK_NOT_SAVED = "the way back is not in the startup configuration, which a reboot would load"
 _POLL_S = 0.1
 _RETRY_S = 1.0
 _RETURN_S = 60.0  # what a router may take to end a commit whose client is gone
@@ -113,6 +121,7 @@ class Transaction:
         self._pending = False
         self._staged: Sequence[RouteChange] = ()
         self._unreadable = ""
+        self._diff = ""
         self.timer_s = 0
         """Seconds of the timer that the last commit was given; 0: none."""
 
@@ -120,6 +129,11 @@ class Transaction:
     def undoes_itself(self) -> bool:
         """Whether the driver settles a commit that broke off, and takes back its last one."""
         return self._port.capabilities.undo
+
+    @property
+    def default_distance(self) -> int:
+        """What a static route of the router has on which no distance is written."""
+        return self._port.capabilities.default_distance
 
     def begin(self) -> None:
         """Takes the router's lock, and takes back what a run that died left unconfirmed.
@@ -167,29 +181,49 @@ class Transaction:
         return missing
 
     def stage(
-        self, changes: Sequence[RouteChange], running: RunningRoutes, *, allow_foreign_lines: bool = False
+        self,
+        changes: Sequence[RouteChange],
+        running: RunningRoutes,
+        *,
+        allow_foreign_lines: bool = False,
+        announce: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> tuple[str, ...]:
         """Loads the changes as a candidate and returns its commands; nothing is in force yet.
+
+        Args:
+            changes: what is about to be done.
+            running: what runs.
+            allow_foreign_lines: go on where the router's own diff shows other lines too.
+            announce: called with the commands before they are loaded.
 
         Raises:
             ConfigRejected: the router refused a line.
             ForeignLines: the router's own diff shows what the changes do not.
         """
         commands = self._port.syntax.render(changes, running, self._template)
+        announce(commands.splitlines())
         self._staged = tuple(changes)
         self._call("stage", self._driver.load_merge_candidate, config=commands)
-        if self._port.capabilities.device_diff and not allow_foreign_lines:
-            foreign = self._port.syntax.foreign_lines(self.device_diff(), running, commands)
+        if self._port.capabilities.device_diff:
+            self._diff = self._compared()
+            foreign = [] if allow_foreign_lines else self._port.syntax.foreign_lines(self._diff, running, commands)
             if foreign:
                 more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
                 raise ForeignLines(
-                    f"the router's own diff shows what the plan does not: {foreign[0]!r}{more}",
+                    f"the router's own diff shows what the plan does not: {sanitized(foreign[0])!r}{more}",
                     remedy="somebody else has a candidate open or the router rewrites lines; nothing was committed",
                 )
         return tuple(commands.splitlines())
 
     def device_diff(self) -> str:
-        """The router's own diff of the candidate."""
+        """The router's own diff of the candidate, for people: other people's lines in it show no passwords and keys."""
+        return sanitized(self._compared())
+
+    def diff_has_changed(self) -> bool:
+        """Whether the router's own diff is not that of `stage` any more: somebody changed what it compares with."""
+        return self._port.capabilities.device_diff and self._compared() != self._diff
+
+    def _compared(self) -> str:
         return str(self._call("compare", self._driver.compare_config))
 
     def commit(self, confirm_within_s: int, hops: int) -> None:
@@ -212,10 +246,13 @@ class Transaction:
         self.timer_s = timer or 0
         self._call("commit", self._driver.commit_config, revert_in=timer)
 
-    def installed(self, vrf: str, prefixes: Sequence[Prefix] | None = None) -> dict[Prefix, Installed] | None:
+    def installed(
+        self, vrf: str, prefixes: Sequence[Prefix] | None = None, standby: Collection[Prefix] = ()
+    ) -> dict[Prefix, Installed] | None:
         """What the routing and forwarding tables hold in the VRF, or at some prefixes of it; of those others may lack.
 
-        None where the platform does not show it, or the router's answers cannot be understood.
+        None where the platform does not show it, or the router's answers cannot be understood. A whole table is that
+        of static routes: those in `standby` that it does not show in use are asked for one by one.
         """
         verification = self._port.syntax.verification if self._port.platform != "file" else None
         if verification is None:
@@ -227,7 +264,22 @@ class Transaction:
         tables = self._tables("read the routing table", commands, verification.read_tables)
         if tables is None:
             return None
-        return {prefix: found for (in_vrf, prefix), found in tables.items() if in_vrf == vrf}
+        found = {prefix: entry for (in_vrf, prefix), entry in tables.items() if in_vrf == vrf}
+        unused = [prefix for prefix in standby if prefix not in found or not found[prefix].rib]
+        if unused and (prefixes is None or len(prefixes) > _FEW):
+            commands = verification.prefix_commands(vrf, unused)
+            more = self._tables("read the routing table", commands, verification.read_tables)
+            if more is None:
+                return None
+            found |= {prefix: entry for (in_vrf, prefix), entry in more.items() if in_vrf == vrf}
+        return found
+
+    @property
+    def blind(self) -> tuple[str, ...]:
+        """The warning that the tables could not be read when they were last asked for; nothing if they were."""
+        if not self._unreadable:
+            return ()
+        return (f"the configuration alone was verified, the router's tables cannot be read: {self._unreadable}",)
 
     def _tables(self, what: str, commands: Sequence[str], read: Callable[[Mapping[str, str]], _T]) -> _T | None:
         """Asks the router; None where it refuses show commands or answers in a form of its own.
@@ -237,6 +289,8 @@ class Transaction:
         """
         try:
             return read(self._call(what, self._driver.cli, list(commands)))
+        except SessionDown:
+            raise
         except (TableUnreadable, RouterError) as error:
             if self.undoes_itself or error.retryable:
                 raise
@@ -249,6 +303,7 @@ class Transaction:
         expected: Mapping[Prefix, frozenset[str]],
         timeout_s: float,
         hurry: Callable[[], bool] = lambda: False,
+        standby: Floating | None = None,
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Waits until the tables hold exactly the expected next hops at the expected prefixes.
 
@@ -257,20 +312,24 @@ class Transaction:
             expected: labels of next hops by prefix, empty for prefixes that must not be there.
             timeout_s: seconds to wait.
             hurry: whether there is no time left to wait for more than a second.
+            standby: the floating ones among the expected routes.
 
         Returns:
             What still differs, a sentence each (nothing where the platform shows no tables); and warnings: for next
-            hops that are missing because the router has no way to them, which no change of ours can mend, and for
-            tables that cannot be read.
+            hops that are missing because the router has no way to them, which no change of ours can mend, for floating
+            routes that stand behind a better one, and for tables that cannot be read.
         """
         deadline = time.monotonic() + timeout_s
+        standby = standby or {}
         unresolved: frozenset[str] | None = None
         while True:
-            tables = self.installed(vrf, tuple(expected))
+            try:
+                tables = self.installed(vrf, tuple(expected), standby)
+            except SessionDown as error:
+                return (), (f"it waits for the session, and is announced as soon as that is established: {error}",)
             if tables is None:
-                blind = f"the configuration alone was verified, the router's tables cannot be read: {self._unreadable}"
-                return (), (blind,) if self._unreadable else ()
-            problems = table_problems(tables, expected)
+                return (), self.blind
+            problems = table_problems(tables, expected, standby)
             if problems and unresolved is None:
                 missing = {
                     label
@@ -279,12 +338,13 @@ class Transaction:
                     if is_address(label)
                 }
                 unresolved = self.unresolved(vrf, sorted(missing))
+            reachable = {p: labels - unresolved for p, labels in expected.items()} if unresolved else expected
             if problems and unresolved:
-                problems = table_problems(tables, {p: labels - unresolved for p, labels in expected.items()})
+                problems = table_problems(tables, reachable, standby)
             if hurry():
                 deadline = min(deadline, time.monotonic() + _HURRY_S)
             if not problems or time.monotonic() >= deadline:
-                return problems, tuple(
+                return problems, standing_by(tables, reachable, standby) + tuple(
                     f"next hop {address} is configured but cannot be resolved" for address in sorted(unresolved or ())
                 )
             time.sleep(_POLL_S)
@@ -299,23 +359,29 @@ class Transaction:
             self._call("confirm", self._driver.confirm_commit)
             self._pending = False
 
-    def rollback(self) -> None:
-        """Takes the last commit of this transaction back: the driver does, or its timer, or the inverse patch."""
+    def rollback(self) -> WayBack:
+        """Takes the last commit of this transaction back: the driver does, or its timer, or the inverse patch.
+
+        Raises:
+            NotSaved: it is taken back, but the startup configuration is not that of before.
+        """
         timer_ended = self._pending and not self._call("ask for pending changes", self._driver.has_pending_commit)
         if self.undoes_itself or (self._pending and not timer_ended):
             self._call("roll back", self._driver.rollback)
             self._pending = False
-        else:  # with a timer that ended: either the router took it back, or the confirm arrived and its answer did not
-            self._pending = False
-            self._undo()
+            return "router"
+        # With a timer that ended: either the router took it back, or the confirm arrived and its answer did not.
+        self._pending = False
+        return "inverse" if self._undo() or not timer_ended else "router"
 
-    def take_back_what_stands(self) -> bool:
+    def take_back_what_stands(self) -> WayBack | None:
         """After a commit that broke off: connects anew and takes back what is in force of it.
 
         Returns:
-            Whether anything of it was.
+            How; None: nothing of it was in force.
 
         Raises:
+            NotSaved: it is taken back, but the startup configuration is not that of before.
             CommitFailed: somebody else has changed the same routes, or it cannot be taken back.
             RouterError: the router cannot be asked.
         """
@@ -327,10 +393,10 @@ class Transaction:
                 if self._pending and self._call("ask for pending changes", self._driver.has_pending_commit):
                     self._call("roll back", self._driver.rollback)
                     self._pending = False
-                    return True
+                    return "router"
                 self._pending = False
                 self._call("lock", self._driver.load_merge_candidate, config="")
-                return self._undo()
+                return "inverse" if self._undo() else None
             except RouterError as error:
                 if not error.retryable or time.monotonic() > deadline:
                     raise
@@ -340,6 +406,7 @@ class Transaction:
         """Writes the inverse of the staged changes at the prefixes that carry them, whole or in part."""
         running = self.read()
         undo, foreign = [], list[str]()
+        unsaved: NotSaved | None = None
         for change in self._staged:
             now = _hops_at(running, change)
             if self._keys(now) == self._keys(change.before):
@@ -351,7 +418,7 @@ class Transaction:
         if undo:
             commands = self._port.syntax.render(undo, running, self._template)
             self._call("stage the way back", self._driver.load_merge_candidate, config=commands)
-            self._call("commit the way back", self._driver.commit_config)
+            unsaved = self._commit_way_back()
             after = self.read()
             left = [c.prefix for c in undo if self._keys(_hops_at(after, c)) != self._keys(c.after)]
             if left:
@@ -359,12 +426,20 @@ class Transaction:
         if foreign:
             rest = "; everything else of the change was taken back" if undo else ""
             raise CommitFailed(f"{', '.join(foreign)} was changed by somebody else meanwhile and left alone{rest}")
+        if unsaved is not None:
+            raise unsaved
         return bool(undo)
 
-    def _keys(self, hops: Sequence[NextHop]) -> set[tuple[object, ...]]:
-        """What makes two hops the same, whether the platform's own distance is written or not."""
-        default = self._port.capabilities.default_distance
-        return {(hop.label, hop.tag, hop.name, hop.distance or default, hop.options) for hop in hops}
+    def _commit_way_back(self) -> NotSaved | None:
+        """Puts the inverse in force; returns why that is not in the startup configuration."""
+        try:
+            self._call("commit the way back", self._driver.commit_config)
+        except NotSaved as error:
+            return NotSaved(WAY_BACK_NOT_SAVED, remedy=error.remedy)
+        return None
+
+    def _keys(self, hops: Sequence[NextHop]) -> frozenset[HopKey]:
+        return hop_keys(hops, self.default_distance)
 
     def discard(self) -> None:
         """Throws the candidate away and gives the lock back."""
@@ -380,36 +455,6 @@ class Transaction:
             raise kind(f"could not {what}: {describe(error)}") from error
 
 
-def is_address(label: str) -> bool:
-    """Whether a next hop's label is an address alone."""
-    try:
-        address_key(label)
-    except ValueError:
-        return False
-    return True
-
-
 def _hops_at(running: RunningRoutes, change: RouteChange) -> tuple[NextHop, ...]:
     route = running.get(change.vrf, change.prefix)
     return route.next_hops if route is not None else ()
-
-
-def table_problems(tables: Mapping[Prefix, Installed], expected: Mapping[Prefix, Collection[str]]) -> tuple[str, ...]:
-    """How the tables differ from what is expected at the expected prefixes, sorted by prefix."""
-    problems = []
-    for prefix in sorted(expected):
-        wanted = frozenset(expected[prefix])
-        found = tables.get(prefix)
-        if found is None:
-            if wanted:
-                problems.append(f"{prefix} is not in the routing table")
-        elif not wanted:
-            problems.append(f"{prefix} is still in the routing table")
-        elif found.fib != wanted:
-            where = "routing" if found.rib != wanted else "forwarding"
-            shown = found.rib if found.rib != wanted else found.fib
-            missing, extra = sorted(wanted - shown), sorted(shown - wanted)
-            words = [f"lacks {', '.join(missing)}"] if missing else []
-            words += [f"has {', '.join(extra)} too many"] if extra else []
-            problems.append(f"{prefix} in the {where} table {' and '.join(words)}")
-    return tuple(problems)

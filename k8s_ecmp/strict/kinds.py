@@ -2,11 +2,12 @@
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
-from k8s_ecmp.model import Prefix, address_key
+from k8s_ecmp.model import Prefix, address_key, canonical_address
 from k8s_ecmp.selector import Selector
 
 YEAR_S = 366 * 86_400
@@ -45,6 +46,17 @@ def _cidr(text: str) -> str:
     if "/" not in text:
         raise ValueError(f"{text!r} has no length; for this one address write {prefix}")
     return str(prefix)
+
+
+def _address(text: str) -> str:
+    return canonical_address(text)
+
+
+def _absolute(text: str) -> str:
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        raise ValueError(f"{text!r} is no absolute path")
+    return str(path)
 
 
 def _selector(text: str) -> str:
@@ -99,10 +111,22 @@ Seconds = Annotated[float, Meta(ge=0, le=YEAR_S)]
 SomeSeconds = Annotated[float, Meta(gt=0, le=YEAR_S)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Cidr = Annotated[str, Meta(extra={"allowed": "a prefix such as 10.96.0.0/12 or fd00::/108", "check": _cidr})]
+Address = Annotated[str, Meta(extra={"allowed": "an IPv4 or IPv6 address", "check": _address})]
+Asn = Annotated[int, Meta(ge=1, le=4294967294)]
+Community = Annotated[
+    str,
+    Meta(
+        extra={
+            "pattern": r"\A(\d{1,5}:\d{1,5}|\d{1,10}:\d{1,10}:\d{1,10}|no-export|no-advertise|graceful-shutdown)\Z",
+            "allowed": "a community such as 65010:1, 65010:1:2 (large) or no-export",
+        }
+    ),
+]
 SelectorText = Annotated[
     str, Meta(extra={"allowed": 'a label selector such as "zone=a,!spot", "" for all', "check": _selector})
 ]
 FilePath = Annotated[str, path_or()]
+AbsolutePath = Annotated[str, Meta(extra={"allowed": "an absolute path, or one behind ~/", "check": _absolute})]
 Word = Annotated[str, Meta(extra={"pattern": r"\A\S+\Z", "allowed": "one word"})]
 DnsLabel = Annotated[
     str,

@@ -20,6 +20,8 @@ from k8s_ecmp.model import (
     DISCARD,
     Conflict,
     DesiredRoute,
+    Flows,
+    FlowShift,
     GuardTrip,
     NextHop,
     Plan,
@@ -35,6 +37,8 @@ from k8s_ecmp.views.schema import (
     ChangeDocument,
     ClusterDocument,
     ConflictDocument,
+    FlowsDocument,
+    FlowShiftDocument,
     GuardDocument,
     PlanBody,
     PlanDocument,
@@ -88,6 +92,7 @@ def _identified(plan: Plan) -> PlanDocument:
         ),
         skipped=tuple(SkippedDocument(skip.object, skip.reason) for skip in plan.skipped),
         summary=Summary.of(plan.routers),
+        overrides=plan.overrides,
     )
     fields = {name: getattr(body, name) for name in body.__struct_fields__}
     return PlanDocument(id=_sha256(canonical_json(body)), **fields)
@@ -145,7 +150,35 @@ def _router_document(router: RouterPlan) -> RouterDocument:
         diff=router.diff,
         diff_source=router.diff_source,
         error=router.error,
+        flows=None if router.flows is None else _flows_document(router.flows),
     )
+
+
+def _flows_document(flows: Flows) -> FlowsDocument:
+    shifts = [
+        FlowShiftDocument(
+            s.vrf, str(s.prefix), s.lose, s.gain, s.moved_min, s.moved_max, s.unavoidable, resilient=s.resilient
+        )
+        for s in flows.shifts
+    ]
+    return FlowsDocument(flows.hashing, flows.configurable, tuple(shifts))
+
+
+def _flows(flows: FlowsDocument) -> Flows:
+    shifts = [
+        FlowShift(
+            s.vrf,
+            Prefix.parse(s.prefix),
+            s.lose,
+            s.gain,
+            s.moved_min,
+            s.moved_max,
+            s.unavoidable,
+            resilient=s.resilient,
+        )
+        for s in flows.prefixes
+    ]
+    return Flows(flows.hashing, flows.configurable, tuple(shifts))
 
 
 def _change_document(change: RouteChange) -> ChangeDocument:
@@ -253,6 +286,7 @@ def plan_of(document: PlanDocument) -> Plan:
         ),
         holds=tuple(trip for trip in guards if trip.router is None),
         skipped=tuple(Skipped(skip.object, skip.reason) for skip in document.skipped),
+        overrides=document.overrides,
     )
 
 
@@ -271,6 +305,8 @@ def _check(document: PlanDocument) -> None:
     for router in document.routers:
         for conflict in router.conflicts:
             Prefix.parse(conflict.prefix)
+        for shift in router.flows.prefixes if router.flows is not None else ():
+            Prefix.parse(shift.prefix)
         for change in router.changes:
             _check_change(change)
 
@@ -305,6 +341,7 @@ def _router_plan(router: RouterDocument, guards: tuple[GuardTrip, ...]) -> Route
         diff=router.diff,
         diff_source=router.diff_source,
         error=router.error,
+        flows=None if router.flows is None else _flows(router.flows),
     )
 
 

@@ -1,7 +1,7 @@
 """The journal as text: a line for each change of a router, and entries whole."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from k8s_ecmp.journal import Entry
+    from k8s_ecmp.journal.only_writer import Holder
 
 _MOST_LINES = 200
 
 
 class HistoryRow(msgspec.Struct, frozen=True):
-    """One change of a router: when it was begun, and what became of it. `outcome` "begun" means that nobody knows."""
+    """One change of a router: when it was begun, and what became of it.
+
+    `outcome` is "begun" while its run goes on, "died" where that ended without a word.
+    """
 
     id: int
     at: str
@@ -35,18 +39,28 @@ class HistoryRow(msgspec.Struct, frozen=True):
         return found
 
 
-def rows(entries: Iterable["Entry"]) -> list[HistoryRow]:
-    """Changes that were begun joined with what became of them, and results of what was never begun."""
+def rows(entries: Iterable["Entry"], writing: "Mapping[str, Holder | None]") -> list[HistoryRow]:
+    """Changes that were begun joined with what became of them, and results of what was never begun.
+
+    Args:
+        entries: of the journal.
+        writing: who writes for an owner at this moment: what any other has begun and not ended, has died.
+    """
     found: dict[int, HistoryRow] = {}
     for entry in entries:
         if entry.kind == "begin":
-            found[entry.id] = _row(entry, "begun", len(entry.body["changes"]), None)
+            outcome = "begun" if _goes_on(entry, writing.get(entry.owner)) else "died"
+            found[entry.id] = _row(entry, outcome, len(entry.body["changes"]), None)
         elif (begun := entry.body["begin"]) in found:
             outcome, error = entry.body["outcome"], entry.body["error"]
             found[begun] = msgspec.structs.replace(found[begun], outcome=outcome, error=error)
         elif begun is None:
             found[entry.id] = _row(entry, entry.body["outcome"], 0, entry.body["error"])
     return [found[number] for number in sorted(found)]
+
+
+def _goes_on(entry: "Entry", holder: "Holder | None") -> bool:
+    return holder is not None and (not holder.who or (holder.who == entry.who and holder.since <= entry.at))
 
 
 def _row(entry: "Entry", outcome: str, changes: int, error: str | None) -> HistoryRow:
@@ -79,12 +93,8 @@ def print_history(found: Sequence[HistoryRow], console: "Console | None" = None)
                 if text:
                     page.prose(text, style=style, indent=4)
         page.line()
-    unknown = sum(row.outcome == "begun" for row in found)
-    left = (
-        f"; what became of {unknown} is not known: the run died, `k8s-ecmp verify` says how it is now"
-        if unknown
-        else ""
-    )
+    dead = sum(row.outcome == "died" for row in found)
+    left = f"; {dead} ended without a word: `k8s-ecmp apply` looks what became of it" if dead else ""
     page.prose(f"History: {counted(len(found), 'change')}{left}.", style="bold")
     page.show()
 

@@ -30,6 +30,7 @@ _STATUS_STYLES = {
     "refused": "bold red",
     "rolled-back": "bold red",
     "not-attempted": "yellow",
+    "died": "bold red",
 }
 
 _UNSEEN = re.compile(r"[^\t\x20-\x7e]")

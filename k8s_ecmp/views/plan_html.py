@@ -17,6 +17,7 @@ from k8s_ecmp.views import plan_rows as rows
 from k8s_ecmp.views.document import plan_id
 from k8s_ecmp.views.drawing import draw
 from k8s_ecmp.views.page import counted, visible
+from k8s_ecmp.views.plan_flows import MEANING, TITLE, flow_lines
 from k8s_ecmp.views.schema import Summary
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def plan_html(plan: Plan, nodes: Mapping[str, NodeVerdict] = _NO_NODES) -> str:
         changing=sum(bool(router.changes) for router in plan.routers),
         blocked=sum(router.status == "blocked" for router in plan.routers),
         routers=plan.routers[:_MOST_ROUTERS],
+        flows=flow_lines(plan),
+        flow_title=TITLE,
+        flow_meaning=MEANING,
         statuses={router.status: None for router in plan.routers},
         held=sheet.held(),
         clashes=sheet.clashes(),

@@ -8,6 +8,7 @@ from k8s_ecmp.views import plan_rows as rows
 from k8s_ecmp.views.document import plan_id
 from k8s_ecmp.views.markdown import code, codes, fenced, html_code, prose, table
 from k8s_ecmp.views.page import MOST_WORDS, counted
+from k8s_ecmp.views.plan_flows import MEANING, TITLE, flow_lines
 
 T = TypeVar("T")
 
@@ -70,7 +71,11 @@ class _Writer:
         if plan.holds:
             yield f"> **{rows.HELD}**, see guards."
             yield ""
+        if plan.overrides:
+            yield f"> **{self._prose(rows.overridden(plan.overrides))}**"
+            yield ""
         yield from self._routers()
+        yield from self._flows()
         yield from self._guards()
         yield from self._conflicts()
         yield from self._changes()
@@ -128,6 +133,19 @@ class _Writer:
         yield from self._rest(failures, "errors")
         if failures:
             yield ""
+
+    def _flows(self) -> Iterator[str]:
+        flows = flow_lines(self._plan)
+        if not flows:
+            return
+        yield f"### {TITLE}"
+        yield ""
+        for sentence, names in self._some(flows):
+            yield f"- {self._names(names)}: {sentence}"
+        yield from self._rest(flows, "routers")
+        yield ""
+        yield f"<sub>{MEANING}</sub>"
+        yield ""
 
     def _guards(self) -> Iterator[str]:
         held = self._sheet.held()

@@ -23,7 +23,8 @@ DIFF_SOURCES = {"device": "computed by the router", "predicted": "predicted by k
 HELD = "Held: nothing is written to any router"
 NOT_WRITTEN = "blocked, these changes are not written"
 CONFLICT_REMEDY = (
-    "Left alone: nothing is written at this prefix. If ours shall stand there, remove that route and plan again."
+    "Left alone: nothing is written at this prefix. "
+    "To keep that route, do nothing; to have ours, remove it and plan again."
 )
 SKIPPED_WORDS = "of the cluster left out, in whole or in part"
 # Words that a network engineer may not know.
@@ -157,6 +158,10 @@ GUARD_WORDS = {
         "The router cannot hold that much.",
         "lower this router's max_paths, or route fewer prefixes to it",
     ),
+    "max-changes": (
+        "More would change in one run than was thought possible.",
+        "see whether so many services or nodes really came or went; `--router` does one router after the other",
+    ),
     "foreign-lines": (
         "The router's own diff shows lines that are not of this plan; somebody else's change may be under way there.",
         "finish or discard that change on the router, then plan again",
@@ -166,6 +171,12 @@ GUARD_WORDS = {
         "wait for the end of the freeze, then plan again",
     ),
 }
+
+
+def overridden(names: Sequence[str]) -> str:
+    """That guards were switched off for a plan, by name; "" where none was."""
+    word = "guards" if len(names) > 1 else "guard"
+    return f"Overridden for this plan: {word} {', '.join(names)}." if names else ""
 
 
 def prefix_text(prefix: Prefix, vrf: str) -> str:

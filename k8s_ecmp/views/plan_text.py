@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from k8s_ecmp.model import Plan, Skipped
 from k8s_ecmp.views import plan_rows as rows
 from k8s_ecmp.views.page import MOST_WORDS, Page, Part, header, status
+from k8s_ecmp.views.plan_flows import TITLE, flow_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,10 +35,12 @@ def print_plan(plan: Plan, console: "Console | None" = None, *, times: bool = Fa
     """
     page = Page(console)
     sheet = rows.Sheet(plan)
-    page.prose(f"Static routes of owner {plan.owner}, tag {plan.tag}; routes without that mark are not touched.")
+    page.prose(f"Static routes with tag {plan.tag}, those of owner {plan.owner}; no others are touched.")
     page.prose(f"Cluster: {plan.cluster_source}")
     if times:
         page.prose(f"Made {plan.created:%Y-%m-%d %H:%M:%S} UTC, expires {plan.expires:%Y-%m-%d %H:%M:%S} UTC")
+    if plan.overrides:
+        page.prose(rows.overridden(plan.overrides), style="bold yellow")
     page.line()
     held = sheet.held()
     if plan.holds:
@@ -79,6 +82,11 @@ def _plan_table(page: Page, sheet: rows.Sheet) -> None:
             page.prose(router.error, style="red", indent=2)
     if sheet.changes:
         page.prose(rows.LEGEND, style="dim")
+    if flows := flow_lines(sheet.plan):
+        page.line()
+        page.line((TITLE, "bold"))
+        for sentence, routers in flows:
+            page.prose(f"{page.few(routers, ', ')}: {sentence}", indent=2, hang=4)
 
 
 def _group(page: Page, group: rows.Group) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from k8s_ecmp.model import Action, RouterPlan, RouterStatus
+from k8s_ecmp.model import Action, Hashing, RouterPlan, RouterStatus
 
 VERSION = 1
 
@@ -48,8 +48,29 @@ class SkippedDocument(msgspec.Struct, frozen=True):
     reason: str
 
 
+class FlowShiftDocument(msgspec.Struct, frozen=True, gc=False):
+    """A `FlowShift`."""
+
+    vrf: str
+    prefix: str
+    lose: int
+    gain: int
+    moved_min: float
+    moved_max: float
+    unavoidable: float
+    resilient: bool
+
+
+class FlowsDocument(msgspec.Struct, frozen=True):
+    """A `Flows`."""
+
+    hashing: Hashing | None
+    configurable: bool
+    prefixes: tuple[FlowShiftDocument, ...]
+
+
 class RouterDocument(msgspec.Struct, frozen=True):
-    """A `RouterPlan`; its guards stand in the plan's list."""
+    """A `RouterPlan`; its guards stand in the plan's list. `flows` is missing in files of older programs."""
 
     name: str
     platform: str
@@ -61,6 +82,7 @@ class RouterDocument(msgspec.Struct, frozen=True):
     diff: str
     diff_source: Literal["predicted", "device"]
     error: str | None
+    flows: FlowsDocument | None = None
 
 
 class ClusterDocument(msgspec.Struct, frozen=True):
@@ -107,6 +129,7 @@ class PlanBody(msgspec.Struct, frozen=True, kw_only=True):
     guards: tuple[GuardDocument, ...]
     skipped: tuple[SkippedDocument, ...]
     summary: Summary
+    overrides: tuple[str, ...] = ()
 
 
 class PlanDocument(PlanBody, frozen=True, kw_only=True):

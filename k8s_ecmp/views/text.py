@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from k8s_ecmp.model import CommitResult, DesiredRoute, Skipped
 from k8s_ecmp.views.page import Page, counted, header, length, status
+from k8s_ecmp.views.plan_rows import overridden
 from k8s_ecmp.views.plan_text import print_plan, skipped_objects
 
 if TYPE_CHECKING:
@@ -16,8 +17,10 @@ __all__ = ["print_desired", "print_plan", "print_results", "print_verify"]
 _MOST_DETAILS = 100
 
 
-def print_results(results: Sequence[CommitResult], console: "Console | None" = None) -> None:
-    """Shows what became of every router's plan."""
+def print_results(
+    results: Sequence[CommitResult], console: "Console | None" = None, *, overrides: Sequence[str] = ()
+) -> None:
+    """Shows what became of every router's plan, and the guards that were switched off for it."""
     page = Page(console)
     rows = [
         [
@@ -37,6 +40,8 @@ def print_results(results: Sequence[CommitResult], console: "Console | None" = N
         for warning in result.warnings:
             page.prose(f"warning: {warning}", style="yellow", indent=2, hang=4)
     page.line()
+    if overrides:
+        page.prose(overridden(overrides))
     page.line((f"Apply: {_tally(result.outcome for result in results)}.", "bold"))
     page.show()
 
@@ -58,7 +63,7 @@ def print_verify(rows: Sequence[tuple[str, str, Sequence[str]]], console: "Conso
         page.line(*line, *beside)
         below = details[len(beside) :]
         for detail in page.first(below, _MOST_DETAILS):
-            page.prose(detail, indent=2, hang=4)
+            page.prose(detail, style="yellow" if detail.startswith("warning: ") else "", indent=2, hang=4)
         page.left_out(below, _MOST_DETAILS, "lines", indent=2)
     page.line()
     page.line((f"Verify: {_tally(word for _, word, _ in rows)}.", "bold"))

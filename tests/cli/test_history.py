@@ -2,12 +2,18 @@
 
 import fcntl
 import json
+import signal
 import sqlite3
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.site import Site
+from k8s_ecmp.journal import Journal
+from k8s_ecmp.journal.only_writer import holder
+from tests.site import COMMAND, Site
+from tests.world.netns import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -138,8 +144,84 @@ def test_two_of_one_owner_never_write_at_once(site: Site) -> None:
         fcntl.flock(other, fcntl.LOCK_EX)
         done = site.run("apply", "--yes", "--override", "mass-withdrawal")
     assert done.code == 1
-    assert "is applying a plan of owner demo" in done.err
+    assert "is writing to routers for owner demo; two of one owner never write at once" in done.err
     assert configs(site) == before
+
+
+def test_what_died_is_shown_and_resume_writes_what_became_of_it(site: Site) -> None:
+    path = str(site.folder / "today.plan")
+    journal = site.folder / "journal.sqlite"
+    site.run("plan", "--out", path)
+    Journal(journal).close()
+    with sqlite3.connect(journal) as connection:
+        connection.execute(
+            "CREATE TRIGGER stop BEFORE INSERT ON entry WHEN NEW.kind = 'result' BEGIN SELECT RAISE(ABORT, 'killed'); END"
+        )
+    assert site.run("apply", path, "--router", "edge1").code == 0
+    assert [(row["router"], row["outcome"]) for row in entries(site)] == [("edge1", "died")]
+    text = site.run("history").out
+    assert "1 ended without a word: `k8s-ecmp apply` looks what became of it" in " ".join(text.split())
+    with sqlite3.connect(journal) as connection:
+        connection.execute("DROP TRIGGER stop")
+    done = site.run("apply", path, "--resume")
+    assert done.code == 0, done.err
+    assert "edge1: left out" in done.err
+    assert "all of its change is in force" in done.err
+    assert [(row["router"], row["outcome"]) for row in entries(site)] == [
+        ("edge1", "committed"),
+        ("edge2", "committed"),
+    ]
+    assert site.run("history", "check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "outcome", "said"),
+    [
+        (lambda text, old: old, "rolled-back", "nothing of it is in force"),
+        (
+            lambda text, old: text.replace("10.96.0.0/12 10.192.0.2", "10.96.0.0/12 10.192.0.99"),
+            "failed",
+            "1 as neither",
+        ),
+    ],
+)
+def test_what_is_not_in_force_any_more_is_said_too(
+    site: Site, spoil: Callable[[str, str], str], outcome: str, said: str
+) -> None:
+    old = site.config("edge1").read_text()
+    Journal(site.folder / "journal.sqlite").close()
+    with sqlite3.connect(site.folder / "journal.sqlite") as connection:
+        connection.execute(
+            "CREATE TRIGGER stop BEFORE INSERT ON entry WHEN NEW.kind = 'result' BEGIN SELECT RAISE(ABORT, 'killed'); END"
+        )
+    assert site.run("apply", "--yes", "--router", "edge1").code == 0
+    with sqlite3.connect(site.folder / "journal.sqlite") as connection:
+        connection.execute("DROP TRIGGER stop")
+    site.config("edge1").write_text(spoil(site.config("edge1").read_text(), old))
+    done = site.run("apply", "--yes")
+    assert said in done.err, done.err
+    assert entries(site)[0]["outcome"] == outcome
+
+
+def test_an_apply_refuses_while_another_one_is_at_work(site: Site) -> None:
+    """The first one pauses behind its canary."""
+    command = [*COMMAND, "--config", str(site.folder / "k8s-ecmp.yaml"), "apply", "--yes", "--pause", "600"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        journal = site.folder / "journal.sqlite"
+        wait_for(lambda: holder(journal, "demo"), "the first one writes", timeout=30)
+        wait_for(lambda: "committed" in {row["outcome"] for row in entries(site)}, "its canary is done", timeout=30)
+        before = configs(site)
+        second = site.run("apply", "--yes")
+        assert second.code == 1
+        assert f"process {first.pid} is writing to routers for owner demo" in second.err
+        assert configs(site) == before
+        first.send_signal(signal.SIGINT)
+        assert first.wait(60) == 1
+        assert site.run("apply", "--yes").code == 0
+    finally:
+        first.kill()
+        first.wait()
 
 
 def test_a_broken_chain_is_said(site: Site) -> None:

@@ -208,12 +208,22 @@ def test_an_unknown_platform_fails_alone(site: Site) -> None:
     assert "frr" in planned.json()["routers"][0]["error"]
 
 
-def test_a_router_that_asks_for_bgp_fails_alone(site: Site) -> None:
-    site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts["edge1"].update(data={"k8s_ecmp": {"mode": "bgp"}}))
+def test_a_bgp_peer_without_exabgp_fails_alone(site: Site) -> None:
+    bgp = {"folder": "/nowhere", "local_as": 65010, "peer_as": 65001, "local_addresses": ["192.0.2.1"]}
+    data = {"k8s_ecmp": {"mode": "bgp", "bgp": bgp}}
+    site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts["edge1"].update(data=data))
     planned = site.run("plan", "--format", "json")
     assert planned.code == 1
     assert [router["status"] for router in planned.json()["routers"]] == ["failed", "changes"]
-    assert "mode: bgp" in planned.json()["routers"][0]["error"]
+    assert "k8s-ecmp bgp start" in planned.json()["routers"][0]["error"]
+
+
+def test_a_bgp_peer_of_which_the_inventory_says_too_little(site: Site) -> None:
+    site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts["edge1"].update(data={"k8s_ecmp": {"mode": "bgp"}}))
+    planned = site.run("plan")
+    assert planned.code == 1
+    assert "edge1" in planned.err
+    assert all(f"bgp.{name}" in planned.err for name in ("local_as", "peer_as", "local_addresses"))
 
 
 def test_a_router_that_is_not_in_the_inventory(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from k8s_ecmp.journal import Journal
 from tests.site import COMMAND, Site, new_site
 from tests.world.kube import sample
 from tests.world.kube.server import ADMIN, STRANGER, Failed, KubeApi
@@ -125,6 +127,43 @@ def test_one_writes_and_the_other_takes_over(site: Site, kube_api: KubeApi, repl
     assert hops(site) == {"10.0.0.12"}
 
 
+def test_a_leader_that_is_frozen_holds_nobody_up_beside_one_journal(
+    site: Site, kube_api: KubeApi, replicas: dict[str, Replica]
+) -> None:
+    replicas["a"] = a = Replica(site, "a")
+    wait_for(lambda: hops(site) == {"10.0.0.12", "10.0.0.13"}, "a has written", timeout=60)
+    replicas["b"] = b = Replica(site, "b")
+    b.said("all watches are synced")
+    a.process.send_signal(signal.SIGSTOP)
+    set_ready(kube_api, "n3", "False")
+    wait_for(lambda: hops(site) == {"10.0.0.12"}, "b has written", timeout=60)
+    a.process.send_signal(signal.SIGCONT)
+    set_ready(kube_api, "n3", "True")
+    wait_for(lambda: hops(site) == {"10.0.0.12", "10.0.0.13"}, "b has written again", timeout=60)
+    with Journal(site.folder / "journal.sqlite") as journal:
+        assert list(journal.check()) == []
+        who = [entry.who.partition("@")[0] for entry in journal.entries(kinds=["begin"])]
+    assert who[-2:] == ["k8s-ecmp run b"] * 2
+    assert set(who) == {"k8s-ecmp run a", "k8s-ecmp run b"}
+
+
+def test_apply_from_elsewhere_is_told_of_the_daemon(
+    site: Site, kube_api: KubeApi, replicas: dict[str, Replica]
+) -> None:
+    replicas["a"] = Replica(site, "a")
+    wait_for(lambda: hops(site) == {"10.0.0.12", "10.0.0.13"}, "a has written", timeout=60)
+    site.settings(journal="elsewhere.sqlite")
+    text = site.config("edge1").read_text()
+    line = next(line for line in text.splitlines(keepends=True) if "ip route 10.43.0.0/16 10.0.0.13" in line)
+    site.config("edge1").write_text(text.replace(line, ""))
+    done = site.run("apply", "--yes")
+    assert done.code == 0, done.err
+    assert "daemon a holds the Lease default/k8s-ecmp-demo" in done.err
+    replicas["a"].stop()
+    site.config("edge1").write_text(text.replace(line, ""))
+    assert "holds the Lease" not in site.run("apply", "--yes").err
+
+
 def test_users_of_the_cluster_see_events(site: Site, kube_api: KubeApi, replicas: dict[str, Replica]) -> None:
     foreign = "ip route 10.43.7.99/32 192.0.2.1\n"
     site.config("edge1").write_text(site.config("edge1").read_text() + foreign)
@@ -167,6 +206,22 @@ def test_users_of_the_cluster_see_events(site: Site, kube_api: KubeApi, replicas
     wait_for(lambda: "RouteConflict" in reasons(kube_api, "Service", "loud"), "a route stands there", timeout=60)
     assert foreign in site.config("edge1").read_text()
     assert "10.43.7.99/32" in site.config("edge2").read_text()
+
+
+def test_a_journal_that_cannot_be_written_is_an_event_of_the_lease(
+    site: Site, kube_api: KubeApi, replicas: dict[str, Replica]
+) -> None:
+    replicas["a"] = Replica(site, "a")
+    wait_for(lambda: hops(site) == {"10.0.0.12", "10.0.0.13"}, "it has written", timeout=60)
+    other = sqlite3.connect(site.folder / "journal.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    set_ready(kube_api, "n3", "False")
+    wait_for(lambda: "JournalFails" in reasons(kube_api, "Lease", "k8s-ecmp-demo"), "an Event", timeout=60)
+    assert hops(site) == {"10.0.0.12", "10.0.0.13"}
+    other.execute("ROLLBACK")
+    other.close()
+    wait_for(lambda: hops(site) == {"10.0.0.12"}, "it goes on by itself", timeout=60)
+    wait_for(lambda: "JournalWell" in reasons(kube_api, "Lease", "k8s-ecmp-demo"), "an Event", timeout=60)
 
 
 def test_without_rights_it_waits_and_says_which(site: Site, kube_api: KubeApi, replicas: dict[str, Replica]) -> None:

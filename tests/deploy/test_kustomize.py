@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from k8s_ecmp.errors import ClusterRefused
+from k8s_ecmp.journal.files import _FILE_BYTES
 from k8s_ecmp.kube import drain as drains
 from k8s_ecmp.kube.drain import DRAINED_ANNOTATION, Ack, LeaseWatch, encode_acks
 from k8s_ecmp.kube.events import Recorder
@@ -87,6 +88,21 @@ def test_settings_inventory_and_roles_belong_together(tmp_path: Path, place: str
 
 def test_nothing_is_written_before_somebody_says_so(tmp_path: Path) -> None:
     assert laid_out(rendered(REPO / "deploy/kustomize/base"), tmp_path).mode == "observe"
+
+
+@pytest.mark.parametrize("place", ["deploy/kustomize/base", "deploy/kustomize/overlays/example"])
+def test_the_journal_is_on_a_volume_that_holds_it(tmp_path: Path, place: str) -> None:
+    documents = rendered(REPO / place)
+    settings = laid_out(documents, tmp_path)
+    spec = only(documents, "Deployment")["spec"]["template"]["spec"]
+    (volume,) = (mount["name"] for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == "state")
+    mount = next(mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == volume)
+    assert Path(settings.journal).parent == Path(mount["mountPath"])
+    assert not mount.get("readOnly")
+    limit = next(volume["emptyDir"]["sizeLimit"] for volume in spec["volumes"] if volume["name"] == "state")
+    assert settings.daemon.journal_files is not None
+    # One more than is kept: the oldest goes when the next has been begun.
+    assert (settings.daemon.journal_files + 1) * _FILE_BYTES <= int(limit.removesuffix("Mi")) * 2**20
 
 
 def test_the_pod(deployed: Deployed) -> None:

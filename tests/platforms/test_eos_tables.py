@@ -7,7 +7,7 @@ import pytest
 
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import Prefix
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.base import Better, Installed
 from k8s_ecmp.platforms.eos_tables import EosVerification
 
 VERIFICATION = EosVerification()
@@ -72,7 +72,15 @@ def test_hops_in_rib_and_hardware():
     hops = via("10.0.0.1"), via("10.0.0.2")
     assert found(route(*hops)) == both("10.0.0.1", "10.0.0.2")
     assert found(route(*hops, hardwareProgrammed=False)) == Installed(frozenset({"10.0.0.1", "10.0.0.2"}), NOTHING)
-    assert found(route(via("0.0.0.0"), kind="eBGP")) == Installed(NOTHING, NOTHING)
+
+
+def test_a_better_route_of_another_protocol():
+    assert found(route(via("10.0.0.9"), kind="eBGP", preference=200)) == Installed(
+        NOTHING, NOTHING, Better("eBGP", 200)
+    )
+    connected = route({"interface": "Vlan7"}, kind="connected")
+    del connected["preference"]
+    assert found(connected) == Installed(NOTHING, NOTHING, Better("connected", None))
 
 
 def test_labels():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from k8s_ecmp.errors import ParseError
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.base import Better, Installed
 from k8s_ecmp.platforms.frr_tables import FrrVerification
 
 VERIFICATION = FrrVerification()
@@ -43,7 +43,19 @@ def test_a_hop_may_be_in_the_rib_and_not_in_the_fib():
     text = answer(hop("10.1.1.1"), hop("10.1.1.2", fib=False), hop("10.1.1.3", active=False, fib=False))
     assert found(text) == Installed(frozenset({"10.1.1.1", "10.1.1.2"}), frozenset({"10.1.1.1"}))
     assert found(answer(hop("10.1.1.1"), installed=False)) == Installed(frozenset({"10.1.1.1"}), frozenset())
-    assert found(answer(hop("10.1.1.1"), selected=False)) == Installed(frozenset(), frozenset())
+
+
+def test_a_better_route_of_another_protocol():
+    static = json.loads(answer(hop("10.1.1.1", fib=False), hop("10.1.1.2", active=False), selected=False))
+    bgp = {"protocol": "bgp", "vrfName": "red", "selected": True, "distance": 20, "nexthops": [hop("10.1.1.9")]}
+    none, behind = frozenset[str](), frozenset({"10.1.1.1"})
+    assert found(json.dumps(static)) == Installed(none, none, None, behind)
+    static["10.0.0.0/8"].insert(0, bgp)
+    assert found(json.dumps(static)) == Installed(none, none, Better("bgp", 20), behind)
+    assert found(json.dumps({"10.0.0.0/8": [bgp]})) == Installed(none, none, Better("bgp", 20), none)
+    best = json.loads(answer(hop("10.1.1.1")))
+    best["10.0.0.0/8"].append(bgp | {"selected": False})
+    assert found(json.dumps(best)) == Installed(behind, behind)
 
 
 def test_a_recursive_hop_is_in_the_fib_by_its_resolvers():

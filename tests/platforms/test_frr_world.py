@@ -6,7 +6,7 @@ import pytest
 
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms import get_platform
-from k8s_ecmp.platforms.base import Installed, Verification
+from k8s_ecmp.platforms.base import Better, Installed, Verification
 from k8s_ecmp.routers.drivers.frr import transactions
 from k8s_ecmp.routers.drivers.frr.transactions import Running
 from tests.platforms.cases import Case, all_cases, table
@@ -149,16 +149,20 @@ def test_tables_and_next_hops(empty_router: FrrRouter):
     def both(*labels: str) -> Installed:
         return Installed(frozenset(labels), frozenset(labels))
 
+    none = frozenset[str]()
     expected = {
         "10.1.0.0/16": both("10.0.0.1", "10.0.0.2"),
         "10.2.0.0/16": both("discard"),
         "10.3.0.0/16": both("10.1.2.3"),
         "10.4.0.0/16": both("10.0.0.9"),
-        "10.5.0.0/16": both(),
+        "10.5.0.0/16": Installed(none, none, None, frozenset({"10.0.0.7"})),
         "0.0.0.0/0": both("10.0.0.250"),
         "fd43::/108": both("fd00:a::1"),
     }
     wait_for(lambda: tables() == {("default", Prefix.parse(text)): found for text, found in expected.items()}, "tables")
+    (command,) = verification.prefix_commands("default", [Prefix.parse("10.5.0.0/16")])
+    (found,) = verification.read_tables({command: empty_router.vtysh(command)}).values()
+    assert found == Installed(none, none, Better("kernel", 0), frozenset({"10.0.0.7"}))
 
     addresses = ["10.0.0.1", "10.1.2.3", "10.2.0.1", "198.51.100.1", "fd00:a::5", "fd00:b::5"]
     assert unresolved(empty_router, verification, addresses) == {"10.2.0.1", "198.51.100.1", "fd00:b::5"}

@@ -5,7 +5,7 @@ import pytest
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import Prefix
 from k8s_ecmp.platforms import get_platform
-from k8s_ecmp.platforms.base import Installed, Verification
+from k8s_ecmp.platforms.base import Better, Installed, Verification
 
 HEAD = """Codes: L - local, C - connected, S - static, R - RIP, M - mobile, B - BGP
        D - EIGRP, EX - EIGRP external, O - OSPF, IA - OSPF inter area
@@ -205,7 +205,14 @@ def test_forms_of_one_prefix(verification: Verification, prefix: str, entry: str
 
 def test_best_route_of_another_protocol_is_no_static_route(verification: Verification):
     text = ENTRY.replace('"static", distance 1', '"bgp 65001", distance 20')
-    assert verification.read_tables({"show ip route 10.96.0.0 255.240.0.0": text}) == {key("10.96.0.0/12"): both()}
+    none = frozenset[str]()
+    route, cef = verification.prefix_commands("default", [Prefix.parse("10.96.0.0/12")])
+    found = {key("10.96.0.0/12"): Installed(none, none, Better("bgp 65001", 20))}
+    assert verification.read_tables({route: text}) == verification.read_tables({route: text, cef: CEF}) == found
+
+
+def test_a_table_without_static_routes(verification: Verification):
+    assert verification.read_tables({"show ip route static": HEAD}) == {}
 
 
 @pytest.mark.parametrize(
@@ -225,6 +232,9 @@ def test_what_is_not_there(verification: Verification, command: str, answer: str
     ("command", "answer"),
     [
         ("show ip route static", "% Invalid input detected at '^' marker.\n"),
+        ("show ip route static", ""),
+        ("show ip route static", "Command authorization failed.\n"),
+        ("show ipv6 route vrf red static", "\n"),
         ("show ip route 10.96.0.0 255.240.0.0", "Command authorization failed.\n"),
         ("show ip route 10.96.0.0 255.240.0.0", ""),
         ("show ip cef 10.96.0.0 255.240.0.0 detail", "whatever\n"),

@@ -4,7 +4,7 @@ import pytest
 
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import Prefix
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.base import Better, Installed
 from k8s_ecmp.platforms.iosxr_rib import Question, rib_filter
 from k8s_ecmp.platforms.iosxr_tables import IosXrVerification
 
@@ -142,8 +142,8 @@ def test_one_prefix():
     answers = {command: ENTRY, "show cef ipv4 10.96.0.0/12": CEF_ENTRY}
     assert XR.read_tables(answers) == {key: both("10.192.0.1", "10.192.0.2", "10.7.0.1 vrf blue")}
     nothing = Installed(frozenset(), frozenset())
-    other = answers | {command: ENTRY.replace('"static"', '"bgp 64512"')}
-    assert XR.read_tables(other)[key].rib == frozenset()
+    other = answers | {command: ENTRY.replace('"static", distance 1', '"bgp 64512", distance 20')}
+    assert XR.read_tables(other)[key] == nothing._replace(better=Better("bgp 64512", 20))
     assert (
         XR.read_tables(answers | {"show cef ipv4 10.96.0.0/12": "% No matching prefix found"})[key].fib == frozenset()
     )
@@ -168,6 +168,8 @@ def test_a_discard_route_alone():
         {"show route ipv4 unicast static": ROUTES},
         {"show route ipv4 unicast static": "", "show cef ipv4": CEF},
         {"show route ipv4 unicast static": ROUTES, "show cef ipv4": "nonsense"},
+        {"show route ipv4 unicast static": ROUTES, "show cef ipv4": ""},
+        {"show route ipv4 unicast static": ROUTES, "show cef ipv4": "% This command is not authorized"},
         {"show route ipv4 unicast static": "S    10.0.0.0/8 something new", "show cef ipv4": CEF},
         {"show route ipv4 unicast static": "% Invalid input detected at '^' marker.", "show cef ipv4": CEF},
         {"show route ipv4 unicast static": "<data>", "show cef ipv4": CEF},
@@ -214,7 +216,7 @@ RIB = """\
       <ipv4-rib-edm-path><address>0.0.0.0</address><interface-name>Null0</interface-name></ipv4-rib-edm-path>
      </route-path></route>
     <route><address>10.192.0.0</address><prefix-length>24</prefix-length><prefix>10.192.0.0</prefix>
-     <prefix-length-xr>24</prefix-length-xr><protocol-name>connected</protocol-name><route-path>
+     <prefix-length-xr>24</prefix-length-xr><protocol-name>connected</protocol-name><distance>0</distance><route-path>
       <ipv4-rib-edm-path><interface-name>GigabitEthernet0/0/0/0</interface-name></ipv4-rib-edm-path></route-path></route>
    </routes></ip-rib-route-table-name></ip-rib-route-table-names></saf></safs></af></afs></vrf></vrfs></rib>
 </data></rpc-reply>
@@ -228,7 +230,8 @@ def test_rib_by_its_model():
         ("red", Prefix.parse("198.18.0.0/15")): both("discard"),
     }
     one = XR.read_tables({"show route vrf red ipv4 unicast 10.192.0.0/24": RIB})
-    assert one == {("red", Prefix.parse("10.192.0.0/24")): Installed(frozenset(), frozenset())}
+    direct = Installed(frozenset(), frozenset(), Better("connected", 0))
+    assert one == {("red", Prefix.parse("10.192.0.0/24")): direct}
 
 
 def test_resolving_by_the_model():

@@ -4,7 +4,7 @@ import pytest
 
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import Prefix
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.base import Better, Installed
 from k8s_ecmp.platforms.junos_tables import JunosVerification
 
 VERIFICATION = JunosVerification()
@@ -70,30 +70,46 @@ fd96:aaaa:bbbb:cccc::/108          user     0                    ulst  1048575  
                               fd00:a::2
                                                                  ucst      612     3 et-0/0/0.0
 """
-RIB, FIB, RIB6, FIB6 = VERIFICATION.table_commands(["default"])
+RIB, FIB, SUMMARY, RIB6, FIB6, SUMMARY6 = VERIFICATION.table_commands(["default"])
+
+
+SUMMARIES = """Autonomous system number: 65001
+Router ID: 10.255.0.1
+
+inet.0: 12 destinations, 13 routes (12 active, 0 holddown, 0 hidden)
+              Direct:      3 routes,      3 active
+               Local:      3 routes,      3 active
+              Static:      6 routes,      5 active
+                OSPF:      1 routes,      1 active
+"""
 
 
 def found(answers: dict[str, str]) -> dict[str, tuple[set[str], set[str]]]:
     tables = VERIFICATION.read_tables(answers)
-    return {f"{vrf} {prefix}": (set(rib), set(fib)) for (vrf, prefix), (rib, fib) in tables.items()}
+    return {f"{vrf} {prefix}": (set(entry.rib), set(entry.fib)) for (vrf, prefix), entry in tables.items()}
 
 
 def test_commands():
-    assert (RIB, FIB) == (
+    assert (RIB, FIB, SUMMARY) == (
         "show route protocol static table inet.0",
         "show route forwarding-table family inet table default",
+        "show route summary table inet.0",
     )
-    assert VERIFICATION.table_commands(["red"])[2:] == (
+    assert VERIFICATION.table_commands(["red"])[3:] == (
         "show route protocol static table red.inet6.0",
         "show route forwarding-table family inet6 table red",
+        "show route summary table red.inet6.0",
     )
     assert VERIFICATION.prefix_commands("red", [Prefix.parse("10.96.0.0/12")]) == (
         "show route 10.96.0.0/12 exact table red.inet.0",
         "show route forwarding-table family inet destination 10.96.0.0/12 table red",
+        "show route summary table red.inet.0",
     )
     assert VERIFICATION.resolve_commands("default", ["10.0.0.1", "fd00:a::1"]) == (
         "show route 10.0.0.1 table inet.0",
         "show route fd00:a::1 table inet6.0",
+        "show route summary table inet.0",
+        "show route summary table inet6.0",
     )
 
 
@@ -135,13 +151,36 @@ def test_a_neighbour_shown_by_its_mac_address_is_that_of_the_routing_table():
 
 def test_the_vrf_of_a_table():
     answers = dict(
-        zip(VERIFICATION.table_commands(["red"]), [ROUTES.replace("inet.0:", "red.inet.0:"), "", "", ""], strict=True)
+        zip(
+            VERIFICATION.table_commands(["red"]),
+            [ROUTES.replace("inet.0:", "red.inet.0:"), *("", "", "", "", SUMMARIES)],
+            strict=True,
+        )
     )
     assert {key.split()[0] for key in found(answers)} == {"red"}
 
 
-def test_nothing_is_there():
-    assert found(dict.fromkeys(VERIFICATION.table_commands(["default", "red"]), "")) == {}
+def test_a_better_route_of_another_protocol():
+    tables = VERIFICATION.read_tables({RIB: ROUTES, FIB: FORWARDING})
+    none = frozenset[str]()
+    other = tables["default", Prefix.parse("10.99.0.0/16")]
+    assert other == Installed(none, none, Better("OSPF", 10), frozenset({"10.0.0.1"}))
+
+
+def test_a_blank_answer_is_no_route_where_the_router_shows_its_table():
+    commands = VERIFICATION.table_commands(["default", "red"])
+    assert found({command: SUMMARIES if "summary" in command else "" for command in commands}) == {}
+    one = VERIFICATION.prefix_commands("default", [Prefix.parse("10.1.0.0/16")])
+    assert found({command: SUMMARIES if "summary" in command else "\n" for command in one}) == {}
+
+
+def test_a_blank_answer_says_nothing_where_the_summary_is_blank_too():
+    for commands in (VERIFICATION.table_commands(["red"]), VERIFICATION.prefix_commands("red", [Prefix.parse("::/0")])):
+        with pytest.raises(ParseError, match="are blank"):
+            found(dict.fromkeys(commands, "\n"))
+    commands = VERIFICATION.resolve_commands("default", ["10.0.0.1"])
+    with pytest.raises(ParseError, match="are blank"):
+        VERIFICATION.read_unresolved("default", ["10.0.0.1"], dict.fromkeys(commands, ""))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +196,7 @@ def test_a_next_hop_needs_a_connected_subnet():
     answers = dict(
         zip(
             VERIFICATION.resolve_commands("default", ["10.0.0.1", "10.5.0.1", "10.6.0.1"]),
-            [direct, "", direct.replace("Direct/0", "Static/5").replace("10.0.0.0/24", "0.0.0.0/0  ")],
+            [direct, "", direct.replace("Direct/0", "Static/5").replace("10.0.0.0/24", "0.0.0.0/0  "), SUMMARIES],
             strict=True,
         )
     )

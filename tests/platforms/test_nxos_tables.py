@@ -4,7 +4,7 @@ import pytest
 
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import Prefix
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.platforms.base import Better, Installed
 from k8s_ecmp.platforms.nxos_tables import NxosVerification
 
 TABLES = NxosVerification()
@@ -76,8 +76,10 @@ def test_tables():
     found = TABLES.read_tables({"a": IPV4, "b": IPV6})
     assert found["default", prefix("10.96.0.0/12")] == both("10.192.0.1", "10.192.0.2", "10.192.0.3 vrf red")
     assert found["default", prefix("10.97.0.0/16")] == both("discard")
-    assert found["default", prefix("10.98.0.0/16")] == both()
-    assert found["default", prefix("10.192.0.0/24")] == both()
+    none = frozenset[str]()
+    behind = frozenset({"10.192.0.1"})
+    assert found["default", prefix("10.98.0.0/16")] == Installed(none, none, Better("ospf-1", 110), behind)
+    assert found["default", prefix("10.192.0.0/24")] == Installed(none, none, Better("direct", 0))
     assert found["red", prefix("10.96.0.0/12")] == both("10.20.0.9")
     assert found["red", prefix("10.30.0.0/16")] == both("Tunnel1")
     assert found["default", prefix("fd96::/108")] == both("fd10:192::1", "fe80::2")

@@ -18,7 +18,11 @@ NAMES = ["eos", "frr", "ios", "nxos"]
 BLOCKS = {"frr": ("vrf {}", "exit-vrf"), "nxos": ("vrf context {}", "")}
 VRFS = ["default", "red", "blue"]
 # VRFs that have to be there before routes can be.
-HEADS = {"ios": ["vrf definition red", "!", "vrf definition blue", "!"]}
+HEADS = {
+    "eos": ["vrf instance red", "!", "vrf instance blue", "!"],
+    "ios": ["vrf definition red", "!", "vrf definition blue", "!"],
+    "nxos": ["interface mgmt0", "  vrf member management"],
+}
 Table = dict[tuple[str, Prefix], frozenset[NextHop]]
 
 prefixes = st.one_of(

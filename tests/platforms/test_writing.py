@@ -178,11 +178,29 @@ def test_ios_tags_belong_to_hops():
 
 def test_ios_needs_the_vrf():
     create = RouteChange("create", "blue", PREFIX, (), (A,))
-    for head in ("vrf definition blue", "ip vrf blue", "ip route vrf blue 0.0.0.0 0.0.0.0 10.0.0.9"):
+    for head in ("vrf definition blue", "ip vrf blue"):
         commands = get_platform("ios").render([create], get_platform("ios").parse(f"hostname r1\n{head}\n"))
         assert commands == "ip route vrf blue 10.96.0.0 255.240.0.0 10.0.0.1 tag 5\n"
-    with pytest.raises(RenderError, match="no VRF blue"):
-        get_platform("ios").render([create], EMPTY)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("eos", "hostname r1\nvrf instance red\nip route vrf blue 0.0.0.0/0 10.0.0.9\nbanner login\nvrf instance blue\nEOF\n"),
+        ("eos", "hostname r1\nrouter bgp 1\n   vrf instance blue\n"),
+        ("ios", "hostname r1\nvrf definition red\nip route vrf blue 0.0.0.0 0.0.0.0 10.0.0.9\n!\n"),
+        ("iosxr", "hostname r1\nvrf red\n!\nrouter static\n vrf blue\n  address-family ipv4 unicast\n   0.0.0.0/0 10.0.0.9\n"),
+        ("nxos", "hostname r1\nvrf context red\n  rd auto\n"),
+    ],
+)  # fmt: skip
+def test_no_route_is_written_in_a_vrf_that_is_not_there(name: str, text: str):
+    platform = get_platform(name)
+    create = RouteChange("create", "blue", PREFIX, (), (A,))
+    with pytest.raises(RenderError, match=r"the router has no VRF blue .*configure the VRF first"):
+        platform.render([create], platform.parse(text))
+    heads = {"eos": "vrf instance", "ios": "vrf definition", "iosxr": "vrf", "nxos": "vrf context"}
+    assert platform.render([create], platform.parse(f"{text}\n{heads[name]} blue\n rd 1:1\n"))
+    assert platform.render([create.inverse()], platform.parse(text)), "what is there can be taken away"
 
 
 @pytest.mark.parametrize(

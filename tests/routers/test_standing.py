@@ -113,6 +113,27 @@ def test_a_hop_typed_in_by_hand_is_seen_before_ours_joins_it(router: FrrRouter, 
     assert plan(session, "n1", "n2").conflicts
 
 
+def test_a_floating_route_is_kept_behind_a_better_one(router: FrrRouter, session: StandingSession) -> None:
+    session.view = session.view._replace(distance=250)
+    router.ip(f"route add {HOST} via 10.0.0.200")
+    fib(router, "10.0.0.200")
+    for where in (("n1",), ("n1", "n2"), ("n2", "n3")):
+        (warning,) = session.commit(step(session, *where), allowed)
+        assert warning == f"{HOST} is not in use: the router prefers kernel with distance 0, ours has 250"
+        assert session.drift_in_tables() == ()
+    fib(router, "10.0.0.200")
+    router.configure(f"ip route {HOST} 10.0.0.99 250")
+    before = router.running_config()
+    with pytest.raises(PlanRefused, match=r"10\.96\.0\.10/32 on router r1 was changed by somebody else"):
+        session.commit(step(session, "n1", "n2", "n3"), allowed)
+    assert router.running_config() == before
+    router.configure(f"no ip route {HOST} 10.0.0.99 250")
+    session.read(recover=True)
+    router.ip(f"route del {HOST} via 10.0.0.200")
+    fib(router, "10.0.0.2", "10.0.0.3")
+    assert session.drift_in_tables() == ()
+
+
 def test_a_line_without_effect_at_a_prefix_that_is_new_to_us_is_seen(
     router: FrrRouter, session: StandingSession
 ) -> None:

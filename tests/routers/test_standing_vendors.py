@@ -9,7 +9,7 @@ import yaml
 
 from k8s_ecmp.core.plan import plan_prefixes
 from k8s_ecmp.core.rules import Rules
-from k8s_ecmp.errors import NotLeading
+from k8s_ecmp.errors import NotLeading, PlanRefused
 from k8s_ecmp.model import RouterPlan
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.standing import StandingSession
@@ -94,3 +94,24 @@ def test_without_permission_nothing_is_written_and_nothing_is_left_behind(standi
     standing.session.read(recover=True)
     standing.commit("n1")
     assert standing.hops() == {"10.192.0.1"}
+
+
+@pytest.mark.parametrize("standing", ["eos"], indirect=True)
+def test_what_somebody_types_beside_a_session_is_not_lost(standing: Standing) -> None:
+    """Not even where hops only go: the session would overwrite it."""
+    standing.commit("n1", "n2")
+    device = standing.device
+
+    def type_beside() -> None:
+        if device.transcript[-1].endswith(" diffs"):
+            device.watchers.remove(type_beside)
+            device.type("ip route 10.8.0.0/16 10.192.0.9")
+
+    device.watchers.append(type_beside)
+    with pytest.raises(PlanRefused, match="other lines on router r1 were changed by somebody else"):
+        standing.commit("n1")
+    assert ("default", "10.8.0.0/16") in device.routes()
+    standing.session.read(recover=True)
+    standing.commit("n1")
+    assert standing.hops() == {"10.192.0.1"}
+    assert ("default", "10.8.0.0/16") in device.routes()

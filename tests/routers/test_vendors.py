@@ -22,7 +22,7 @@ TAG = 4201
 CONFLICT = "10.97.10.2/32"
 NODES = {"10.192.0.1", "10.192.0.2", "10.192.0.3"}
 AGGREGATE = ("default", "10.96.0.0/12")
-LOCKING = [name for name in NAMES if DRIVERS[name].lock]
+LOCKING = [name for name in NAMES if DRIVERS[name].lock or name == "eos"]  # EOS: the sessions of others
 CONFIRMING = [name for name in NAMES if DRIVERS[name].confirm]
 
 

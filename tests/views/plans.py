@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from k8s_ecmp.core.eligibility import NodeVerdict
+from k8s_ecmp.core.flows import flows_at_risk
 from k8s_ecmp.model import (
     CommitResult,
     Conflict,
@@ -101,8 +102,9 @@ def plan_of(*routers: RouterPlan, holds: tuple[GuardTrip, ...] = (), skipped: tu
     )
 
 
-R1 = RouterPlan("r1", "frr", "changes", "sha256:1", CHANGES, (CONFLICT,), commands=("a", "b"), diff=DIFF)
-R2 = RouterPlan("r2", "frr", "changes", "sha256:2", CHANGES, diff=DIFF)
+FLOWS = flows_at_risk(CHANGES, "hash-threshold", None)
+R1 = RouterPlan("r1", "frr", "changes", "sha256:1", CHANGES, (CONFLICT,), commands=("a", "b"), diff=DIFF, flows=FLOWS)
+R2 = RouterPlan("r2", "frr", "changes", "sha256:2", CHANGES, diff=DIFF, flows=FLOWS)
 BLOCKED = RouterPlan(
     "leaf-12.dc1.example.com",
     "eos",
@@ -139,7 +141,15 @@ TWO_REASONS = RouteChange(
     hops("10.0.0.1", "10.0.0.3"),
     ("node n3 has a usable endpoint", "node n9 is out: not Ready for 12 s"),
 )
-LIKE_R1 = RouterPlan("r7", "frr", "changes", "sha256:7", (*CHANGES, TWO_REASONS), diff=DIFF)
+LIKE_R1 = RouterPlan(
+    "r7",
+    "eos",
+    "changes",
+    "sha256:7",
+    (*CHANGES, TWO_REASONS),
+    diff=DIFF,
+    flows=flows_at_risk((*CHANGES, TWO_REASONS), "modulo", CHANGES[:1]),
+)
 
 
 def verdict(name: str, *addresses: str, standing: str = "eligible", reason: str = "Ready for 2 min") -> NodeVerdict:

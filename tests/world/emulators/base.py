@@ -6,6 +6,7 @@ static routes, candidates, locks and commit timers. It knows nothing of this pro
 
 import ipaddress
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -24,7 +25,8 @@ class Faults:
     answered. A device that is not atomic has half of the lines in force after "in-commit"; an atomic one goes on and
     ends it. `refuse`: a configuration line that contains the text is refused as the device refuses an invalid one.
     `hide`: prefixes that routing and forwarding tables do not show whatever is configured. `holder`: who holds the
-    configuration lock, or has a session open that keeps others out.
+    configuration lock, or has a session open that keeps others out. `blind`: the login may not see the routing table; a
+    device that has no words for that (junos, iosxr_netconf) answers with nothing at all.
     """
 
     slow_commit_s: float = 0
@@ -33,6 +35,19 @@ class Faults:
     hide: set[str] = field(default_factory=set)
     holder: str | None = None
     full_disk: bool = False
+    blind: bool = False
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A route that the device has from a BGP neighbour, in the default VRF."""
+
+    next_hop: str
+    distance: int = 20
+
+    def beats(self, vrf: str, distance: int) -> bool:
+        """Whether it is in use instead of a static route of that distance."""
+        return vrf == "default" and self.distance < distance
 
 
 class Emulator(ABC):
@@ -51,6 +66,10 @@ class Emulator(ABC):
         self.faults = Faults()
         self.transcript: list[str] = []
         """Every command or operation that a client sent, in order."""
+        self.learned: dict[str, Learned] = {}
+        """What BGP neighbours announce, by canonical prefix."""
+        self.watchers: list[Callable[[], None]] = []
+        """Called by eos and nxos after every command that may have changed what is in force, before it is answered."""
         self.load(self.SAMPLE if running is None else running)
 
     def __enter__(self) -> Self:
@@ -86,7 +105,7 @@ class Emulator(ABC):
 
     @abstractmethod
     def routes(self) -> dict[tuple[str, str], frozenset[str]]:
-        """The forwarding table's static routes: (VRF, canonical prefix) -> next-hop addresses, or {"discard"}."""
+        """The forwarding table's static routes, learned ones left out: (VRF, canonical prefix) -> next-hop addresses, or {"discard"}."""
 
     @abstractmethod
     def type(self, lines: str) -> None:
@@ -99,6 +118,11 @@ class Emulator(ABC):
     @abstractmethod
     def expire(self) -> None:
         """The timer of the pending commit runs out now."""
+
+    def changed(self) -> None:
+        """The device says that what is in force may have changed."""
+        for watcher in self.watchers:
+            watcher()
 
     def saved(self) -> bool:
         """Whether the startup configuration is the running one; devices with a commit history save by committing."""

@@ -71,7 +71,7 @@ class Eos(Emulator):
             return {
                 (vrf, str(prefix)): frozenset("discard" if via == "Null0" else via.rpartition(" ")[2] for via in vias)
                 for vrf in config.vrfs()
-                for prefix, vias in static_routes(config, vrf, self._hidden()).items()
+                for prefix, vias in static_routes(config, vrf, self._hidden(), self.learned).items()
             }
 
     def type(self, lines: str) -> None:
@@ -80,6 +80,7 @@ class Eos(Emulator):
             for line in lines.splitlines():
                 config.command(line)
             self._state.running = config
+        self.changed()
 
     def pending(self) -> bool:
         with self._lock:
@@ -89,6 +90,7 @@ class Eos(Emulator):
         with self._lock:
             assert self._state.timer is not None
             self._state.tick(self._state.timer.expires)
+        self.changed()
 
     def saved(self) -> bool:
         with self._lock:
@@ -117,6 +119,8 @@ class Eos(Emulator):
             except CliError as error:
                 message = f"CLI command {number} of {len(commands)} '{command}' failed: {_KINDS[error.code]}"
                 raise EapiError(error.code, message, [*done, {"errors": [error.text]}]) from None
+            finally:
+                self.changed()
             done.append(answer)
         return done
 
@@ -166,7 +170,7 @@ class Eos(Emulator):
         if words[:3] == ["show", "session-config", "named"] and words[4:] in ([], ["diffs"]):
             return state.shown(words[3], diffs=len(words) == 5)
         if words[:3] in (["show", "ip", "route"], ["show", "ipv6", "route"]):
-            return table(state.running, words, self._hidden())
+            return table(state.running, words, self._hidden(), self.learned)
         if command == "write memory":
             self._need_space("copying running-config to startup-config")
             self._startup = state.running.copy()

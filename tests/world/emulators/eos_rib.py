@@ -8,10 +8,13 @@ import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from tests.world.emulators.base import Learned
 from tests.world.emulators.eos_config import CliError, Config, Connected, Network, Route
 
 
-def static_routes(config: Config, vrf: str, hidden: Collection[str]) -> dict[Network, frozenset[str]]:
+def static_routes(
+    config: Config, vrf: str, hidden: Collection[str], learned: Mapping[str, Learned]
+) -> dict[Network, frozenset[str]]:
     """The static routes that forward and their next hops as printed: those with the lowest distance that resolve."""
     connected = config.connected()
     best: dict[Network, int] = {}
@@ -25,10 +28,17 @@ def static_routes(config: Config, vrf: str, hidden: Collection[str]) -> dict[Net
             best[route.prefix], vias[route.prefix] = route.distance, set()
         vias[route.prefix].add(route.via)
     direct = {subnet.prefix for subnet in connected if subnet.vrf == vrf}
-    return {prefix: frozenset(found) for prefix, found in vias.items() if prefix not in direct}
+    return {
+        prefix: frozenset(found)
+        for prefix, found in vias.items()
+        if prefix not in direct
+        and not ((other := learned.get(str(prefix))) is not None and other.beats(vrf, best[prefix]))
+    }
 
 
-def table(config: Config, words: Sequence[str], hidden: Collection[str]) -> dict[str, Any]:
+def table(
+    config: Config, words: Sequence[str], hidden: Collection[str], learned: Mapping[str, Learned]
+) -> dict[str, Any]:
     """`show ip|ipv6 route [vrf V] [static | PREFIX | ADDRESS]`."""
     family = 4 if words[1] == "ip" else 6
     rest = list(words[3:])
@@ -38,7 +48,13 @@ def table(config: Config, words: Sequence[str], hidden: Collection[str]) -> dict
     if vrf not in config.vrfs() or len(rest) > 1:
         raise CliError(1000, f"IP routing table {vrf} does not exist.")
     connected = config.connected()
-    entries = {prefix: _static(vias, vrf, connected) for prefix, vias in static_routes(config, vrf, hidden).items()}
+    static = static_routes(config, vrf, hidden, learned)
+    entries = {prefix: _static(vias, vrf, connected) for prefix, vias in static.items()}
+    if rest != ["static"] and vrf == "default":
+        for text, other in learned.items():
+            if (prefix := ipaddress.ip_network(text)) not in entries:
+                via = {"nexthopAddr": other.next_hop, "interface": "Ethernet1"}
+                entries[prefix] = _entry("eBGP", [via]) | {"preference": other.distance, "metric": 0}
     if rest != ["static"]:
         for subnet in connected:
             if subnet.vrf == vrf:

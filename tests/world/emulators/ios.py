@@ -88,7 +88,11 @@ class Ios(Emulator):
         with self.guard:
             self._tick()
             table = self.config.table()
-            return {(vrf, str(net)): frozenset(hop.target for hop in hops) for (vrf, net), hops in table.items()}
+            return {
+                (vrf, str(net)): frozenset(hop.target for hop in hops)
+                for (vrf, net), hops in table.items()
+                if not ((other := self.learned.get(str(net))) is not None and other.beats(vrf, hops[0].distance))
+            }
 
     def type(self, lines: str) -> None:
         with self.guard:
@@ -228,7 +232,7 @@ class Ios(Emulator):
         if words[1] == "startup-config":
             return show_configuration(self.startup, line, "Using {} out of 262136 bytes")
         if words[1] in ("ip", "ipv6") and words[2:3] == ["route"]:
-            return show_route(self.config, words[1], words[3:], self.faults.hide)
+            return show_route(self.config, words[1], words[3:], self.faults.hide, self.learned)
         if words[1] in ("ip", "ipv6") and words[2:3] == ["cef"]:
             return show_cef(self.config, words[1], words[3:], self.faults.hide)
         if words[1:] == ["archive"]:

@@ -2,8 +2,9 @@
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+from tests.world.emulators.base import Learned
 from tests.world.emulators.ios_config import INVALID, Config, Network, Route
 from tests.world.emulators.ios_files import NO_FILE
 
@@ -51,7 +52,9 @@ def incremental_diff(config: Config, name: str, text: str | None) -> str:
     return f"!List of Commands:\n{lacking}end\n" + ("" if lacking else "!No changes were found\n")
 
 
-def show_route(config: Config, family: str, words: list[str], hidden: Collection[str]) -> str:
+def show_route(
+    config: Config, family: str, words: list[str], hidden: Collection[str], learned: Mapping[str, Learned]
+) -> str:
     """`show ip|ipv6 route [vrf V] static|PREFIX [MASK]|ADDRESS`; `hidden` prefixes are in no table."""
     vrf, words, error = _vrf(config, family, words)
     if error:
@@ -60,7 +63,10 @@ def show_route(config: Config, family: str, words: list[str], hidden: Collection
     table = {
         prefix: hops
         for (own, prefix), hops in config.table().items()
-        if own == vrf and prefix.version == version and str(prefix) not in hidden
+        if own == vrf
+        and prefix.version == version
+        and str(prefix) not in hidden
+        and not ((other := learned.get(str(prefix))) is not None and other.beats(vrf, hops[0].distance))
     }
     if words == ["static"]:
         return _ipv4_table(vrf, table) if version == 4 else _ipv6_table(vrf, table)
@@ -71,7 +77,9 @@ def show_route(config: Config, family: str, words: list[str], hidden: Collection
         return f"{INVALID}\n"
     if len(words) == 1 and "/" not in words[0]:
         return _longest(config, vrf, table, wanted, absent)
-    return _entry(wanted, table[wanted]) if wanted in table else absent
+    if wanted in table:
+        return _entry(wanted, table[wanted])
+    return _learned_entry(wanted, learned[str(wanted)]) if vrf == "default" and str(wanted) in learned else absent
 
 
 def show_cef(config: Config, family: str, words: list[str], hidden: Collection[str]) -> str:
@@ -174,6 +182,16 @@ def _entry(prefix: Network, hops: list[Route]) -> str:
         shown += [f"  {star}{where or direct}", "      Route metric is 0, traffic share count is 1"]
         shown += [f"      Route tag {hop.tag}"] if hop.tag else []
     return "\n".join(shown) + "\n"
+
+
+def _learned_entry(prefix: Network, route: Learned) -> str:
+    blocks = "Routing Descriptor Blocks:" if prefix.version == 4 else "Routing paths:"
+    return (
+        f'Routing entry for {str(prefix).upper()}\n  Known via "bgp 65001", distance {route.distance}, metric 0\n'
+        f"  Tag 65002, type external\n  Last update from {route.next_hop.upper()} 00:01:07 ago\n  {blocks}\n"
+        f"  * {route.next_hop.upper()}, from {route.next_hop.upper()}, 00:01:07 ago\n"
+        "      Route metric is 0, traffic share count is 1\n      AS Hops 1\n"
+    )
 
 
 def _longest(config: Config, vrf: str, table: dict[Network, list[Route]], wanted: Network, absent: str) -> str:

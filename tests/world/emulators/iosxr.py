@@ -230,14 +230,18 @@ class NetconfSession(Session):
         return f'<data><cli xmlns="{_CLI}">{escape(text)}</cli></data>'
 
     async def _do_get(self, operation: etree._Element) -> str:
-        """The RIB of a VRF, or one prefix of it: content match nodes for its list keys."""
+        """The RIB of a VRF, or one prefix of it: content match nodes for its list keys; or the names of the VRFs."""
         (wanted,) = operation.iterchildren("{*}filter")
         parts = []
-        for root in wanted:
+        for root in wanted if not self.device.faults.blind else ():
+            if root.find(".//{*}afs") is None:
+                names = "".join(f"<vrf><vrf-name>{name}</vrf-name></vrf>" for name in ("default", "red"))
+                parts.append(f'<rib xmlns="{root.nsmap[None]}"><vrfs>{names}</vrfs></rib>')
+                continue
             afi = "ipv6" if local_name(root) == "ipv6-rib" else "ipv4"
             address, length = root.findtext(".//{*}route/{*}address"), root.findtext(".//{*}route/{*}prefix-length")
             network = ipaddress.ip_network(f"{address}/{length}") if address and length else None
             with self.device.guard:
-                tables = Tables(self.device.config, set(self.device.faults.hide))
+                tables = Tables(self.device.config, set(self.device.faults.hide), self.device.learned)
                 parts.append(tables.rib(root.findtext(".//{*}vrf-name") or "default", afi, network))
         return f"<data>{''.join(parts)}</data>"

@@ -122,7 +122,7 @@ class IosXr(Emulator):
 
     def routes(self) -> dict[tuple[str, str], frozenset[str]]:
         with self.guard:
-            tables = Tables(self.config)
+            tables = Tables(self.config, learned=self.learned)
             return {
                 (vrf, str(route.network)): route.labels()
                 for vrf, afi, safi in self.config.static
@@ -211,7 +211,7 @@ class IosXr(Emulator):
                 return self._sessions()
             if command == "show configuration commit list 1":
                 return self._last_commit()
-            return Tables(self.config, set(self.faults.hide)).show(command)
+            return Tables(self.config, set(self.faults.hide), self.learned).show(command)
 
     def _sessions(self) -> str:
         head = "Current Configuration Session  Line       User     Date                     Lock"

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tests.world.emulators.base import Learned
 from tests.world.emulators.iosxr_config import Address, Config, HopKey, Network
 
 _RIB = {"ipv4": ("rib", "Cisco-IOS-XR-ip-rib-ipv4-oper"), "ipv6": ("ipv6-rib", "Cisco-IOS-XR-ip-rib-ipv6-oper")}
@@ -33,6 +34,7 @@ class Tables:
 
     config: Config
     hidden: set[str] = field(default_factory=set)
+    learned: dict[str, Learned] = field(default_factory=dict)
 
     def static(self, vrf: str, afi: str) -> list[Route]:
         """The installed static routes of a VRF: of each prefix the hops with the lowest distance that lead somewhere."""
@@ -45,6 +47,9 @@ class Tables:
                     by_distance.setdefault(int(attributes.get("distance", "1")), []).append(key)
             if by_distance and str(network) not in self.hidden:
                 best = min(by_distance)
+                other = self.learned.get(str(network))
+                if other is not None and other.beats(vrf, best):
+                    continue
                 tag = table[network][by_distance[best][0]].get("tag", "")
                 routes.append(Route(network, best, tag, by_distance[best]))
         return routes
@@ -118,6 +123,14 @@ class Tables:
                     f"    directly connected, via {name}\n      Route metric is 0\n  No advertising protos. "
                 )
         route = max(found, key=lambda item: item.network.prefixlen, default=None)
+        if exact and vrf == "default" and str(wanted) in self.learned and (route is None or route.network != wanted):
+            other = self.learned[str(wanted)]
+            return (
+                f'\nRouting entry for {wanted}\n  Known via "bgp 65001", distance {other.distance}, metric 0\n'
+                "  Tag 65002, type external\n  Installed Nov 21 16:50:00.114 for 00:01:07\n  Routing Descriptor Blocks\n"
+                f"    {other.next_hop}, from {other.next_hop}, BGP external\n      Route metric is 0\n"
+                "  No advertising protos. "
+            )
         if route is None or (exact and route.network != wanted):
             return "% Network not in table"
         lines = ["", f"Routing entry for {route.network}", f'  Known via "static", distance {route.distance}, metric 0']
@@ -189,9 +202,17 @@ class Tables:
         root, module = _RIB[afi]
         routes = [route for route in self.static(vrf, afi) if wanted is None or route.network == wanted]
         entries = [
-            self._rib_entry(afi, str(route.network), "static", [self._path(key, afi) for key in route.hops])
+            self._rib_entry(
+                afi, str(route.network), "static", [self._path(key, afi) for key in route.hops], route.distance
+            )
             for route in routes
         ]
+        static = {str(route.network) for route in routes}
+        for text, other in self.learned.items() if vrf == "default" else ():
+            network = ipaddress.ip_network(text)
+            if text not in static and f"ipv{network.version}" == afi and wanted in (None, network):
+                path = f"<address>{other.next_hop}</address>"
+                entries.append(self._rib_entry(afi, text, "bgp", [path], other.distance))
         if wanted is None or not entries:
             entries += [
                 self._rib_entry(afi, str(network), "connected", [f"<interface-name>{name}</interface-name>"])
@@ -213,14 +234,14 @@ class Tables:
         interface = f"<interface-name>{key[1]}</interface-name>" if key[1] else ""
         return f"<address>{key[2] or null}</address>{interface}<next-hop-vrf-name>{key[0]}</next-hop-vrf-name>"
 
-    def _rib_entry(self, afi: str, prefix: str, protocol: str, paths: list[str]) -> str:
+    def _rib_entry(self, afi: str, prefix: str, protocol: str, paths: list[str], distance: int = 0) -> str:
         address, _, length = prefix.partition("/")
         name = f"ipv{afi[-1]}-rib-edm-path"
         listed = "".join(f"<{name}>{path}</{name}>" for path in paths)
         return (
             f"<route><address>{address}</address><prefix-length>{length}</prefix-length><prefix>{address}</prefix>"
             f"<prefix-length-xr>{length}</prefix-length-xr><protocol-name>{protocol}</protocol-name><priority>2</priority>"
-            f"<route-age>67</route-age><route-path>{listed}</route-path></route>"
+            f"<distance>{distance}</distance><route-age>67</route-age><route-path>{listed}</route-path></route>"
         )
 
 

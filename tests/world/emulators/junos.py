@@ -215,7 +215,7 @@ class Junos(Emulator):
 
     def routes(self) -> dict[tuple[str, str], frozenset[str]]:
         with self.guard:
-            found = tables(self.history[0].tree)
+            found = tables(self.history[0].tree, self.learned)
         return {
             (_vrf(table), canonical(str(prefix))): frozenset(address for address, _ in route.hops)
             for table, routes in found.items()
@@ -447,8 +447,10 @@ class _Session:
 
     def _command(self, operation: etree._Element) -> str:
         command = " ".join((operation.text or "").split())
+        if self._device.faults.blind and command.startswith("show route"):
+            return ""
         try:
-            text = answer(command, self._device.history[0].tree, self._device.faults.hide)
+            text = answer(command, self._device.history[0].tree, self._device.faults.hide, self._device.learned)
         except ValueError:
             raise RpcError(rpc_error(f"syntax error, expecting <command>: {command}")) from None
         return f"<output>{escape(text)}</output>" if text else ""

@@ -1,9 +1,10 @@
 """What a Junos router routes by a configuration, and how `show route` and `show route forwarding-table` print it."""
 
 import ipaddress
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
+from tests.world.emulators.base import Learned
 from tests.world.emulators.junos_tree import Node, statics
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -11,16 +12,17 @@ DISCARD = "discard"
 
 
 class Route(NamedTuple):
-    """The best route of a prefix: its next hops as (address, interface), ("discard", "") for none."""
+    """The best route of a prefix: its next hops as (address, interface), ("discard", "") for none; one behind it."""
 
     prefix: _Network
     protocol: str
     preference: int
     hops: tuple[tuple[str, str], ...]
+    behind: "Route | None" = None
 
 
-def tables(root: Node) -> dict[str, dict[_Network, Route]]:
-    """Routing tables by name: what is connected, and the static routes that have a way to a next hop.
+def tables(root: Node, learned: Mapping[str, Learned]) -> dict[str, dict[_Network, Route]]:
+    """Routing tables by name: what is connected, the static routes that have a way to a next hop, and learned ones.
 
     A static next hop needs a connected subnet (Junos CLI reference, "resolve"); of qualified ones those with the
     lowest preference are used.
@@ -35,6 +37,12 @@ def tables(root: Node) -> dict[str, dict[_Network, Route]]:
             route = _static(ipaddress.ip_network(text), node, found.get(rib, {}))
             if route is not None:
                 found.setdefault(rib, {})[route.prefix] = route
+    for text, other in learned.items():
+        prefix = ipaddress.ip_network(text)
+        table = found.setdefault("inet.0" if prefix.version == 4 else "inet6.0", {})
+        static, way = table.get(prefix), _way(other.next_hop, table)
+        if static is None or other.beats("default", static.preference):
+            table[prefix] = Route(prefix, "BGP", other.distance, ((other.next_hop, way),), static)
     return found
 
 
@@ -90,8 +98,8 @@ def _way(address: str, table: dict[_Network, Route]) -> str:
     return next((r.hops[0][1] for r in table.values() if r.protocol == "Direct" and target in r.prefix), "")
 
 
-def answer(command: str, root: Node, hide: Collection[str]) -> str:
-    """The text of a show command.
+def answer(command: str, root: Node, hide: Collection[str], learned: Mapping[str, Learned]) -> str:
+    """The text of a show command; nothing at all where no route matches.
 
     Raises:
         ValueError: the device does not know it.
@@ -100,20 +108,41 @@ def answer(command: str, root: Node, hide: Collection[str]) -> str:
     if words[:2] != ["show", "route"] or "table" not in words:
         raise ValueError(command)
     table = words[words.index("table") + 1]
+    whole = tables(root, learned)
+    if words[2] == "summary":
+        return _summary(table, whole.get(table, {}))
     if "forwarding-table" in words:
         family = words[words.index("family") + 1]
         name = f"{family}.0" if table == "default" else f"{table}.{family}.0"
         destination = words[words.index("destination") + 1] if "destination" in words else None
-        return _forwarding(table, family, _wanted(root, name, destination, "exact", hide))
+        return _forwarding(table, family, _wanted(whole, name, destination, "exact", hide))
     if words[2] == "protocol":
-        found = [r for r in _wanted(root, table, None, "exact", hide) if r.protocol.lower() == words[3]]
+        found = [r for r in _wanted(whole, table, None, "exact", hide) if words[3] in map(str.lower, _protocols(r))]
     else:
-        found = _wanted(root, table, words[2], "exact" if "exact" in words else "best", hide)
+        found = _wanted(whole, table, words[2], "exact" if "exact" in words else "best", hide)
     return _routing(table, found)
 
 
-def _wanted(root: Node, table: str, target: str | None, how: str, hide: Collection[str]) -> list[Route]:
-    known = [route for prefix, route in tables(root).get(table, {}).items() if str(prefix) not in hide]
+def _summary(table: str, routes: Mapping[_Network, Route]) -> str:
+    """`show route summary table`: the router's own lines, and those of the table where it has one."""
+    lines = ["Autonomous system number: 65001", "Router ID: 10.192.0.253", ""]
+    if routes:
+        count = len(routes)
+        lines.append(f"{table}: {count} destinations, {count} routes ({count} active, 0 holddown, 0 hidden)")
+        for protocol in sorted({route.protocol for route in routes.values()}):
+            number = sum(route.protocol == protocol for route in routes.values())
+            lines.append(f"{protocol:>20}: {number:>6} routes, {number:>6} active")
+    return "\n".join(lines) + "\n"
+
+
+def _protocols(route: Route) -> list[str]:
+    return [route.protocol, *(_protocols(route.behind) if route.behind else ())]
+
+
+def _wanted(
+    whole: Mapping[str, Mapping[_Network, Route]], table: str, target: str | None, how: str, hide: Collection[str]
+) -> list[Route]:
+    known = [route for prefix, route in whole.get(table, {}).items() if str(prefix) not in hide]
     if target is None:
         return known
     network = ipaddress.ip_network(target)
@@ -137,14 +166,20 @@ def _routing(table: str, routes: list[Route]) -> str:
         text = str(route.prefix)
         entry = f"*[{route.protocol}/{route.preference}] 00:00:07"
         lines += [f"{text:<19}{entry}"] if len(text) < 19 else [text, f"{'':<19}{entry}"]
-        for place, (address, interface) in enumerate(route.hops):
-            mark = ">" if place == 0 else " "
-            if address == DISCARD:
-                lines.append(f"{'':<23}Discard")
-            else:
-                to = f"to {address} via" if address else "via"
-                lines.append(f"{'':<20}{mark}  {to} {interface}")
+        lines += _hops(route)
+        if route.behind is not None:
+            lines += [f"{'':<20}[{route.behind.protocol}/{route.behind.preference}] 00:00:07", *_hops(route.behind)]
     return "\n".join(lines) + "\n"
+
+
+def _hops(route: Route) -> Iterator[str]:
+    for place, (address, interface) in enumerate(route.hops):
+        mark = ">" if place == 0 else " "
+        if address == DISCARD:
+            yield f"{'':<23}Discard"
+        else:
+            to = f"to {address} via" if address else "via"
+            yield f"{'':<20}{mark}  {to} {interface}"
 
 
 def _forwarding(table: str, family: str, routes: list[Route]) -> str:

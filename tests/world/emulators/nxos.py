@@ -130,6 +130,7 @@ router bgp 65001
                 (vrf, str(network)): frozenset("discard" if hop.is_discard else hop.address or "" for hop in hops)
                 for (vrf, network), hops in self.config.installed().items()
                 if str(network) not in self.faults.hide
+                and not ((other := self.learned.get(str(network))) is not None and other.beats(vrf, hops[0].distance))
             }
 
     def type(self, lines: str) -> None:
@@ -137,6 +138,7 @@ router bgp 65001
             mode = ""
             for line in filter(str.strip, lines.splitlines()):
                 mode = self.config.type(line, mode if line[0].isspace() or line.startswith("exit") else "")
+        self.changed()
 
     def pending(self) -> bool:
         return False
@@ -171,6 +173,7 @@ router bgp 65001
         asked, pipe, wanted = command.partition(" | include ")
         with self.lock:
             answer = self._answer_to(asked, shell)
+        self.changed()
         if pipe:
             answer = "\n".join(line for line in answer.splitlines() if wanted in line)
         due = next((event for event in self.meanwhile if event[0] in command), None)
@@ -283,8 +286,15 @@ router bgp 65001
             if where == vrf and network.version == version and not only_static:
                 entries[network] = [f"    *via {network[1]}, Vlan10, [0/0], 3d02h, direct"]
         for (where, network), hops in self.config.installed().items():
+            other = self.learned.get(str(network))
+            if other is not None and other.beats(where, hops[0].distance):
+                continue
             if where == vrf and network.version == version and str(network) not in self.faults.hide:
                 entries[network] = [_path(vrf, hop) for hop in hops]
+        for text, other in self.learned.items() if vrf == "default" and not only_static else ():
+            if (network := ipaddress.ip_network(text)).version == version and network not in entries:
+                path = f"    *via {other.next_hop}, [{other.distance}/0], 00:01:07, bgp-65001, external, tag 65002"
+                entries[network] = [path]
         return entries
 
 

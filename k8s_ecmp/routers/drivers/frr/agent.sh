@@ -256,7 +256,11 @@ drop() { # FILE...
 
 commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 0: no timer; HOW: show or cat feed the
   # waiting vtysh, file has each batch read by its own
-  printf '%s %s %s %s\n' "$CHECKER" "$2" "$3" "$4" >|"tx.applying.$1" || { echo UNWRITABLE; return; }
+  printf '%s %s %s %s\n' "$CHECKER" "$2" "$3" "$4" >|"tx.applying.$1" || {
+    mv "tx.applying.$1" tx.last 2>/dev/null # an empty one would look like a transaction that somebody died in
+    echo UNWRITABLE
+    return
+  }
   # Only after that is written: whoever takes the lock over looks for it afterwards, so that one of us sees the other.
   refusal=
   alive $CHECKER || refusal=DEAD

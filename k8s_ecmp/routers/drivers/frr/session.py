@@ -273,6 +273,11 @@ def _translated(error: Exception, router: str, where: str, target: _Target) -> R
     text = str(error)
     if isinstance(error, paramiko.PasswordRequiredException) or "private key file is encrypted" in text:
         return AuthenticationFailed(f"router {router}: the key is encrypted", remedy="set passphrase in optional_args")
+    if text == "Invalid key" or "checkints do not match" in text or "decrypt" in text.lower():
+        return AuthenticationFailed(
+            f"router {router}: the passphrase does not open the key {', '.join(target.key_files)}",
+            remedy="correct the passphrase",
+        )
     if isinstance(error, paramiko.AuthenticationException):
         means = "key " + ", ".join(target.key_files) if target.key_files else "password"
         return AuthenticationFailed(

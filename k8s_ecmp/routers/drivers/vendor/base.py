@@ -19,6 +19,7 @@ from k8s_ecmp.errors import (
     RouterError,
     Unreachable,
 )
+from k8s_ecmp.redaction import sanitized
 
 
 class VendorDriver:
@@ -186,6 +187,6 @@ def _common(error: Exception, what: str, hostname: str) -> RouterError:
 
 
 def describe(error: BaseException) -> str:
-    """One line for an error of a library: its kind and its text."""
-    text = " ".join(str(error).split())
+    """One line for an error of a library: its kind and its text, which may quote a configuration with its secrets."""
+    text = " ".join(sanitized(str(error)).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

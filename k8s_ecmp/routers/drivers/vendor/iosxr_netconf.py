@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 from k8s_ecmp.errors import AuthenticationFailed, ConfigRejected, HostKeyRejected, LockHeld, RouterError, Unreachable
-from k8s_ecmp.platforms.iosxr_rib import rib_filter
+from k8s_ecmp.platforms.iosxr_rib import VRFS_FILTER, is_blank, rib_filter
 from k8s_ecmp.routers.drivers.vendor.base import VendorDriver, describe
 
 _PORT = 830
@@ -67,11 +67,23 @@ class IosXrNetconfDriver(VendorDriver):
             LockHeld: somebody else has it.
         """
         if not self.device.locked and (self._used or time.monotonic() - self._opened > _NEW_S):
-            self.close()
-            self.open()
+            self._renew()
         self._used = True
         with self.translated("lock"):
             self.device._lock()  # noqa: SLF001  it remembers there that it has to unlock
+
+    def _renew(self) -> None:
+        """Begins a new session; where the router lets nobody in, the old one stays, whose commit it may refuse."""
+        old = self.device.device
+        try:
+            self.open()
+        except RouterError:
+            if old is None or not old.connected:
+                raise
+            self.device.device = old
+            return
+        with contextlib.suppress(Exception):
+            old.close_session()
 
     def load_merge_candidate(self, filename: str | None = None, config: str | None = None) -> None:
         """Loads commands into the candidate; one that fails is thrown away at once.
@@ -103,11 +115,23 @@ class IosXrNetconfDriver(VendorDriver):
         return {name: text if not text or _ends(text) else f"{text}\nend" for name, text in texts.items()}
 
     def cli(self, commands: list[str], encoding: str = "text") -> dict[str, Any]:  # noqa: ARG002
-        """The RIB by its YANG model, as XML, for `show route` commands; the FIB has no such model and is left out."""
+        """The RIB by its YANG model, as XML, for `show route` commands; the FIB has no such model and is left out.
+
+        Raises:
+            RouterError: the router shows nothing of its RIB, which is another thing than an empty one.
+        """
         asked = {command: rib_filter(command) for command in commands if command.startswith("show route ")}
-        with self.translated("ask"):
-            answers = {wanted: self.device.device.get(filter=("subtree", wanted)).xml for wanted in set(asked.values())}
+        answers = {wanted: self._get(wanted) for wanted in set(asked.values())}
+        if any(map(is_blank, answers.values())) and is_blank(self._get(VRFS_FILTER)):
+            raise RouterError(
+                "the router shows nothing of its routing table over NETCONF",
+                remedy="the login needs the task `rib` to read",
+            )
         return {command: answers[wanted] for command, wanted in asked.items()}
+
+    def _get(self, wanted: str) -> str:
+        with self.translated("ask"):
+            return str(self.device.device.get(filter=("subtree", wanted)).xml)
 
     def translate(self, error: Exception, what: str) -> RouterError | None:
         """Errors of ncclient, some of them behind NAPALM's `ConnectionException` with their text alone."""

@@ -23,6 +23,7 @@ from k8s_ecmp.errors import (
     LockHeld,
     RouterError,
 )
+from k8s_ecmp.redaction import sanitized
 from k8s_ecmp.routers.drivers.vendor.base import VendorDriver, describe
 
 _HOLDER = re.compile(r"locked by:\s*(?P<user>\S+)(?:\s+terminal\s+(?P<terminal>[^\s(]+))?(?:\s*\(pid (?P<pid>\d+)\))?")
@@ -105,7 +106,7 @@ class JunosDriver(VendorDriver):
                 self.rollback()
                 self._take_again()
             elif left := self.compare_config():
-                raise ForeignLines(f"the candidate already holds changes: {left.split()[:12]}")
+                raise ForeignLines(f"the candidate already holds changes: {sanitized(left).split()[:12]}")
         except RouterError:
             with contextlib.suppress(RouterError):
                 self._give_back()
@@ -304,7 +305,7 @@ def _reasons(chain: list[BaseException]) -> str:
                 )
                 for item in errors
             ]
-            return "; ".join(dict.fromkeys(found))
+            return sanitized("; ".join(dict.fromkeys(found)))
     return describe(chain[0])
 
 

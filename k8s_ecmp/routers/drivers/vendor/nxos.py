@@ -102,10 +102,11 @@ class _NxosBase(VendorDriver):
             if self.device.loaded and not self.device.merge_candidate:
                 if self._saved():
                     return
-                raise NotSaved(
-                    f"the change is in force, but not in the startup configuration: {error.message}",
-                    remedy="make room on the switch, then `copy running-config startup-config`",
-                ) from error
+                if self._answers():
+                    raise NotSaved(
+                        f"the change is in force, but not in the startup configuration: {error.message}",
+                        remedy="make room on the switch, then `copy running-config startup-config`",
+                    ) from error
             raise
         finally:
             with contextlib.suppress(Exception):  # the next run deletes what stays
@@ -127,6 +128,13 @@ class _NxosBase(VendorDriver):
         """Whether saving works now: over NX-API the request after a lost one may."""
         with contextlib.suppress(Exception):
             self.device._copy_run_start()  # noqa: SLF001
+            return True
+        return False
+
+    def _answers(self) -> bool:
+        """Whether the switch can be asked anything: a change may have cut the way to it."""
+        with contextlib.suppress(RouterError):
+            self.cli(["show hostname"])
             return True
         return False
 

@@ -1,0 +1,157 @@
+"""What is announced, on disk: it survives the bridge, ExaBGP and the machine. SQLite, durable at every commit.
+
+Beside the routes it keeps what was withdrawn of late: a peer that restarts gracefully may still hold those paths, and
+FRR before 9.0.5, 9.1.3, 10.0.3 and 10.1.2 forgets only one stale path of a prefix by itself.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+_SCHEMA = """
+create table if not exists hops (peer text, prefix text, hop text, tag integer, name text, slot integer,
+  primary key (peer, prefix, hop)) without rowid;
+create table if not exists leaving (peer text, prefix text, slot integer, at real,
+  primary key (peer, prefix, slot)) without rowid;
+create table if not exists path_ids (peer text, hop text, id integer, primary key (peer, hop)) without rowid;
+create table if not exists kinds (peer text primary key, kind text) without rowid;
+create table if not exists held (peer text primary key, within_s real) without rowid;
+"""
+
+
+class Hop(NamedTuple):
+    """A next hop as announced. `slot` is the path identifier, or the number of the session that carries it."""
+
+    tag: int | None
+    name: str | None
+    slot: int
+
+
+Hops = dict[str, Hop]
+"""By address."""
+
+
+class Announced:
+    """The file. Not for several processes at a time: the bridge holds a lock beside it."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file; makes it where there is none.
+
+        Raises:
+            sqlite3.Error: it is damaged or cannot be written.
+        """
+        path.touch(mode=0o600)
+        self._file = sqlite3.connect(path, isolation_level=None)
+        self._file.execute("pragma journal_mode = wal")
+        self._file.execute("pragma synchronous = full")
+        self._file.executescript(_SCHEMA)
+
+    def routes(self, peer: str) -> dict[str, Hops]:
+        """By prefix."""
+        found: dict[str, Hops] = {}
+        rows = self._file.execute(
+            "select prefix, hop, tag, name, slot from hops where peer = ? order by prefix, hop", (peer,)
+        )
+        for prefix, hop, tag, name, slot in rows:
+            found.setdefault(prefix, {})[hop] = Hop(tag, name, slot)
+        return found
+
+    def leaving(self, peer: str) -> dict[tuple[str, int], float]:
+        """(prefix, slot) -> when it was withdrawn, in seconds since the epoch."""
+        rows = self._file.execute("select prefix, slot, at from leaving where peer = ?", (peer,))
+        return {(prefix, slot): at for prefix, slot, at in rows}
+
+    def path_ids(self, peer: str) -> dict[str, int]:
+        """Next hop -> path identifier. One that was given is never given to another next hop."""
+        return dict(self._file.execute("select hop, id from path_ids where peer = ?", (peer,)))
+
+    def kind(self, peer: str) -> str | None:
+        """What slots mean in this peer's rows; None: there are none."""
+        row = self._file.execute("select kind from kinds where peer = ?", (peer,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def held(self, peer: str) -> float | None:
+        """Within how many seconds a client that follows the cluster promised to be back; None: none did."""
+        row = self._file.execute("select within_s from held where peer = ?", (peer,)).fetchone()
+        return None if row is None else float(row[0])
+
+    def hold(self, peer: str, within_s: float | None) -> None:
+        """Keeps such a promise, or forgets it."""
+        if within_s is None:
+            self._file.execute("delete from held where peer = ?", (peer,))
+        else:
+            self._file.execute("insert or replace into held values (?, ?)", (peer, within_s))
+
+    def start_anew(self, peer: str, kind: str, routes: Mapping[str, Hops], path_ids: Mapping[str, int]) -> None:
+        """Replaces all that is known of a peer whose slots have another meaning from now on."""
+        with self._transaction():
+            for table in ("hops", "leaving", "path_ids"):
+                self._file.execute(f"delete from {table} where peer = ?", (peer,))  # noqa: S608  names from above
+            self._file.execute("insert or replace into kinds values (?, ?)", (peer, kind))
+            self._insert(peer, routes)
+            self._file.executemany(
+                "insert into path_ids values (?, ?, ?)", [(peer, hop, number) for hop, number in path_ids.items()]
+            )
+
+    def change(
+        self,
+        peer: str,
+        routes: Mapping[str, Hops],
+        path_ids: Mapping[str, int],
+        left: Iterable[tuple[str, int]],
+        back: Iterable[tuple[str, int]],
+        at: float,
+    ) -> None:
+        """Writes the new next hops of some prefixes, none where one has none; all of it or nothing.
+
+        Args:
+            peer: whose.
+            routes: by prefix.
+            path_ids: those that are new.
+            left: (prefix, slot) that carry nothing any more.
+            back: (prefix, slot) that carry something again.
+            at: now, in seconds since the epoch.
+        """
+        with self._transaction():
+            self._file.executemany(
+                "delete from hops where peer = ? and prefix = ?", [(peer, prefix) for prefix in routes]
+            )
+            self._insert(peer, routes)
+            self._file.executemany(
+                "insert or replace into path_ids values (?, ?, ?)",
+                [(peer, hop, number) for hop, number in path_ids.items()],
+            )
+            self._file.executemany(
+                "insert or replace into leaving values (?, ?, ?, ?)", [(peer, *key, at) for key in left]
+            )
+            self._file.executemany(
+                "delete from leaving where peer = ? and prefix = ? and slot = ?", [(peer, *key) for key in back]
+            )
+
+    def forget_leaving(self, peer: str, before: float) -> None:
+        """Drops what was withdrawn before a moment."""
+        self._file.execute("delete from leaving where peer = ? and at < ?", (peer, before))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _insert(self, peer: str, routes: Mapping[str, Hops]) -> None:
+        self._file.executemany(
+            "insert into hops values (?, ?, ?, ?, ?, ?)",
+            [(peer, prefix, address, *hop) for prefix, hops in routes.items() for address, hop in hops.items()],
+        )
+
+    def _transaction(self) -> "_Transaction":
+        return _Transaction(self._file)
+
+
+class _Transaction:
+    def __init__(self, file: sqlite3.Connection) -> None:
+        self._file = file
+
+    def __enter__(self) -> None:
+        self._file.execute("begin immediate")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._file.execute("commit" if kind is None else "rollback")

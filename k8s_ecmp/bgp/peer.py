@@ -1,0 +1,207 @@
+"""One peer as the bridge sees it: what is announced to it, and what its sessions say."""
+
+import itertools
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from k8s_ecmp.bgp.announced import Announced, Hop, Hops
+from k8s_ecmp.bgp.lines import (
+    BLOCK,
+    MAX_PATH_ID,
+    announcements,
+    check_attributes,
+    check_mark,
+    check_route,
+    withdrawals,
+)
+from k8s_ecmp.bgp.peers import PeerConfig, Session
+
+_T = TypeVar("_T")
+_FAMILIES = {4: "ipv4 unicast", 6: "ipv6 unicast"}
+_LEAST_MEMORY_S = 300.0
+
+Wanted = Mapping[str, Collection[tuple[str, int | None, str | None]]]
+"""By prefix its next hops, each with tag and owner; none where the prefix shall not be announced."""
+
+
+@dataclass
+class Link:
+    """One session. `epoch` counts how often it came up; `add_path` are the families in which it may carry paths."""
+
+    session: Session
+    index: int
+    up: bool = False
+    since: float = field(default_factory=time.time)
+    reason: str = "not yet established"
+    epoch: int = 0
+    synced: bool = False
+    add_path: frozenset[str] = frozenset()
+
+
+class Peer:
+    """What one peer is to be told. Memory and file are the same at every moment that another task can see."""
+
+    def __init__(self, config: PeerConfig, announced: Announced) -> None:
+        """Reads the file.
+
+        Raises:
+            ValueError: the configuration names attributes that ExaBGP cannot be given.
+        """
+        check_attributes(config.attributes)
+        self.config = config
+        self.links = [Link(session, number) for number, session in enumerate(config.sessions)]
+        self.note: str | None = None
+        """Why nothing is announced, where that is not what a client asked for."""
+        self.version = 0
+        """Counts the changes of what is announced."""
+        self._announced = announced
+        self._read()
+
+    @property
+    def routes(self) -> Mapping[str, Hops]:
+        """What is announced, by prefix."""
+        return self._routes
+
+    def refusal(self) -> str | None:
+        """Why the peer cannot be given several next hops for a prefix; None: it can, or its session is down."""
+        if not self.config.add_path:
+            return None
+        link = self.links[0]
+        lacking = [name for number in self.config.families if (name := _FAMILIES[number]) not in link.add_path]
+        if not link.up or not lacking:
+            return None
+        return f"{link.session.peer} does not take several paths for a prefix in {' and '.join(lacking)}"
+
+    def set(self, wanted: Wanted) -> tuple[dict[str, set[int]], list[tuple[str, int]]]:
+        """Takes new next hops for some prefixes, and writes them down.
+
+        Returns:
+            What is to be said: by prefix the slots with another next hop than before, and (prefix, slot) without one.
+
+        Raises:
+            ValueError: something in it cannot be announced; nothing was changed.
+        """
+        changed: dict[str, Hops] = {}
+        fresh: dict[str, int] = {}
+        for prefix, hops in wanted.items():
+            check_route(prefix, [hop for hop, _, _ in hops])
+            for _, tag, name in hops:
+                check_mark(tag, name)
+            changed[prefix] = self._placed(prefix, hops, fresh)
+        gained: dict[str, set[int]] = {}
+        left, back = [], []
+        for prefix, placed in changed.items():
+            before = {hop.slot: address for address, hop in self._routes.get(prefix, {}).items()}
+            after = {hop.slot: address for address, hop in placed.items()}
+            gained[prefix] = {slot for slot, address in after.items() if before.get(slot) != address}
+            left += [(prefix, slot) for slot in before.keys() - after.keys()]
+            back += [(prefix, slot) for slot in after.keys() - before.keys() if (prefix, slot) in self.leaving]
+        now = time.time()
+        self._announced.change(self.config.name, changed, fresh, left, back, now)
+        self.version += 1
+        self._path_ids |= fresh
+        self.leaving.update(dict.fromkeys(left, now))
+        for key in back:
+            self.leaving.pop(key, None)
+        for prefix, placed in changed.items():
+            if placed:
+                self._routes[prefix] = placed
+            else:
+                self._routes.pop(prefix, None)
+        return gained, left
+
+    def forget_leaving(self) -> None:
+        """Drops withdrawals so old that no peer can still hold the path: twice its restart time."""
+        before = time.time() - max(_LEAST_MEMORY_S, 2 * self.config.restart_s)
+        old = [key for key, at in self.leaving.items() if at < before]
+        if old:
+            self._announced.forget_leaving(self.config.name, before)
+            for key in old:
+                del self.leaving[key]
+
+    def announce(self, link: Link, slots: Mapping[str, Collection[int]] | None = None) -> Iterator[list[str]]:
+        """Lines that announce what is there, block by block; each looks when it is asked for.
+
+        Args:
+            link: on which session.
+            slots: by prefix which of its slots; None: everything.
+        """
+        selector, attributes = link.session.selector, self.config.attributes
+        for block in _blocks(list(self._routes) if slots is None else slots):
+            routes = {
+                prefix: self._slots(link, prefix, None if slots is None else slots[prefix])
+                for prefix in block
+                if prefix in self._routes
+            }
+            yield list(announcements(selector, attributes, routes))
+
+    def withdraw(self, link: Link, keys: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
+        """Lines that withdraw those of (prefix, slot) that carry nothing."""
+        mine = (key for key in keys if self.config.add_path or key[1] == link.index)
+        for block in _blocks(mine):
+            slots: dict[str, dict[int, str | None]] = {}
+            for prefix, slot in block:
+                if (prefix, slot) in self.leaving:
+                    slots.setdefault(prefix, {})[slot if self.config.add_path else 0] = None
+            yield list(withdrawals(link.session.selector, slots))
+
+    def _slots(self, link: Link, prefix: str, only: Collection[int] | None) -> dict[int, str | None]:
+        """By path identifier, what stands in the prefix's slots that this session carries."""
+        found: dict[int, str | None] = {}
+        for address, (_, _, slot) in self._routes[prefix].items():
+            if only is None or slot in only:
+                if self.config.add_path:
+                    found[slot] = address
+                elif slot == link.index:
+                    found[0] = address
+        return found
+
+    def _placed(self, prefix: str, hops: Iterable[tuple[str, int | None, str | None]], fresh: dict[str, int]) -> Hops:
+        """The hops with their slots: a hop that stays keeps its own."""
+        marks = {hop: (tag, name) for hop, tag, name in hops}
+        if self.config.add_path:
+            return {hop: Hop(*mark, self._path_id(hop, fresh)) for hop, mark in marks.items()}
+        count = len(self.links)
+        if len(marks) > count:
+            raise ValueError(f"{prefix} has {len(marks)} next hops; {count} sessions carry one each")
+        placed = {hop: old.slot for hop, old in self._routes.get(prefix, {}).items() if hop in marks}
+        for hop in marks:
+            if hop not in placed:
+                liked = (self._path_id(hop, fresh) - 1) % count
+                taken = set(placed.values())
+                free = (slot % count for slot in range(liked, liked + count))
+                placed[hop] = next(slot for slot in free if slot not in taken)
+        return {hop: Hop(*mark, placed[hop]) for hop, mark in marks.items()}
+
+    def _path_id(self, hop: str, fresh: dict[str, int]) -> int:
+        found = self._path_ids.get(hop) or fresh.get(hop)
+        if found is None:
+            found = fresh[hop] = max((*self._path_ids.values(), *fresh.values()), default=0) + 1
+            if found > MAX_PATH_ID:
+                raise ValueError("no path identifier is left")
+        return found
+
+    def _read(self) -> None:
+        name = self.config.name
+        self._routes = self._announced.routes(name)
+        self._path_ids = self._announced.path_ids(name)
+        self.leaving = self._announced.leaving(name)
+        kind = "add-path" if self.config.add_path else f"{len(self.links)} sessions"
+        if self._announced.kind(name) == kind:
+            return
+        old, self._routes, self.leaving = self._routes, {}, {}
+        fresh: dict[str, int] = {}
+        limit = self.config.max_paths
+        for prefix, hops in old.items():
+            kept = [(address, hop.tag, hop.name) for address, hop in hops.items()][:limit]
+            self._routes[prefix] = self._placed(prefix, kept, fresh)
+        self._path_ids |= fresh
+        self._announced.start_anew(name, kind, self._routes, self._path_ids)
+
+
+def _blocks(items: Iterable[_T]) -> Iterator[list[_T]]:
+    left = iter(items)
+    while block := list(itertools.islice(left, BLOCK)):
+        yield block

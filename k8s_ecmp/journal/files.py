@@ -1,0 +1,352 @@
+"""The file, or files, of the journal: adding, reading, checking, and going on in another file."""
+
+import json
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+from k8s_ecmp.errors import JournalError
+from k8s_ecmp.journal.entry import Author, Begun, Entry, Kind, entry_of, hash_of
+
+_BUSY_S = 10.0
+_FILE_BYTES = 64 * 2**20
+_FIRST = "0" * 64
+# One script for each version of the file; `user_version` says how many it has had.
+_MIGRATIONS = (
+    """
+    CREATE TABLE entry (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        run TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        who TEXT NOT NULL,
+        router TEXT,
+        ticket TEXT,
+        reason TEXT,
+        body TEXT NOT NULL,
+        previous TEXT NOT NULL,
+        hash TEXT NOT NULL UNIQUE
+    ) STRICT;
+    CREATE INDEX entry_run ON entry (run);
+    CREATE INDEX entry_router ON entry (router, id);
+    CREATE TRIGGER entry_stays BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+    CREATE TRIGGER entry_remains BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+    """,
+)
+_SELECT = "SELECT id, at, kind, run, owner, who, router, ticket, reason, body, previous, hash FROM entry"
+_ENDS = (
+    "SELECT id, CASE kind WHEN 'result' THEN ifnull(json_extract(body, '$.begin'), 0) END "
+    "FROM entry WHERE owner = ? AND kind IN ('begin', 'result') ORDER BY id"
+)
+_INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+class Journal:
+    """An open journal; may be used by several threads, and by several processes at once."""
+
+    def __init__(self, path: str | Path, *, busy_s: float | None = None) -> None:
+        """Opens the newest file; makes the first, readable by its owner alone, where there is none.
+
+        Args:
+            path: of the first file.
+            busy_s: how long to wait for another process that writes; None: 10 s.
+
+        Raises:
+            JournalError: it cannot be opened or written, or a newer version of this program has written it.
+        """
+        self.path = Path(path).expanduser()
+        self._busy_s = _BUSY_S if busy_s is None else busy_s
+        self._lock = threading.Lock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            newest = max(self._numbers(), default=1)
+        except OSError as error:
+            raise self._not_opened(self.path, error) from error
+        self._open(newest)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    # --- writing ---
+
+    def write(self, author: Author, kind: Kind, body: Mapping[str, Any], router: str | None = None) -> int:
+        """Adds an entry, on the disk when this returns.
+
+        Returns:
+            Its number.
+
+        Raises:
+            JournalError: the disk is full, the file is locked by somebody, was removed, or cannot be written.
+        """
+        with self._lock:
+            while True:
+                self._expect_same_file()
+                with self._translated("written"), self._transaction():
+                    last, closed = self._last()
+                    if not closed and self._size() < _FILE_BYTES:
+                        return self._add(last, author, kind, body, router)
+                    if not closed:
+                        self._add(last, author, "closed", {"next": self._file(self._number + 1).name}, None)
+                self._connection.close()
+                self._open(self._number + 1)
+
+    def prune(self, author: Author, keep: int) -> tuple[str, ...]:
+        """Removes the oldest files beyond the newest `keep`, after an entry that names them and what they held.
+
+        Returns:
+            Their names.
+
+        Raises:
+            JournalError: the entry cannot be written, or a file not removed.
+        """
+        gone = []
+        for number in self._numbers()[:-keep]:
+            with self._reading(number) as connection, self._translated("read"):
+                first, last, closing = connection.execute(
+                    "SELECT min(id), max(id), (SELECT hash FROM entry ORDER BY id DESC LIMIT 1) FROM entry"
+                ).fetchone()
+            file = self._file(number)
+            self.write(author, "pruned", {"file": file.name, "first": first, "last": last, "hash": closing})
+            try:
+                for suffix in ("-wal", "-shm", ""):
+                    file.with_name(f"{file.name}{suffix}").unlink(missing_ok=True)
+            except OSError as error:
+                raise JournalError(f"the journal's file {file} cannot be removed: {error.strerror}") from error
+            gone.append(file.name)
+        return tuple(gone)
+
+    # --- reading ---
+
+    def entries(
+        self,
+        *,
+        router: str | None = None,
+        kinds: Sequence[Kind] = (),
+        run: str | None = None,
+        since: datetime | None = None,
+        last: int | None = None,
+    ) -> list[Entry]:
+        """Entries in their order; the `last` ones where that is set."""
+        where, values = ["1"], list[Any]()
+        after = None if since is None else since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        for condition, value in (("router = ?", router), ("run = ?", run), ("at >= ?", after)):
+            if value is not None:
+                where.append(condition)
+                values.append(value)
+        if kinds:
+            where.append(f"kind IN ({', '.join('?' * len(kinds))})")
+            values += kinds
+        query = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
+        found: list[Sequence[Any]] = []
+        for number in reversed(self._numbers()):
+            left = -1 if last is None else last - len(found)
+            if left:
+                with self._reading(number) as connection, self._translated("read"):
+                    found += connection.execute(query, (*values, left)).fetchall()
+        return [entry_of(row) for row in reversed(found)]
+
+    def entry(self, number: int) -> Entry:
+        """One entry.
+
+        Raises:
+            JournalError: there is none of that number.
+        """
+        for file in reversed(self._numbers()):
+            with self._reading(file) as connection, self._translated("read"):
+                row = connection.execute(f"{_SELECT} WHERE id = ?", (number,)).fetchone()
+            if row is not None:
+                return entry_of(row)
+        raise JournalError(f"the journal has no entry {number}", remedy="`k8s-ecmp history` lists them")
+
+    def unfinished(self, owner: str) -> list[Begun]:
+        """The changes of an owner that were begun and have no result, in the two newest files, oldest first."""
+        begun: dict[int, int] = {}
+        for file in self._numbers()[-2:]:
+            with self._reading(file) as connection, self._translated("read"):
+                for number, ends in connection.execute(_ENDS, (owner,)):
+                    if ends is None:
+                        begun[number] = file
+                    else:
+                        begun.pop(ends, None)
+        found = (self.entry(number) for number in begun)
+        return [Begun(e.id, e.at, e.run, e.who, e.router or "", e.body) for e in found]
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest entry that is still here; 1 where nothing was removed."""
+        for number in self._numbers():
+            with self._reading(number) as connection, self._translated("read"):
+                (first,) = connection.execute("SELECT min(id) FROM entry").fetchone()
+            if first is not None:
+                return int(first)
+        return 1
+
+    def check(self) -> Iterator[str]:
+        """What is wrong with the chain, a sentence for each broken place; nothing where it is whole.
+
+        The newest entries can be cut off without a trace in the file itself; `hash` of the last one, kept elsewhere,
+        shows that too. So can the oldest files; `first` says where what is here begins.
+        """
+        expected, previous = 1, _FIRST
+        for file in self._numbers():
+            with self._reading(file) as connection, self._translated("read"):
+                for row in connection.execute(f"{_SELECT} ORDER BY id"):
+                    number, stated_previous, stated = row[0], row[-2], row[-1]
+                    if expected == 1 and file > 1:
+                        expected, previous = number, stated_previous
+                    if number != expected:
+                        lost = f"entry {expected}" if number == expected + 1 else f"entries {expected} to {number - 1}"
+                        yield f"{lost} missing"
+                    elif stated_previous != previous:
+                        yield f"entry {number} does not follow the one before it"
+                    if hash_of(row[:-1]) != stated:
+                        yield f"entry {number} was changed"
+                    expected, previous = number + 1, stated
+
+    # --- inside ---
+
+    def _file(self, number: int) -> Path:
+        return self.path if number == 1 else self.path.with_name(f"{self.path.stem}.{number}{self.path.suffix}")
+
+    def _numbers(self) -> list[int]:
+        """Of the files that there are, oldest first."""
+        later = re.compile(rf"{re.escape(self.path.stem)}\.([1-9][0-9]*){re.escape(self.path.suffix)}")
+        found = [int(match[1]) for file in self.path.parent.iterdir() if (match := later.fullmatch(file.name))]
+        return sorted({*found, *([1] if self.path.exists() else [])})
+
+    def _not_opened(self, file: Path, error: OSError) -> JournalError:
+        return JournalError(f"the journal {file} cannot be opened: {error.strerror}", remedy=_REMEDY)
+
+    def _open(self, number: int) -> None:
+        file = self._file(number)
+        try:
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+            self._identity = _identity(file)
+        except OSError as error:
+            raise self._not_opened(file, error) from error
+        with self._translated("opened"):
+            self._connection = sqlite3.connect(
+                file, timeout=self._busy_s, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._migrate()
+        self._number = number
+
+    @contextmanager
+    def _reading(self, number: int) -> Iterator[sqlite3.Connection]:
+        """The connection of the open file, or one for the time of reading a closed one."""
+        with self._lock:
+            if number == self._number:
+                yield self._connection
+                return
+        with self._translated("read"):
+            connection = sqlite3.connect(f"file:{quote(str(self._file(number)))}?mode=rw", uri=True)
+        with closing(connection):
+            yield connection
+
+    def _expect_same_file(self) -> None:
+        """SQLite goes on writing to a file that was removed, where nobody will ever read it.
+
+        Raises:
+            JournalError: another file stands there now, or none.
+        """
+        file = self._file(self._number)
+        try:
+            same = _identity(file) == self._identity
+        except OSError:
+            same = False
+        if not same:
+            raise JournalError(f"the journal {file} was moved or removed while it was open", remedy=_REMEDY)
+
+    def _last(self) -> tuple[tuple[int, str], bool]:
+        """Number and hash of the newest entry, and whether that closes the file."""
+        query = "SELECT id, hash, kind FROM entry ORDER BY id DESC LIMIT 1"
+        row = self._connection.execute(query).fetchone()
+        if row is not None:
+            return (row[0], row[1]), row[2] == "closed"
+        if self._number - 1 in self._numbers():
+            with closing(sqlite3.connect(self._file(self._number - 1))) as connection:
+                before = connection.execute(query).fetchone()
+            if before is not None:
+                return (before[0], before[1]), False
+        return (0, _FIRST), False
+
+    def _size(self) -> int:
+        (pages,), (size,) = (
+            self._connection.execute(f"PRAGMA {word}").fetchone() for word in ("page_count", "page_size")
+        )
+        return int(pages) * int(size)
+
+    def _add(
+        self, last: tuple[int, str], author: Author, kind: Kind, body: Mapping[str, Any], router: str | None
+    ) -> int:
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        number, previous = last[0] + 1, last[1]
+        row = (number, at, kind, author.run, author.owner, author.who, router, author.ticket, author.reason, text)
+        self._connection.execute(_INSERT, (*row, previous, hash_of((*row, previous))))
+        return number
+
+    def _migrate(self) -> None:
+        with self._transaction():
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version > len(_MIGRATIONS):
+                raise JournalError(
+                    f"the journal {self.path} has version {version}, this program knows {len(_MIGRATIONS)}",
+                    remedy="use the version of k8s-ecmp that wrote it, or a newer one",
+                )
+            for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+                for statement in _statements(script):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {number}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal {self.path} cannot be {what}: {error}", remedy=_REMEDY) from error
+
+
+_REMEDY = "nothing is written to routers without it; see to the disk and the file's rights, or set `journal` elsewhere"
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    stat = file.stat()
+    return stat.st_dev, stat.st_ino
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines():
+        statement += f"{line}\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,88 @@
+"""What a router's tables show against what its configuration makes one expect."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from k8s_ecmp.model import NextHop, Prefix, address_key
+from k8s_ecmp.platforms.base import Installed
+
+Floating = Mapping[Prefix, int]
+"""Distances of floating static routes: those above the platform's own, meant to stand behind a better route."""
+
+
+def floating(routes: Iterable[tuple[Prefix, Sequence[NextHop]]], default_distance: int) -> dict[Prefix, int]:
+    """The floating ones among routes.
+
+    Args:
+        routes: prefix and next hops.
+        default_distance: what a static route has on which none is written.
+    """
+    lowest = {prefix: min((hop.distance or default_distance for hop in hops), default=0) for prefix, hops in routes}
+    return {prefix: distance for prefix, distance in lowest.items() if distance > default_distance}
+
+
+def table_problems(
+    tables: Mapping[Prefix, Installed], expected: Mapping[Prefix, Collection[str]], standby: Floating | None = None
+) -> tuple[str, ...]:
+    """How the tables differ from what is expected at the expected prefixes, sorted by prefix.
+
+    Args:
+        tables: what they hold.
+        expected: labels of next hops; none where the prefix must not be there as a static route.
+        standby: the floating ones of them, which need not be in use where another protocol has a better route.
+    """
+    problems = []
+    for prefix in sorted(expected):
+        wanted = frozenset(expected[prefix])
+        found = tables.get(prefix)
+        if found is None:
+            if wanted:
+                problems.append(f"{prefix} is not in the routing table")
+        elif not wanted:
+            if found.better is None or found.behind:
+                problems.append(f"{prefix} is still in the routing table")
+        elif found.fib != wanted and not _stands_by(found, wanted, (standby or {}).get(prefix)):
+            where = "routing" if found.rib != wanted else "forwarding"
+            shown = found.rib if found.rib != wanted else found.fib
+            missing, extra = sorted(wanted - shown), sorted(shown - wanted)
+            words = [f"lacks {', '.join(missing)}"] if missing else []
+            words += [f"has {', '.join(extra)} too many"] if extra else []
+            problems.append(f"{prefix} in the {where} table {' and '.join(words)}{_because(found)}")
+    return tuple(problems)
+
+
+def standing_by(
+    tables: Mapping[Prefix, Installed], expected: Mapping[Prefix, Collection[str]], standby: Floating
+) -> tuple[str, ...]:
+    """A sentence for each floating route that is not in use because another protocol has a better one."""
+    return tuple(
+        f"{prefix} is not in use: the router prefers {better.protocol}"
+        f"{'' if better.distance is None else f' with distance {better.distance}'}, ours has {standby[prefix]}"
+        for prefix in sorted(standby.keys() & expected.keys() & tables.keys())
+        if (better := tables[prefix].better) is not None
+        and _stands_by(tables[prefix], frozenset(expected[prefix]), standby[prefix])
+    )
+
+
+def is_address(label: str) -> bool:
+    """Whether a next hop's label is an address alone."""
+    try:
+        address_key(label)
+    except ValueError:
+        return False
+    return True
+
+
+def _stands_by(found: Installed, wanted: frozenset[str], distance: int | None) -> bool:
+    """Whether another route is better by its distance, and ours behind it as far as the router shows what is behind."""
+    better = found.better
+    if better is None or found.rib or not wanted or distance is None:
+        return False
+    return (better.distance is None or better.distance < distance) and found.behind in (None, wanted)
+
+
+def _because(found: Installed) -> str:
+    """Who has the prefix instead."""
+    if found.rib or found.better is None:
+        return ""
+    protocol, distance = found.better
+    return f": {protocol} has the prefix{'' if distance is None else f', with distance {distance}'}"

@@ -1,0 +1,257 @@
+"""Everything that is disturbed between a client and a receiver's kernel: no route is lost, and none stays too long."""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from k8s_ecmp.bgp.driver import BgpDriver
+from k8s_ecmp.errors import RouterError
+from tests.world import bgp
+from tests.world.bgp import COMMAND, TAG, BgpWorld, await_services, frr_config, services
+from tests.world.fib import FibHistory
+from tests.world.netns import wait_for
+from tests.world.objects import Port, ServiceState
+
+pytestmark = [pytest.mark.world, pytest.mark.slow]
+
+NODES = [f"10.9.0.{number}" for number in range(101, 109)]
+PREFIXES = [f"10.{96 + n // 65536}.{n // 256 % 256}.{n % 256}/32" for n in range(1, 3001)]
+Routes = dict[str, frozenset[str]]
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
+    if reason := bgp.missing():
+        pytest.skip(reason)
+    with BgpWorld(tmp_path_factory.mktemp("world")) as world:
+        world.frr = world.add_frr("edge", 2, frr_config())
+        world.start()
+        yield world
+
+
+@pytest.fixture
+def world(started: BgpWorld) -> Iterator[BgpWorld]:
+    """Nothing is announced at the beginning."""
+    started.await_up()
+    set_routes(started, {})
+    with FibHistory(started.frr.netns) as kernel:
+        await_services(kernel, {})
+        started.kernel = kernel
+        yield started
+
+
+@contextmanager
+def driver(world: BgpWorld) -> Iterator[BgpDriver]:
+    opened = BgpDriver(optional_args={"folder": str(world.exabgp_folder), "peer": "edge"})
+    opened.open()
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def set_routes(world: BgpWorld, wanted: Mapping[str, frozenset[str]]) -> None:
+    """Commits until exactly these routes are announced, however often the way to the bridge breaks."""
+
+    def done() -> bool:
+        with suppress(RouterError), driver(world) as peer:
+            commit(peer, world.announced("edge"), wanted)
+            return world.announced("edge") == {prefix: set(hops) for prefix, hops in wanted.items() if hops}
+        return False
+
+    wait_for(done, "the routes are announced", 120, 0.1)
+
+
+def commit(peer: BgpDriver, before: Mapping[str, set[str]], wanted: Mapping[str, frozenset[str]]) -> None:
+    """One transaction that leads from what is announced to what is wanted."""
+    lines = []
+    for prefix in before.keys() | wanted.keys():
+        old, new = before.get(prefix, set()), wanted.get(prefix, frozenset())
+        lines += [f"announce route {prefix} next-hop {hop} tag {TAG} name prod" for hop in sorted(new - old)]
+        lines += [f"withdraw route {prefix} next-hop {hop}" for hop in sorted(old - new)]
+    if lines:
+        peer.load_merge_candidate(config="\n".join(lines))
+        peer.commit_config()
+
+
+def some(count: int, hops: int = 3) -> Routes:
+    return {prefix: frozenset(NODES[:hops]) for prefix in PREFIXES[:count]}
+
+
+def flap(world: BgpWorld) -> None:
+    world.frr.vtysh("clear bgp *")
+
+
+def assert_undisturbed(world: BgpWorld, wanted: Routes, since: float, new: Mapping[str, frozenset[str]] = {}) -> None:
+    """No prefix had any other next hops since then; those that are `new` may have had none."""
+    allowed = {prefix: (hops, frozenset[str]()) if prefix in new else (hops,) for prefix, hops in wanted.items()}
+    lan = ("10.9.0.", "fd09:", "fe80:", "ff00:")
+    wrong = [line for line in world.kernel.violations(allowed, since) if not line.startswith(lan)]
+    assert not wrong, wrong[:10]
+
+
+def moment(world: BgpWorld, wanted: Routes) -> float:
+    """The wanted routes are in the kernel; from this moment on nothing may change."""
+    await_services(world.kernel, wanted)
+    return time.monotonic()
+
+
+def test_the_bridge_is_killed(world: BgpWorld) -> None:
+    wanted = some(500)
+    set_routes(world, wanted)
+    since = moment(world, wanted)
+    exabgp, bridge = world.pids()
+    world.kill(bridge)
+    wait_for(lambda: world.pids() != (exabgp, bridge), "ExaBGP has started another", 30)
+    world.await_up()
+    assert world.pids()[0] == exabgp
+    assert world.announced("edge") == {prefix: set(hops) for prefix, hops in wanted.items()}
+    assert_undisturbed(world, wanted, since)
+    wanted |= some(600, hops=2)
+    set_routes(world, wanted)
+    await_services(world.kernel, wanted)
+
+
+def test_exabgp_is_killed_and_is_back_within_the_restart_time(world: BgpWorld) -> None:
+    wanted = some(500)
+    set_routes(world, wanted)
+    since = moment(world, wanted)
+    exabgp, _ = world.pids()
+    world.kill(exabgp)
+    wait_for(lambda: world.pids()[0] != exabgp, "ExaBGP was started again", 30)
+    world.await_up()
+    # The end-of-RIB makes the receiver drop what it has not been told again; this comes after it.
+    probe = {"10.111.0.1/32": frozenset(NODES[:1])}
+    set_routes(world, wanted | probe)
+    await_services(world.kernel, wanted | probe)
+    assert_undisturbed(world, wanted | probe, since, new=probe)
+
+
+def test_what_leaves_while_exabgp_is_dead_is_gone_when_it_is_back(world: BgpWorld) -> None:
+    """A receiver that restarts gracefully keeps all paths; FRR 8.3 to 10.1 drops only one stale path of a prefix."""
+    wanted = some(200, hops=6)
+    set_routes(world, wanted)
+    moment(world, wanted)
+    exabgp, _ = world.pids()
+    os.kill(exabgp, signal.SIGSTOP)  # what is withdrawn now is acknowledged by nobody
+    try:
+        fewer = some(150, hops=2)
+        quick = BgpDriver(timeout=2, optional_args={"folder": str(world.exabgp_folder), "peer": "edge"})
+        quick.open()
+        with pytest.raises(RouterError, match="did not acknowledge"):
+            commit(quick, world.announced("edge"), fewer)
+    finally:
+        os.kill(exabgp, signal.SIGKILL)
+    wait_for(lambda: world.pids()[0] != exabgp, "ExaBGP was started again", 30)
+    await_services(world.kernel, fewer)
+    assert world.announced("edge") == {prefix: set(hops) for prefix, hops in fewer.items()}
+
+
+def test_the_receiver_is_restarted(world: BgpWorld) -> None:
+    wanted = some(500)
+    set_routes(world, wanted)
+    moment(world, wanted)
+    world.frr.restart_frr()
+    fewer = some(400, hops=2)
+    set_routes(world, fewer)
+    await_services(world.kernel, fewer)
+
+
+def test_the_session_flaps_in_the_middle_of_a_push(world: BgpWorld) -> None:
+    wanted = some(3000)
+    push = threading.Thread(target=set_routes, args=(world, wanted))
+    push.start()
+    for part in (300, 1200):
+        wait_for(lambda part=part: len(services(world.kernel)) >= part, f"{part} routes are there", 120, 0.01)
+        flap(world)
+    push.join()
+    await_services(world.kernel, wanted, 120)
+    fewer = some(2500, hops=2)
+    push = threading.Thread(target=set_routes, args=(world, fewer))
+    push.start()
+    wait_for(lambda: len(services(world.kernel)[PREFIXES[0]]) == 2, "it has begun", 120, 0.01)
+    flap(world)
+    push.join()
+    await_services(world.kernel, fewer, 120)
+
+
+def test_the_client_is_killed_in_the_middle_of_an_apply(world: BgpWorld) -> None:
+    for number in range(600):
+        key = f"default/s{number}"
+        address = f"10.97.{number // 200}.{number % 200 + 1}"
+        world.cluster.add_service(
+            ServiceState(key, (address,), (Port(80, 8080, "http", node_port=30000 + number),), type="NodePort")
+        )
+        world.cluster.change_service(key, external_policy="Local")
+        world.cluster.scale(key, "n1", "n2")
+    world.write_cluster()
+    try:
+        argv = [COMMAND, "--config", str(world.folder / "k8s-ecmp.yaml"), "apply", "--yes"]
+        client = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: world.announced("edge"), "the change has begun", 60)
+        client.kill()
+        client.wait()
+        world.cli("apply", "--yes")
+        world.cli("verify")
+        world.plan(code=0)
+        wanted = {f"10.97.{n // 200}.{n % 200 + 1}/32": NODES[:2] for n in range(600)}
+        await_services(
+            world.kernel,
+            {**wanted, "10.96.0.0/12": NODES[:3], "fd00:96::/112": [f"fd09::{n}" for n in (101, 102, 103)]},
+        )
+    finally:
+        for number in range(600):
+            world.cluster.delete_service(f"default/s{number}")
+
+
+def test_the_table_is_what_is_announced_after_many_random_changes_and_resets(world: BgpWorld) -> None:
+    chance = random.Random(7)
+    wanted: Routes = {}
+    changes = resets = 0
+    while changes < 10_000:
+        batch = {
+            prefix: frozenset(chance.sample(NODES, chance.randint(0, 6)))
+            for prefix in chance.sample(PREFIXES[:400], 50)
+        }
+        wanted = {prefix: hops for prefix, hops in (wanted | batch).items() if hops}
+        set_routes(world, wanted)
+        changes += len(batch)
+        if changes >= (resets + 1) * 500:
+            flap(world)
+            resets += 1
+    assert resets == 20
+    world.await_up()
+    await_services(world.kernel, wanted)
+    assert world.announced("edge") == {prefix: set(hops) for prefix, hops in wanted.items()}
+
+
+def test_a_dead_daemon_leaves_nothing_behind_for_ever(world: BgpWorld) -> None:
+    wanted = some(100)
+    set_routes(world, wanted)
+    since = moment(world, wanted)
+    world.ask("hold", peer="edge", within_s=3600)
+    assert_undisturbed(world, wanted, since)
+    world.ask("hold", peer="edge", within_s=0.5)
+    await_services(world.kernel, {})
+    assert world.announced("edge") == {}
+    with driver(world) as peer:
+        assert "no client that follows the cluster" in peer.get_config()["running"]
+    set_routes(world, wanted)
+    await_services(world.kernel, wanted)
+
+
+def test_a_client_that_stopped_on_purpose_leaves_its_routes(world: BgpWorld) -> None:
+    wanted = some(100)
+    set_routes(world, wanted)
+    since = moment(world, wanted)
+    world.ask("hold", peer="edge", within_s=0.5)
+    world.ask("hold", peer="edge", within_s=None)
+    assert world.ask("status")["peers"]["edge"]["held_s"] is None
+    assert_undisturbed(world, wanted, since)

@@ -1,0 +1,61 @@
+"""The receivers' configurations of the guide, as they stand there, on the real daemons."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from k8s_ecmp.bgp.driver import BgpDriver
+from tests.site import REPO
+from tests.world import bgp
+from tests.world.bgp import SPEAKERS, TAG, BgpWorld, await_services
+from tests.world.fib import FibHistory
+
+pytestmark = pytest.mark.world
+
+GUIDE = (REPO / "docs/guides/bgp.md").read_text()
+NODES = ["10.9.0.101", "10.9.0.102", "10.9.0.103"]
+AGGREGATES = {"10.96.0.0/12": NODES, "fd00:96::/112": ["fd09::101", "fd09::102", "fd09::103"]}
+
+
+def block(heading: str) -> str:
+    """The first code block behind a heading of the guide."""
+    found = re.search(rf"^{heading}.*?```\n(.*?)```", GUIDE, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
+    if reason := bgp.missing("bird"):
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("world")
+    key = folder / "key"
+    key.write_text("KEY\n")
+    key.chmod(0o600)
+    with BgpWorld(folder) as world:
+        world.frr = world.add_frr("frr", 1, block("FRR"), password_file=str(key), ttl_security=True)
+        bird = block("BIRD").replace("10.9.0.1 ", "10.9.0.2 ")
+        world.bird = world.add_bird(
+            "bird", 2, config=f"router id 10.9.0.2;\nprotocol device {{}}\nprotocol direct {{ ipv4; ipv6; }}\n{bird}"
+        )
+        world.start()
+        yield world
+
+
+@pytest.mark.parametrize("name", ["frr", "bird"])
+def test_it_takes_the_service_ranges_and_nothing_else(world: BgpWorld, name: str) -> None:
+    world.write_cluster()
+    world.cli("apply", "--yes", "--router", name)
+    peer = BgpDriver(optional_args={"folder": str(world.exabgp_folder), "peer": name})
+    peer.open()
+    try:
+        for prefix in ("10.200.0.0/16", "0.0.0.0/0", "10.97.0.7/32"):
+            peer.load_merge_candidate(config=f"announce route {prefix} next-hop {NODES[0]} tag {TAG} name prod")
+        peer.commit_config()
+        netns = world.frr.netns if name == "frr" else world.bird.netns
+        with FibHistory(netns) as kernel:
+            await_services(kernel, {**AGGREGATES, "10.97.0.7/32": NODES[:1]})
+    finally:
+        peer.close()
+    assert SPEAKERS[0] in GUIDE

@@ -1,0 +1,186 @@
+"""Sessions as they are in the field: protected, refused, down, shared by two clients, and a daemon that dies."""
+
+import os
+import signal
+import stat
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from k8s_ecmp.bgp.client import BridgeClient
+from k8s_ecmp.bgp.driver import BgpDriver
+from k8s_ecmp.errors import LockHeld
+from tests.world import bgp
+from tests.world.bgp import COMMAND, SPEAKERS, BgpWorld, await_services, frr_config
+from tests.world.fib import FibHistory
+from tests.world.netns import wait_for
+
+pytestmark = pytest.mark.world
+
+WANTED = {
+    "10.96.0.0/12": [f"10.9.0.{n}" for n in (101, 102, 103)],
+    "fd00:96::/112": [f"fd09::{n}" for n in (101, 102, 103)],
+}
+PASSWORD = "an-md5-key-of-the-world"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
+    if reason := bgp.missing():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("world")
+    secret = folder / "md5"
+    secret.write_text(PASSWORD + "\n")
+    secret.chmod(0o600)
+    with BgpWorld(folder) as world:
+        config = frr_config(SPEAKERS[:1], f"password {PASSWORD}", "ttl-security hops 1")
+        world.frr = world.add_frr("edge", 2, config, password_file=str(secret), ttl_security=True, dead_man_s=4)
+        world.start()
+        yield world
+
+
+@contextmanager
+def daemon(world: BgpWorld) -> Iterator[subprocess.Popen[bytes]]:
+    argv = [COMMAND, "--config", str(world.folder / "k8s-ecmp.yaml"), "run", "--listen", "127.0.0.1:0"]
+    with (world.folder / "daemon.log").open("ab") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_session_with_md5_and_ttl_security(world: BgpWorld) -> None:
+    world.program()
+    with FibHistory(world.frr.netns) as kernel:
+        await_services(kernel, WANTED)
+    status = world.cli("bgp", "status")
+    assert "edge" in status.stdout
+    assert "2 / 6" in status.stdout
+    assert PASSWORD not in world.cli("bgp", "config").stdout + status.stdout
+    assert PASSWORD not in (world.folder / "exabgp.log").read_text()
+
+
+def test_what_is_on_disk_and_the_socket_are_for_their_owner_alone(world: BgpWorld) -> None:
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in world.exabgp_folder.iterdir()}
+    assert modes.pop("bridge.sock") == 0o600
+    assert {mode & 0o077 for mode in modes.values()} == {0}
+    assert stat.S_IMODE(world.exabgp_folder.stat().st_mode) == 0o700
+
+
+def test_a_second_exabgp_of_one_folder_is_refused(world: BgpWorld) -> None:
+    before = world.pids()
+    done = world.cli("bgp", "start", code=1)
+    assert "runs already" in done.stderr
+    assert world.pids() == before
+    assert world.in_order()
+
+
+def test_a_second_client_waits_for_the_first(world: BgpWorld) -> None:
+    options = {"folder": str(world.exabgp_folder), "peer": "edge"}
+    first, second = BgpDriver(optional_args=options), BgpDriver(optional_args=options)
+    first.open()
+    second.open()
+    try:
+        first.load_merge_candidate(config="")
+        with pytest.raises(LockHeld, match=f"process {os.getpid()}"):
+            second.load_merge_candidate(config="")
+        first.close()
+        wait_for(lambda: not BridgeClient(Path(options["folder"]), 5).ask("status")["peers"]["edge"]["holder"], "free")
+        second.load_merge_candidate(config="")
+    finally:
+        second.close()
+
+
+def test_a_session_that_is_down_gets_the_change_when_it_is_up(world: BgpWorld) -> None:
+    world.write_cluster()
+    world.cli("apply", "--yes")
+    world.add_node(4)
+    world.write_cluster()
+    world.lan.ip("link set speaker down")
+    try:
+        wait_for(lambda: not world.in_order(), "the hold timer has ended", 60)
+        done = world.cli("apply", "--yes")
+        assert "waits for the session" in done.stdout + done.stderr
+        verified = world.cli("verify", code=2)
+        assert "10.9.0.11 to 10.9.0.2" in verified.stdout + verified.stderr
+        assert "down" in world.cli("bgp", "status", code=1).stdout
+        examined = world.cli("doctor", code=None)
+        assert examined.returncode != 0
+        assert "10.9.0.11 to 10.9.0.2" in " ".join(examined.stdout.split())
+    finally:
+        world.lan.ip("link set speaker up")
+    world.await_up()
+    with FibHistory(world.frr.netns) as kernel:
+        await_services(kernel, {p: [*h, h[0][:-1] + "4"] for p, h in WANTED.items()})
+    world.cli("verify")
+    assert "cannot tell whether it reaches" in " ".join(world.cli("doctor").stdout.split())
+    world.cluster.delete_node("n4")
+    world.program()
+
+
+def test_a_peer_that_takes_one_path_is_refused_with_a_remedy(world: BgpWorld) -> None:
+    families = "\n".join(
+        f"address-family {family} unicast\nneighbor {SPEAKERS[0]} disable-addpath-rx\nexit-address-family"
+        for family in ("ipv4", "ipv6")
+    )
+    world.frr.configure(f"router bgp {bgp.ROUTER_AS}\n{families}")
+    world.frr.vtysh("clear bgp *")
+    try:
+        wait_for(lambda: world.ask("status")["peers"]["edge"]["refused"] or "", "the session is back without", 60)
+        planned = world.plan(code=1)
+        assert "does not take several paths" in planned["routers"][0]["error"]
+        assert "bgp.local_addresses" in planned["routers"][0]["error"]
+        assert "does not take several paths" in world.cli("bgp", "status", code=1).stdout
+    finally:
+        world.frr.configure(f"router bgp {bgp.ROUTER_AS}\n{families.replace('neighbor', 'no neighbor')}")
+        world.frr.vtysh("clear bgp *")
+    wait_for(lambda: not world.ask("status")["peers"]["edge"]["refused"], "the session takes paths again", 60)
+    world.await_up()
+    world.cli("verify")
+
+
+def test_a_daemon_follows_the_cluster_and_leaves_its_routes_when_it_is_stopped(world: BgpWorld) -> None:
+    world.write_cluster()
+    with FibHistory(world.frr.netns) as kernel, daemon(world) as process:
+        await_services(kernel, WANTED)
+        wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"] == 4, "the daemon has promised to be back", 60)
+        world.add_node(4)
+        world.write_cluster()
+        await_services(kernel, {p: [*h, h[0][:-1] + "4"] for p, h in WANTED.items()})
+        world.cluster.delete_node("n4")
+        world.write_cluster()
+        await_services(kernel, WANTED)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert world.ask("status")["peers"]["edge"]["held_s"] is None
+        assert {p: sorted(h) for p, h in world.announced("edge").items()} == WANTED
+        await_services(kernel, WANTED)
+
+
+def test_what_a_dead_daemon_announced_is_withdrawn_and_comes_back_with_the_next(world: BgpWorld) -> None:
+    world.write_cluster()
+    with FibHistory(world.frr.netns) as kernel:
+        with daemon(world):
+            await_services(kernel, WANTED)
+            wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"] == 4, "it has promised to be back", 60)
+        await_services(kernel, {})
+        assert "no client that follows the cluster" in world.cli("bgp", "status").stdout
+        with daemon(world):
+            await_services(kernel, WANTED)
+        world.cli("apply", "--yes")
+
+
+def test_a_frozen_daemon_is_a_dead_one_until_it_goes_on(world: BgpWorld) -> None:
+    world.write_cluster()
+    with FibHistory(world.frr.netns) as kernel, daemon(world) as process:
+        await_services(kernel, WANTED)
+        wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"] == 4, "it has promised to be back", 60)
+        process.send_signal(signal.SIGSTOP)
+        await_services(kernel, {})
+        process.send_signal(signal.SIGCONT)
+        await_services(kernel, WANTED)

@@ -1,0 +1,468 @@
+"""No secret in anything that runs leave behind: everything they write is searched for what was planted everywhere.
+
+A router of FRR and devices of three vendors, each with a login from another source and secrets of its own in its
+configuration; all commands, good and bad; then every file, in every way in which a secret may be written.
+"""
+
+import base64
+import contextlib
+import http.server
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+import yaml
+
+from tests.daemon.running import Running, rewrite
+from tests.site import COMMAND, Site, new_site
+from tests.world.emulators.base import USERNAME, Emulator
+from tests.world.emulators.eos import Eos
+from tests.world.emulators.ios import Ios
+from tests.world.emulators.junos import Junos
+from tests.world.frr import FrrRouter, Link
+from tests.world.netns import run as execute
+from tests.world.netns import wait_for
+
+PLACES = (
+    "env-password",
+    "env-enable",
+    "netrc-password",
+    "netrc-wrong",
+    "file-passphrase",
+    "file-wrong",
+    "inventory-password",
+    "inventory-enable",
+    "inventory-wrong",
+    "kubeconfig-token",
+    "kubeconfig-url",
+    "frr-password",
+    "frr-bgp-md5",
+    "eos-user",
+    "eos-bgp-md5",
+    "eos-community",
+    "eos-beside-routes",
+    "ios-user",
+    "ios-bgp-md5",
+    "ios-community",
+    "junos-user",
+    "junos-md5",
+    "junos-community",
+    "junos-candidate",
+)
+PLANTED = {place: f"pL4nt+{number}/{place[::-1]}" for number, place in enumerate(PLACES, 10)}
+ROUTERS = ("frr", "eos", "ios", "junos")
+
+FRR = f"""
+password {PLANTED["frr-password"]}
+enable password {PLANTED["frr-password"]}
+router bgp 65000
+ neighbor 192.0.2.1 remote-as 65001
+ neighbor 192.0.2.1 password {PLANTED["frr-bgp-md5"]}
+exit
+ip route 10.97.10.2/32 192.0.2.9
+"""
+EOS = (
+    Eos.SAMPLE.replace("secret sha512 $6$Jr0c$9AVqLkGcVFJ0Yl1", f"secret 0 {PLANTED['eos-user']}")
+    .replace(
+        "router bgp 65101\n",
+        f"snmp-server community {PLANTED['eos-community']} ro\n!\n"
+        f"router bgp 65101\n   neighbor 192.0.2.1 password 7 {PLANTED['eos-bgp-md5']}\n",
+    )
+    .replace("name static-by-hand\n", f"name static-by-hand\n!\ntacacs-server key 7 {PLANTED['eos-beside-routes']}\n")
+)
+IOS = (
+    Ios.SAMPLE.replace("secret 5 $1$planted$Yp0cVbQmT1", f"secret 0 {PLANTED['ios-user']}")
+    .replace(
+        " neighbor 192.0.2.1 remote-as 65002\n",
+        f" neighbor 192.0.2.1 remote-as 65002\n neighbor 192.0.2.1 password {PLANTED['ios-bgp-md5']}\n",
+    )
+    .replace("ip ssh version 2\n", f"ip ssh version 2\nsnmp-server community {PLANTED['ios-community']} RO\n")
+)
+JUNOS = Junos.SAMPLE.replace('"$6$Yx1;{2}$kq"', f'"{PLANTED["junos-user"]}"')
+JUNOS_LINES = (
+    f'set snmp community "{PLANTED["junos-community"]}" authorization read-only\n'
+    f'set protocols ospf area 0.0.0.0 interface et-0/0/1.0 authentication md5 1 key "{PLANTED["junos-md5"]}"'
+)
+
+
+def forms(secret: str) -> set[bytes]:
+    """How a secret may be written: as it is, URL-encoded, escaped, in base64 at each place in a group of three bytes."""
+    found = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), secret.replace("/", "\\/")}
+    content = secret.encode()
+    for before in range(3):
+        for after in range(3):
+            coded = base64.b64encode(b"\xff" * before + content + b"\xff" * after).decode()
+            found.add(coded[4 if before else 0 : len(coded) - 4])
+    return {form.encode() for form in found}
+
+
+@dataclass
+class World:
+    """The routers, the user's folder, and what the user's environment has."""
+
+    folder: Path
+    site: Site
+    frr: FrrRouter
+    devices: dict[str, Emulator]
+    environment: dict[str, str]
+    ours: set[Path] = field(default_factory=set)
+    """Files that the test has put secrets into, and that a run only reads."""
+    count: int = 0
+    codes: dict[str, int] = field(default_factory=dict)
+
+    def plant(self, path: Path, text: str, mode: int = 0o600) -> Path:
+        path.write_text(text)
+        path.chmod(mode)
+        self.ours.add(path)
+        return path
+
+    def inventory(self, password: str) -> None:
+        options: dict[str, Any] = {**self.frr.ssh_options, "key_file": str(self.folder / "keys/encrypted")}
+        hosts: dict[str, Any] = {
+            "frr": {
+                "hostname": self.frr.name,
+                "username": "netops",
+                "platform": "frr",
+                "connection_options": {"napalm": {"extras": {"optional_args": options}}},
+            }
+        }
+        for name, device in self.devices.items():
+            hosts[name] = device.host()
+            del hosts[name]["password"]
+        hosts["junos"]["password"] = password
+        hosts["ios"]["connection_options"]["napalm"]["extras"]["optional_args"]["secret"] = PLANTED["inventory-enable"]
+        for host in hosts.values():
+            host["data"] = {"k8s_ecmp": {"next_hops": {"subnets": ["10.192.0.0/24", "fd10:192::/64"]}}}
+        self.plant(self.site.folder / "inventories/demo/hosts.yaml", yaml.safe_dump(hosts), 0o644)
+
+    def logins(self, *, right: bool = True) -> None:
+        """What the sources have; False: something else, just as secret."""
+        self.environment["K8S_ECMP_EOS_PASSWORD"] = PLANTED["env-password" if right else "env-enable"]
+        self.environment["K8S_ECMP_EOS_ENABLE_SECRET"] = PLANTED["env-enable"]
+        password = PLANTED["netrc-password" if right else "netrc-wrong"]
+        self.plant(self.folder / "netrc", f"machine ios login {USERNAME} password {password}\n")
+        passphrase = PLANTED["file-passphrase" if right else "file-wrong"]
+        self.plant(self.folder / "logins.yaml", f"hosts: {{frr: {{key_passphrase: {passphrase}}}}}")
+        self.inventory(PLANTED["inventory-password" if right else "inventory-wrong"])
+
+    def command(self, *arguments: str) -> list[str]:
+        return [*COMMAND, "--config", str(self.site.folder / "k8s-ecmp.yaml"), *arguments]
+
+    @contextlib.contextmanager
+    def started(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A process whose outputs are kept; killed at the end."""
+        self.count += 1
+        out = self.folder / f"output/{self.count}"
+        with out.with_suffix(".out").open("wb") as stdout, out.with_suffix(".err").open("wb") as stderr:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=self.environment,
+                cwd=self.folder / "work",
+            )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def run(self, *arguments: str) -> int:
+        with self.started(*self.command(*arguments)) as process:
+            code = process.wait(timeout=180)
+        self.codes[" ".join(arguments)] = code
+        return code
+
+    def said(self, number: int | None = None) -> str:
+        """Both outputs of a command, by default of the last one."""
+        path = self.folder / f"output/{number or self.count}"
+        return path.with_suffix(".out").read_text() + path.with_suffix(".err").read_text()
+
+    def wants_more(self, *nodes: str) -> None:
+        """The cluster differs from what the routers have."""
+        (self.site.folder / "cluster.yaml").write_text(self.cluster)
+        self.site.not_ready(*nodes)
+
+    @property
+    def cluster(self) -> str:
+        return (self.folder / "cluster.yaml").read_text()
+
+    def written(self) -> list[Path]:
+        """Every file under the folder that is not the test's own."""
+        return [path for path in self.folder.rglob("*") if path.is_file() and path not in self.ours]
+
+    def found(self) -> list[str]:
+        """Where a secret stands."""
+        wanted = [(place, form) for place, secret in PLANTED.items() for form in forms(secret)]
+        found = []
+        for path in self.written():
+            content = path.read_bytes()
+            found += [f"{place} in {path}" for place, form in wanted if form in content]
+        return found
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr("tests.world.emulators.eos.PASSWORD", PLANTED["env-password"])
+    monkeypatch.setattr("tests.world.emulators.ssh.PASSWORD", PLANTED["netrc-password"])
+    monkeypatch.setattr("tests.world.emulators.junos.PASSWORD", PLANTED["inventory-password"])
+    outside, folder = tmp_path / "routers", tmp_path / "user"
+    for name in ("work", "home", "tmp", "output", "keys"):
+        (folder / name).mkdir(parents=True)
+    with ExitStack() as stack:
+        links = [Link("rack", ["10.192.0.254/24", "fd10:192::fe/64"])]
+        frr = stack.enter_context(FrrRouter("frr", outside / "frr", links=links, config=FRR, daemons=["bgpd"]))
+        devices: dict[str, Emulator] = {}
+        for kind, running in ((Eos, EOS), (Ios, IOS), (Junos, JUNOS)):
+            place = outside / kind.driver
+            place.mkdir()
+            devices[kind.driver] = stack.enter_context(kind(place, running))
+        devices["junos"].type(JUNOS_LINES)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("K8S_ECMP_")}
+        kept |= {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "NETRC": str(folder / "netrc")}
+        world = World(folder, new_site(folder / "site"), frr, devices, kept)
+        (folder / "cluster.yaml").write_text((world.site.folder / "cluster.yaml").read_text())
+        key = folder / "keys/encrypted"
+        key.write_bytes(frr.key_file.read_bytes())
+        key.chmod(0o600)
+        execute("ssh-keygen", "-q", "-p", "-P", "", "-N", PLANTED["file-passphrase"], "-f", str(key))
+        world.logins()
+        (world.site.folder / "inventories/demo/groups.yaml").write_text("{}")
+        world.site.settings(
+            credentials={"sources": ["env", "netrc", "file"], "file": str(folder / "logins.yaml")},
+            rollout={"canary": 0, "confirm_within_s": 60, "verify_timeout_s": 5},
+            nodes={"hold_down_s": 0, "hold_up_s": 0},
+        )
+        yield world
+
+
+def begun(world: World) -> list[int]:
+    """The changes that the journal says were begun; none before its first entry."""
+    path = world.site.folder / "journal.sqlite"
+    if not path.exists():
+        return []
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database,
+        contextlib.suppress(sqlite3.OperationalError),
+    ):
+        return [number for (number,) in database.execute("SELECT id FROM entry WHERE kind = 'begin'")]
+    return []
+
+
+def read_and_write(world: World) -> None:
+    plan = world.folder / "work/first.plan"
+    for name in ("text", "json", "markdown", "html"):
+        assert world.run("plan", "--format", name) == 2
+        for router in ROUTERS:
+            assert router in world.said()
+    assert "every user of this machine may read it" in world.said()
+    assert world.run("plan", "--out", str(plan)) == 2
+    assert world.run("plan", "--device-diff") == 2
+    assert "tacacs-server key <removed>" in world.said()  # among the lines around ours
+    assert world.run("diff") == 2
+    assert world.run("apply", str(plan), "--yes", "--reason", "test") == 3  # the conflict that each router has
+    assert world.said().count("committed") >= len(ROUTERS), world.said()
+    assert world.run("verify") == 3
+    assert world.run("doctor") in (0, 1)
+    assert world.run("history") == 0
+    for number in begun(world):
+        assert world.run("history", "show", str(number)) == 0
+        assert world.run("history", "show", str(number), "--format", "json") == 0
+    assert len(begun(world)) == len(ROUTERS)
+    undo = world.folder / "work/undo.plan"
+    assert world.run("history", "undo", str(begun(world)[0]), "--out", str(undo)) == 3  # which withdraws everything
+    assert undo.exists()
+
+
+def refused_logins(world: World) -> None:
+    world.logins(right=False)
+    for arguments in (["plan"], ["plan", "--format", "json"], ["verify"], ["doctor"], ["apply", "--yes"]):
+        assert world.run(*arguments) == 1
+        assert world.said().count("the login:") >= 3, world.said()  # FRR's key is not even tried
+    world.logins()
+
+
+def failed_commits(world: World) -> None:
+    world.wants_more("node1")
+    eos, ios, junos = (world.devices[name] for name in ("eos", "ios", "junos"))
+    eos.faults.refuse = ios.faults.refuse = "10.96.0.0"
+    assert isinstance(junos, Junos)
+    junos.edit(f'set snmp community "{PLANTED["junos-candidate"]}" authorization read-write')
+    assert world.run("plan", "--device-diff") == 1
+    assert world.run("apply", "--yes") == 1
+    assert "uncommitted" in world.said() or "candidate already holds" in world.said(), world.said()
+    eos.faults.refuse = ios.faults.refuse = None
+    junos.edit(f'delete snmp community "{PLANTED["junos-candidate"]}" authorization read-write')
+    eos.faults.drop = ios.faults.drop = junos.faults.drop = "in-commit"
+    world.wants_more("node2")
+    assert world.run("apply", "--yes") == 1
+    eos.faults.drop = ios.faults.drop = junos.faults.drop = None
+
+
+def killed(world: World) -> None:
+    for device in world.devices.values():
+        device.faults.slow_commit_s = 5
+    with world.started(*world.command("apply", "--yes")) as process:
+        wait_for(lambda: begun(world), "a change has begun", timeout=60)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    for device in world.devices.values():
+        device.faults.slow_commit_s = 0
+    assert world.run("plan") in (1, 2, 3)
+    assert world.run("history", "check") == 0
+
+
+class _Refuses(http.server.BaseHTTPRequestHandler):
+    """A server between that says what it was sent: the worst that a proxy does."""
+
+    def do_GET(self) -> None:
+        text = f"nobody knows {self.headers['Authorization']} for {self.path}".encode()
+        self.send_response(401)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def cluster_refuses(world: World) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refuses)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    login = quote(PLANTED["kubeconfig-url"], safe="")
+    settings = world.site.folder / "k8s-ecmp.yaml"
+    before = settings.read_text()
+    for port in (server.server_port, 1):
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": f"http://admin:{login}@127.0.0.1:{port}"}}],
+            "users": [{"name": "u", "user": {"token": PLANTED["kubeconfig-token"]}}],
+        }
+        path = world.plant(world.folder / f"kubeconfig-{port}", yaml.safe_dump(config))
+        world.site.settings(cluster={"source": "live", "kubeconfig": str(path)}, daemon={"lease": {"enabled": False}})
+        for arguments in (["plan"], ["doctor"], ["desired"]):
+            assert world.run(*arguments) == 1
+        with world.started(*world.command("run", "--log-level", "debug", "--listen", "none")) as process:
+            log = world.folder / f"output/{world.count}.err"
+            wait_for(lambda log=log: "k8s_ecmp.kube" in log.read_text(), "it speaks of the cluster", timeout=60)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 0
+    server.shutdown()
+    server.server_close()
+    settings.write_text(before)
+
+
+def daemon(world: World) -> None:
+    world.wants_more("node1")
+    running = Running(world.site)
+    old = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(world.environment)
+    try:
+        running.start("--log-level", "debug")
+        running.until(lambda d: d["ready"], "every router was read and written")
+        changed = {router["name"]: router.get("changed") for router in running.status()["routers"]}
+        rewrite(world.site, lambda: world.wants_more("node2"))
+        running.until(
+            lambda d: any(n["name"] == "node2" and n["standing"] == "out" for n in d["nodes"]), "node2 is out"
+        )
+        hops = {name: device.routes() for name, device in world.devices.items()}
+        wait_for(
+            lambda: all(device.routes() != hops[name] or changed for name, device in world.devices.items()),
+            "the routers follow",
+        )
+        running.until(lambda d: d["ready"], "the change is done")
+        for page in ("status", "metrics", "readyz", "livez"):
+            (world.folder / f"output/{page}").write_text(running.page(f"/{page}")[1])
+        url = f"http://127.0.0.1:{running.port}"
+        assert world.run("status", "--url", url) in (0, 1)
+        assert running.stop() == 0
+        world.logins(right=False)
+        os.environ.update(world.environment)
+        running.start("--log-level", "debug")
+        running.until(lambda d: not d["ready"] and "the login:" in str(d["routers"]), "logins are refused")
+        (world.folder / "output/status-refused").write_text(running.page("/status")[1])
+        assert world.run("status", "--url", f"http://127.0.0.1:{running.port}") in (0, 1, 3)
+        assert running.stop() == 0
+    finally:
+        running.kill()
+        os.environ.clear()
+        os.environ.update(old)
+
+
+@pytest.mark.world
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("runs", [read_and_write, refused_logins, failed_commits, killed, cluster_refuses, daemon])
+def test_nothing_that_is_left_holds_a_secret(world: World, runs: Callable[[World], None]) -> None:
+    runs(world)
+    assert world.found() == []
+    assert len(world.written()) > 2 * world.count
+    assert sum(path.stat().st_size for path in world.written()) > 10_000
+
+
+SCRIPT = """
+import logging, sys
+from nornir import InitNornir
+from k8s_ecmp.routers.tasks import read_routes, run
+from k8s_ecmp.settings import CredentialSettings
+
+site, logins, debug = sys.argv[1:]
+nornir = InitNornir(
+    inventory={"plugin": "SimpleInventory", "options": {"host_file": f"{site}/inventories/demo/hosts.yaml"}},
+    logging={"log_file": "nornir.log", "level": "DEBUG", "loggers": ["nornir", *debug.split()]},
+)
+nornir.config.user_defined["k8s_ecmp_credentials"] = CredentialSettings(sources=("env", "netrc", "file"), file=logins)
+results = run(nornir, read_routes)
+print({name: repr(multi) + repr(multi.exception) + str(multi[0].result) for name, multi in results.items()})
+"""
+
+
+def script(world: World, debug: str) -> int:
+    """Somebody else's Nornir script, with a log file of Nornir's."""
+    words = [sys.executable, "-c", SCRIPT, str(world.site.folder), str(world.folder / "logins.yaml"), debug]
+    with world.started(*words) as process:
+        return process.wait(timeout=120)
+
+
+@pytest.mark.world
+@pytest.mark.slow
+def test_nornirs_log_holds_none_and_the_search_finds_those_in_a_librarys(world: World) -> None:
+    assert script(world, "") == 0, world.said()
+    world.logins(right=False)
+    assert script(world, "") == 0
+    world.logins()
+    assert "read_routes" in (world.folder / "work/nornir.log").read_text()
+    assert world.found() == []
+    assert script(world, "netmiko ncclient") == 0  # a library at its own debug level writes what routers say
+    places = {text.partition(" in ")[0] for text in world.found()}
+    assert {"ios-community", "ios-bgp-md5", "ios-user", "junos-community"} <= places
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_search_finds_every_way_of_writing(place: str, tmp_path: Path) -> None:
+    secret = PLANTED[place]
+    for text in (
+        f"x{secret}x",
+        f"a=1&p={quote_plus(secret)}",
+        base64.b64encode(f"user:{secret}".encode()).decode(),
+        base64.b64encode(f"ab{secret}cd".encode()).decode(),
+        base64.b64encode(f"c{secret}".encode()).decode(),
+    ):
+        assert any(form in text.encode() for form in forms(secret)), text
+    others = [form for other, value in PLANTED.items() if other != place for form in forms(value)]
+    assert not any(form in secret.encode() for form in others)

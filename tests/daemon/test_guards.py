@@ -1,0 +1,91 @@
+"""Every guard in a daemon: it holds what trips it and says so, and what just does not trip it is done.
+
+The cases are those of `tests/cli/test_guards.py`. Nobody overrides a guard in a daemon.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s_ecmp.core.guards import GUARDS
+from tests.cli import test_guards as single
+from tests.daemon.running import Running, in_sync
+from tests.site import Site, new_site
+
+pytestmark = pytest.mark.slow
+
+
+def changes_of_one_router(less: int) -> single.Step:
+    def step(site: Site) -> None:
+        single.lose_node2(site)
+        site.settings(guards=single.ANY_LOSS)
+        router = site.run_here("plan", "--format", "json").json()["routers"][0]
+        single.guards(max_changes=len(router["changes"]) - less)(site)
+
+    return step
+
+
+def broken(site: Site) -> None:
+    single.lose_node2(site)
+    (site.folder / "whole.yaml").write_text((site.folder / "cluster.yaml").read_text())
+    (site.folder / "cluster.yaml").write_text("kind: [")
+
+
+CASES = {
+    **single.CASES,
+    "max-changes": single.Case(changes_of_one_router(1), changes_of_one_router(0)),
+    # Of a cluster that was never seen no node is eligible, either.
+    "not-synced": single.Case(broken, single.lose_node2, along=("empty-desired",)),
+}
+
+
+def test_none_is_left_out() -> None:
+    # A router whose own diff shows foreign lines fails there: tests/routers/test_standing_vendors.py.
+    assert set(CASES) | {"foreign-lines"} == set(GUARDS)
+
+
+@pytest.fixture
+def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    case = CASES[request.getfixturevalue("guard")]
+    site = new_site(tmp_path)
+    site.settings(guards=single.ANY_LOSS)
+    case.prepare(site)
+    if case.synced:
+        assert site.run_here("apply", "--yes").code in (0, 3)
+    made = Running(site)
+    yield made
+    made.kill()
+
+
+def guards(document: dict[str, Any]) -> set[str]:
+    trips = [*document["holds"], *(trip for router in document["routers"] for trip in router["guards"])]
+    return {trip["guard"] for trip in trips}
+
+
+@pytest.mark.parametrize("guard", CASES)
+def test_it_holds(running: Running, guard: str) -> None:
+    CASES[guard].trips(running.site)
+    before = single.configs(running.site)
+    running.start()
+    document = running.until(lambda d: guard in guards(d), "it holds")
+    assert guards(document) <= {guard, *CASES[guard].along}
+    if guard == "not-synced":
+        running.until(lambda d: not d["ready"], "it is not ready")
+        (running.site.folder / "whole.yaml").rename(running.site.folder / "cluster.yaml")
+        running.until(in_sync, "it goes on")
+    elif guard != "last-next-hop":  # which holds a prefix alone
+        running.until(lambda d: d["ready"] and {r["state"] for r in d["routers"]} == {"held"}, "all is held")
+        assert single.configs(running.site) == before
+    assert f'k8s_ecmp_guard_tripped{{reason="{guard}"}}' in running.page("/metrics")[1]
+
+
+@pytest.mark.parametrize("guard", CASES)
+def test_it_just_does_not_hold(running: Running, guard: str) -> None:
+    CASES[guard].just_not(running.site)
+    before = single.configs(running.site)
+    running.start()
+    document = running.until(lambda d: d["ready"] and any(r["commits"] for r in d["routers"]), "it was done")
+    assert guard not in guards(document)
+    assert single.configs(running.site) != before

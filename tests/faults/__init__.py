@@ -1,0 +1,1 @@
+"""What goes wrong while a reviewed plan is applied, on four kinds of router: `python -m tests.faults` prints the table."""

@@ -1,0 +1,136 @@
+"""What a router shows after a change, where it shows nothing, something else, or somebody was faster."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.routers.test_vendors import AGGREGATE, NODES, Device
+from tests.site import new_site
+from tests.world.emulators import emulator
+from tests.world.emulators.eos import Eos
+from tests.world.emulators.nxos import NxosApi
+
+pytestmark = pytest.mark.slow
+
+HOST = "10.97.10.1/32"
+DONE = (0, 3)
+BLIND = "the configuration alone was verified, the router's tables cannot be read"
+
+
+@pytest.fixture
+def router(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
+    (tmp_path / "device").mkdir()
+    with emulator(request.param)(tmp_path / "device") as device:
+        yield Device(new_site(tmp_path / "site"), device)
+
+
+def once(router: Device, when: Callable[[], bool], then: Callable[[], None]) -> None:
+    """Does something on the device directly behind the first command after which `when` holds."""
+
+    def look() -> None:
+        if when():
+            router.device.watchers.remove(look)
+            then()
+
+    router.device.watchers.append(look)
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("router", ["junos", "iosxr_netconf"], indirect=True)
+def test_tables_that_come_back_blank_are_no_reason_to_take_a_change_back(router: Device) -> None:
+    router.device.faults.blind = True
+    applied = router.apply()
+    assert applied.code in DONE, applied.out
+    assert f"warning: {BLIND}" in words(applied.out)
+    assert router.ours()[AGGREGATE] == NODES
+    verified = router.run("verify")
+    assert verified.code in DONE, verified.out
+    assert f"warning: {BLIND}" in words(verified.out)
+    router.device.faults.blind = False
+    router.device.faults.hide = {HOST}
+    verified = router.run("verify")
+    assert verified.code == 2
+    assert f"{HOST} is not in the routing table" in words(verified.out)
+    assert BLIND not in words(verified.out)
+
+
+@pytest.mark.parametrize("router", ["nxos"], indirect=True)
+def test_next_hops_with_another_distance_than_planned_are_noticed(router: Device) -> None:
+    device = router.device
+    assert isinstance(device, NxosApi)
+
+    def other_distance() -> None:
+        for hop in ("10.192.0.1", "10.192.0.2"):
+            device.type(f"ip route {HOST} {hop} name demo tag 4201 200")
+
+    device.meanwhile.append(("startup-config", other_distance))
+    done = router.apply()
+    assert done.code == 1, done.out
+    assert f"{HOST} is configured as 10.192.0.1 distance 200 tag 4201 name demo, 10.192.0.2 distance 200" in words(
+        done.out
+    )
+    assert f"{HOST} was changed by somebody else meanwhile and left alone" in words(done.out)
+
+
+@pytest.mark.parametrize("router", ["nxos", "nxos_ssh"], indirect=True)
+def test_a_way_back_that_cannot_be_saved_is_a_way_back(router: Device) -> None:
+    device = router.device
+
+    def fill() -> None:
+        device.faults.full_disk = True
+
+    device.meanwhile.append(("startup-config", lambda: device.meanwhile.append(("no ip route", fill))))  # type: ignore[attr-defined]
+    device.faults.hide = {HOST}
+    done = router.apply()
+    assert done.code == 1, done.out
+    assert router.ours() == {}
+    assert router.untouched()
+    assert not device.saved()
+    assert "the change was taken back" in words(done.out)
+    assert "the way back is not in the startup configuration, which a reboot would load" in words(done.out)
+    assert "copy running-config startup-config" in words(done.out)
+    assert "could not be taken back" not in words(done.out)
+    assert "rolled-back" in done.out
+
+
+def staged(router: Device) -> Callable[[], bool]:
+    """Whether the session's diff has just been asked for the first time."""
+    return lambda: router.device.transcript[-1:] != [] and router.device.transcript[-1].endswith(" diffs")
+
+
+@pytest.mark.parametrize("router", ["eos"], indirect=True)
+@pytest.mark.parametrize(
+    ("typed", "what"),
+    [
+        ("interface Ethernet2\n   description changed", "other lines"),
+        ("ip route 10.8.0.0/16 10.192.0.9", "other lines"),
+        (f"ip route {HOST} 10.192.0.9", "the routes"),
+        ("ip route 10.55.0.0/16 10.192.0.9 tag 4201 name demo", "the routes"),
+    ],
+)
+def test_what_somebody_types_beside_a_session_is_not_lost(router: Device, typed: str, what: str) -> None:
+    once(router, staged(router), lambda: router.device.type(typed))
+    done = router.apply()
+    assert done.code == 3, done.out
+    assert f"{what} on r1 were changed while the plan was being staged; nothing was written" in words(done.out)
+    assert typed.splitlines()[-1] in router.device.running().splitlines()
+    assert AGGREGATE not in router.ours()
+    assert isinstance(router.device, Eos)
+    assert "pending" not in router.device.sessions().values()
+    assert router.apply().code in DONE
+    assert typed.splitlines()[-1] in router.device.running().splitlines() or "demo" in typed
+    assert router.ours()[AGGREGATE] == NODES
+
+
+@pytest.mark.parametrize("router", ["eos"], indirect=True)
+def test_a_foreign_line_that_is_allowed_stays_the_only_one(router: Device) -> None:
+    """Who overrides the guard for what is there already does not override it for what comes after."""
+    once(router, staged(router), lambda: router.device.type("ip route 10.8.0.0/16 10.192.0.9"))
+    done = router.run("apply", "--yes", "--override", "foreign-lines")
+    assert done.code == 3, done.out
+    assert "other lines on r1 were changed" in words(done.out)
+    assert ("default", "10.8.0.0/16") in router.device.routes()

@@ -1,0 +1,87 @@
+"""One writer an owner: processes keep each other out, daemons of one Lease do not."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from k8s_ecmp.errors import JournalError
+from k8s_ecmp.journal.only_writer import OnlyWriter, holder, only_writer
+
+SCRIPT = (
+    "import sys; from pathlib import Path; from k8s_ecmp.journal.only_writer import OnlyWriter\n"
+    "journal, who, lease = sys.argv[1:]\n"
+    "lock = OnlyWriter(Path(journal), 'prod', who, lease=lease or None)\n"
+    "lock.take()\n"
+    "print('taken', flush=True); sys.stdin.read()\n"
+)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@contextmanager
+def another(journal: Path, who: str, lease: str = "") -> Iterator["subprocess.Popen[str]"]:
+    """Another process that holds the lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(journal), who, lease], stdin=-1, stdout=-1, stderr=-1, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "taken\n"
+        yield process
+        process.kill()
+
+
+def test_one_keeps_the_other_out_until_it_ends(journal: Path) -> None:
+    with another(journal, "alice") as process:
+        found = holder(journal, "prod")
+        assert found is not None
+        assert found.who == "alice"
+        with (
+            pytest.raises(JournalError, match=r"alice is writing.*for owner prod"),
+            only_writer(journal, "prod", "bob"),
+        ):
+            pass
+        process.kill()
+        process.wait()
+        assert holder(journal, "prod") is None
+        with only_writer(journal, "prod", "bob"):
+            assert getattr(holder(journal, "prod"), "who", None) == "bob"
+    assert holder(journal, "prod") is None
+
+
+def test_another_owner_is_not_kept_out(journal: Path) -> None:
+    with another(journal, "alice"), only_writer(journal, "test", "bob"):
+        pass
+
+
+def test_the_lease_decides_among_its_daemons_and_keeps_others_out(journal: Path) -> None:
+    with another(journal, "daemon a", "lease 1"):
+        second = OnlyWriter(journal, "prod", "daemon b", lease="lease 1")
+        second.take()
+        assert getattr(holder(journal, "prod"), "who", None) == "daemon b"
+        for other in (
+            OnlyWriter(journal, "prod", "apply"),
+            OnlyWriter(journal, "prod", "daemon of another cluster", lease="lease 2"),
+        ):
+            with pytest.raises(JournalError, match="daemon b is writing"):
+                other.take(patience_s=0.1)
+            assert not other.held
+        second.give_back()
+        with pytest.raises(JournalError), only_writer(journal, "prod", "apply"):
+            pass
+    with only_writer(journal, "prod", "apply"), pytest.raises(JournalError, match="apply is writing"):
+        OnlyWriter(journal, "prod", "daemon a", lease="lease 1").take(patience_s=0.1)
+
+
+def test_a_lock_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite.prod.lock").mkdir()
+    with pytest.raises(JournalError, match="cannot be written"):
+        OnlyWriter(tmp_path / "journal.sqlite", "prod", "bob").take()
+    assert holder(tmp_path / "journal.sqlite", "prod") is not None, "who cannot look, cannot say that nobody writes"

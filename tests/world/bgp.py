@@ -1,0 +1,356 @@
+"""One ExaBGP, started by `k8s-ecmp bgp start` in a namespace, and receivers on the same LAN: FRR, BIRD, GoBGP.
+
+Every namespace hangs on one switch, 10.9.0.0/24 and fd09::/64. The nodes are addresses alone: a receiver resolves them
+because they are on the LAN.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from tests.world import frr
+from tests.world.cluster import Cluster
+from tests.world.fib import FibHistory
+from tests.world.frr import FrrRouter, Link
+from tests.world.netns import Namespace, veth, wait_for
+
+SPEAKER_AS, ROUTER_AS = 65010, 65001
+SPEAKERS = tuple(f"10.9.0.{number}" for number in range(11, 15))
+SERVICE_CIDRS = ("10.96.0.0/12", "fd00:96::/112")
+COMMAND = str(Path(sys.executable).with_name("k8s-ecmp"))
+TAG = 4201
+
+
+def missing(*programs: str) -> str | None:
+    """Why this world cannot be built here; None when it can."""
+    for program in programs:
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    return frr.missing()
+
+
+def frr_config(speakers: Sequence[str] = SPEAKERS[:1], *lines: str) -> str:
+    """bgpd's lines for sessions with the speakers; `lines` for each neighbor, such as "password x"."""
+    config = [
+        f"router bgp {ROUTER_AS}",
+        " no bgp ebgp-requires-policy",
+        " bgp bestpath as-path multipath-relax",
+        " bgp graceful-restart",
+        " bgp graceful-restart stalepath-time 300",
+    ]
+    for speaker in speakers:
+        config += [f" neighbor {speaker} remote-as {SPEAKER_AS}", f" neighbor {speaker} timers connect 1"]
+        config += [f" neighbor {speaker} {line}" for line in lines]
+    for family in ("ipv4", "ipv6"):
+        config += [f" address-family {family} unicast", "  maximum-paths 64"]
+        config += [f"  neighbor {speaker} activate" for speaker in speakers]
+        config += [" exit-address-family"]
+    return "\n".join(config)
+
+
+@dataclass
+class Daemon:
+    """A receiver that is one process in a namespace: BIRD or GoBGP. `start` may be called again after `kill`."""
+
+    name: str
+    netns: Namespace
+    command: Sequence[str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = self.netns.popen(*self.command, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@dataclass
+class BgpWorld:
+    """`with BgpWorld(folder) as world:`, then receivers, then `start`."""
+
+    folder: Path
+    cluster: Cluster = field(
+        default_factory=lambda: Cluster(service_cidrs=SERVICE_CIDRS, pod_cidrs=("10.200.0.0/13", "fd00:192::/48"))
+    )
+    lan: Namespace = field(init=False)
+    speaker: Namespace = field(init=False)
+    hosts: dict[str, Any] = field(default_factory=dict)
+    _process: subprocess.Popen[bytes] | None = None
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.lan = self._stack.enter_context(Namespace("lan"))
+            self.lan.ip("link add switch type bridge")
+            self.lan.ip("link set switch up")
+            addresses = [f"{address}/24" for address in SPEAKERS]
+            self.speaker = self._plugged("speaker", [*addresses, "fd09::b/64"])
+            for number in (1, 2, 3):
+                self.add_node(number)
+            self.write_settings()
+            self.write_cluster()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._stack.close()
+
+    # --- receivers ---
+
+    def add_frr(self, name: str, number: int, config: str, **bgp: Any) -> FrrRouter:
+        """An FRR with bgpd at 10.9.0.NUMBER; `bgp` are keys of data.k8s_ecmp.bgp."""
+        router = self._frr(name, number, config, ("bgpd",))
+        self._peer(name, number, bgp)
+        return router
+
+    def add_static(self, name: str, number: int) -> FrrRouter:
+        """An FRR that gets the same routes as static ones, over SSH."""
+        router = self._frr(name, number, "", ())
+        options = {"napalm": {"extras": {"timeout": 60, "optional_args": router.ssh_options}}}
+        self.hosts[name] = {
+            "hostname": name,
+            "username": "netops",
+            "password": "",
+            "platform": "frr",
+            "connection_options": options,
+        }
+        self.write_inventory()
+        return router
+
+    def add_bird(self, name: str, number: int, *, config: str | None = None, **bgp: Any) -> Daemon:
+        """A BIRD that writes into its kernel's table; `config` is its whole configuration instead of the usual one."""
+        netns = self._plugged(name, [f"10.9.0.{number}/24", f"fd09::{number}/64"])
+        file, control = self.folder / f"{name}.conf", self.folder / f"{name}.ctl"
+        channels = "\n".join(
+            f"  {family} {{ import all; export none; add paths rx; gateway direct; }};" for family in ("ipv4", "ipv6")
+        )
+        kernels = "\n".join(
+            f"protocol kernel {{ {family} {{ export all; import none; }}; merge paths yes limit 64; }}"
+            for family in ("ipv4", "ipv6")
+        )
+        usual = (
+            f"router id 10.9.0.{number};\nprotocol device {{}}\nprotocol direct {{ ipv4; ipv6; }}\n{kernels}\n"
+            f"protocol bgp exabgp {{\n  local 10.9.0.{number} as {ROUTER_AS};\n"
+            f"  neighbor {SPEAKERS[0]} as {SPEAKER_AS};\n  passive yes;\n  graceful restart yes;\n{channels}\n}}\n"
+        )
+        file.write_text(config or usual)
+        bird = Daemon(name, netns, ["bird", "-f", "-c", str(file), "-s", str(control)], self.folder / f"{name}.log")
+        bird.start()
+        self._stack.callback(bird.kill)
+        self._peer(name, number, bgp)
+        return bird
+
+    def add_gobgp(self, name: str, number: int, **bgp: Any) -> Daemon:
+        """A GoBGP, which keeps what it receives in its own table."""
+        netns = self._plugged(name, [f"10.9.0.{number}/24", f"fd09::{number}/64"])
+        families = [
+            {"config": {"afi-safi-name": f"{name}-unicast"}, "add-paths": {"config": {"receive": True}}}
+            for name in ("ipv4", "ipv6")
+        ]
+        neighbor = {
+            "config": {"neighbor-address": SPEAKERS[0], "peer-as": SPEAKER_AS},
+            "transport": {"config": {"passive-mode": True}},
+            "afi-safis": families,
+        }
+        document = {"global": {"config": {"as": ROUTER_AS, "router-id": f"10.9.0.{number}"}}, "neighbors": [neighbor]}
+        config = self.folder / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(document))
+        gobgp = Daemon(name, netns, ["gobgpd", "-t", "yaml", "-f", str(config)], self.folder / f"{name}.log")
+        gobgp.start()
+        self._stack.callback(gobgp.kill)
+        self._peer(name, number, bgp)
+        return gobgp
+
+    @contextlib.contextmanager
+    def node_space(self, number: int, service: str) -> Iterator[None]:
+        """Node n<number> in the flesh: it answers on the service's address with its name."""
+        addresses = [f"10.9.0.{100 + number}/24", f"fd09::{100 + number}/64"]
+        with contextlib.ExitStack() as stack:
+            netns = self._plugged(f"n{number}", addresses, stack)
+            netns.ip("address add", service, "dev lo")
+            server = netns.popen("socat", "TCP-LISTEN:80,fork,reuseaddr", f"SYSTEM:echo n{number}")
+            stack.callback(server.wait)
+            stack.callback(server.kill)
+            yield
+
+    # --- files ---
+
+    def add_node(self, number: int) -> None:
+        """Node n<number> at 10.9.0.(100 + number)."""
+        addresses = (f"10.9.0.{100 + number}", f"fd09::{100 + number}")
+        self.cluster.add_node(f"n{number}", addresses, (f"10.{200 + number}.0.0/16", f"fd00:192:0:{number}::/64"))
+
+    def write_cluster(self) -> None:
+        self.cluster.write(self.folder / "cluster.json")
+
+    def write_settings(self, **sections: Any) -> None:
+        settings = {
+            "owner": "prod",
+            "tag": TAG,
+            "inventory": "inventory",
+            "journal": "journal.sqlite",
+            "cluster": {"source": "cluster.json", "service_cidrs": list(SERVICE_CIDRS)},
+            "rollout": {"canary": 0, "verify_timeout_s": 30},
+        }
+        (self.folder / "k8s-ecmp.yaml").write_text(yaml.safe_dump(settings | sections))
+
+    def write_inventory(self) -> None:
+        (self.folder / "inventory").mkdir(exist_ok=True)
+        (self.folder / "inventory/hosts.yaml").write_text(yaml.safe_dump(self.hosts))
+
+    @property
+    def exabgp_folder(self) -> Path:
+        return self.folder / "exa"
+
+    # --- processes ---
+
+    def start(self) -> None:
+        """Runs `k8s-ecmp bgp start` and waits until all sessions have said everything."""
+        with (self.folder / "exabgp.log").open("ab") as log:
+            argv = [COMMAND, "--config", str(self.folder / "k8s-ecmp.yaml"), "bgp", "start"]
+            self._process = self.speaker.popen(*argv, stdout=log, stderr=log, start_new_session=True)
+        self.await_up()
+
+    def stop(self) -> None:
+        """Ends ExaBGP as an operator does."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+            self._process = None
+
+    def await_up(self) -> None:
+        wait_for(self.in_order, "all sessions are up and have said everything", 60, 0.05)
+
+    def in_order(self) -> bool:
+        peers = self.ask("status").get("peers", {})
+        return bool(peers) and all(session["synced"] for peer in peers.values() for session in peer["sessions"])
+
+    def ask(self, op: str, **words: Any) -> dict[str, Any]:
+        """The bridge's answer; {} where there is no bridge at the moment."""
+        from k8s_ecmp.bgp.client import BridgeClient
+        from k8s_ecmp.errors import RouterError
+
+        try:
+            client = BridgeClient(self.exabgp_folder, 30)
+        except RouterError:
+            return {}
+        try:
+            return client.ask(op, **words)
+        except RouterError:
+            return {}
+        finally:
+            client.close()
+
+    def pids(self) -> tuple[int, int]:
+        """ExaBGP's and the bridge's."""
+        hello = wait_for(lambda: self.ask("hello"), "the bridge answers", 30)
+        return hello["exabgp_pid"], hello["pid"]
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL, and waits until the process is gone."""
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not _running(pid), f"process {pid} is gone", 30)
+
+    def cli(self, *arguments: str, code: int | None = 0, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        """`k8s-ecmp ARGUMENTS`, which must end with that code."""
+        done = subprocess.run(
+            [COMMAND, "--config", str(self.folder / "k8s-ecmp.yaml"), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+        log = (self.folder / "exabgp.log").read_text() if (self.folder / "exabgp.log").exists() else ""
+        assert code is None or done.returncode == code, (
+            f"{done.returncode}\n{done.stdout}\n{done.stderr}\n{log[-2000:]}"
+        )
+        return done
+
+    def plan(self, code: int = 2) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.cli("plan", "--format", "json", code=code).stdout)
+        return document
+
+    def program(self) -> dict[str, Any]:
+        """Plans changes, applies and verifies them; afterwards nothing is left to plan."""
+        self.write_cluster()
+        document = self.plan()
+        self.cli("apply", "--yes")
+        self.cli("verify")
+        self.plan(code=0)
+        return document
+
+    def announced(self, peer: str) -> dict[str, set[str]]:
+        """What the bridge has on disk for a peer."""
+        routes = self.ask("read", peer=peer)["routes"]
+        return {prefix: {hop[0] for hop in hops} for prefix, hops in routes.items()}
+
+    # --- inside ---
+
+    def _frr(self, name: str, number: int, config: str, daemons: Sequence[str]) -> FrrRouter:
+        addresses = [f"10.9.0.{number}/24", f"fd09::{number}/64"]
+        router = FrrRouter(name, self.folder, [Link("lan", addresses, self.lan, name)], config=config, daemons=daemons)
+        self._stack.callback(router.stop)
+        router.start()
+        self.lan.ip("link set", name, "master switch")
+        return router
+
+    def _peer(self, name: str, number: int, bgp: Mapping[str, Any]) -> None:
+        settings = {
+            "folder": str(self.exabgp_folder),
+            "local_as": SPEAKER_AS,
+            "peer_as": ROUTER_AS,
+            "local_addresses": [SPEAKERS[0]],
+            **bgp,
+        }
+        data = {"k8s_ecmp": {"mode": "bgp", "bgp": settings}}
+        self.hosts[name] = {"hostname": f"10.9.0.{number}", "platform": "frr", "data": data}
+        self.write_inventory()
+
+    def _plugged(self, name: str, addresses: Iterable[str], stack: contextlib.ExitStack | None = None) -> Namespace:
+        netns = (stack or self._stack).enter_context(Namespace(name))
+        veth(self.lan, name, netns, "lan", (), list(addresses))
+        self.lan.ip("link set", name, "master switch")
+        self.lan.ip("link set", name, "up")
+        return netns
+
+
+def services(history: FibHistory) -> dict[str, frozenset[str]]:
+    """The routes of a kernel that are not the LAN's own."""
+    return {p: hops for p, hops in history.table().items() if not p.startswith(("10.9.0.", "fd09::", "fe80:", "ff00:"))}
+
+
+def await_services(history: FibHistory, wanted: Mapping[str, Iterable[str]], timeout: float = 60) -> None:
+    """Returns when these are all the services' routes in the kernel."""
+    goal = {prefix: frozenset(hops) for prefix, hops in wanted.items()}
+    try:
+        wait_for(lambda: services(history) == goal, "the kernel has the wanted routes", timeout, 0.02)
+    except TimeoutError:
+        found = services(history)
+        wrong = {p: (found.get(p), goal.get(p)) for p in found.keys() | goal.keys() if found.get(p) != goal.get(p)}
+        raise AssertionError(f"{len(wrong)} prefixes differ (found, wanted): {dict(list(wrong.items())[:5])}") from None
+
+
+def _running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
