@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from k8s_ecmp.errors import RenderError, SettingsError
+from k8s_ecmp.errors import CredentialsUnusable, RenderError, SettingsError
 from k8s_ecmp.model import address_key, canonical_address
 from k8s_ecmp.platforms.templates import compiled, shipped
+from k8s_ecmp.private import read_private
+from k8s_ecmp.redaction import remember
 from k8s_ecmp.settings import BgpSettings, RouterSettings
 
 EXABGP = "exabgp.conf"
@@ -198,18 +200,15 @@ def _password(name: str, bgp: BgpSettings) -> str | None:
         return None
     path = Path(bgp.password_file)
     try:
-        if path.stat().st_mode & 0o077:
-            raise SettingsError(f"router {name}: others may read {path}", remedy=f"chmod 600 {path}")
-        text = path.read_text(encoding="ascii").strip("\n")
-    except UnicodeDecodeError:
-        raise SettingsError(f"router {name}: the password in {path} must be ASCII") from None
-    except OSError as error:
-        raise SettingsError(f"router {name}: {path} cannot be read: {error.strerror}") from error
-    if not 1 <= len(text) <= 80 or not text.isprintable() or set(text) & set('"\\;{}#'):
+        text = read_private(path).strip("\n")
+    except CredentialsUnusable as error:
+        raise SettingsError(f"router {name}: {error.message}", remedy=error.remedy) from None
+    if not 1 <= len(text) <= 80 or not (text.isascii() and text.isprintable()) or set(text) & set('"\\;{}#'):
         raise SettingsError(
-            f"router {name}: the password in {path} must be one line of 1 to 80 characters without quotes, "
+            f"router {name}: the password in {path} must be one line of 1 to 80 ASCII characters without quotes, "
             "backslashes, semicolons, braces and #"
         )
+    remember(text)
     return text
 
 

@@ -83,7 +83,7 @@ class Comparison:
     def _as_written(self, hop: NextHop) -> bool:
         """Whether distance and further words are those that we write."""
         options = () if hop.discard else self._marks.options
-        return (hop.distance or self._default) == self._distance and hop.options == options
+        return (hop.distance or self._default) == self._distance and sorted(hop.options) == sorted(options)
 
     def _matches(self, running: NextHop, wanted: NextHop) -> bool:
         return self._plain(running) and self._as_written(running) and running.discard == wanted.discard

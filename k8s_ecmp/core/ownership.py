@@ -16,9 +16,12 @@ class Features(NamedTuple):
     track: str = ""
 
     def cover(self, options: tuple[str, ...]) -> bool:
-        """Whether options consist of nothing else."""
-        if self.bfd and options[: len(self.bfd)] == self.bfd:
-            options = options[len(self.bfd) :]
+        """Whether options consist of nothing else, in either order."""
+        bfd = len(self.bfd)
+        if bfd and options[:bfd] == self.bfd:
+            options = options[bfd:]
+        elif bfd and options[-bfd:] == self.bfd:
+            options = options[:-bfd]
         return not options or (len(options) == 2 and options[0] == self.track)
 
 

@@ -63,12 +63,16 @@ class Installed(NamedTuple):
 
     Both are empty where another protocol's route is the best one: then `better` is that route, and `behind` the labels
     of the static one that it keeps out; None where the platform shows best routes alone.
+
+    `shortage` says how many next hops of the RIB the FIB has where it has fewer and does not show which; `fib` then has
+    those that it does show.
     """
 
     rib: frozenset[str]
     fib: frozenset[str]
     better: Better | None = None
     behind: frozenset[str] | None = None
+    shortage: str = ""
 
 
 class Verification(Protocol):

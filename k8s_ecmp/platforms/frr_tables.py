@@ -121,7 +121,7 @@ def _routes(command: str, entries: Sequence[Any]) -> Iterator[tuple[str, Install
     for entry in entries:
         try:
             vrf, static, selected = entry["vrfName"], entry["protocol"] == "static", bool(entry.get("selected"))
-            rib, fib, better, behind = best.get(vrf, Installed(_NONE, _NONE, None, _NONE))
+            rib, fib, better, behind, _ = best.get(vrf, Installed(_NONE, _NONE, None, _NONE))
             if static and selected:
                 rib, fib, *_ = _installed(entry["nexthops"], installed=bool(entry.get("installed")))
             elif static:

@@ -30,9 +30,12 @@ _DOTTED_TAG = re.compile(r" tag \d+\.\d+\.\d+\.\d+(?: |$)")
 _DHCP = "dhcp"
 _PERMANENT = "permanent"
 # Settings with free text behind them, which running configurations put between two ^C. A message may stand in one line.
+# A banner inside a block (of a client group, of a web page) has no type, and may name a file instead of a text.
 _TEXT = re.compile(
-    r"\s*(?:banner \S+|menu \S+ (?:title|prompt)|aaa authentication (?:banner|fail-message)|(?:vacant|refuse)-message"
-    r"|busy-message \S+|ip (?:auth-proxy|admission) auth-proxy-banner \S+) +(\^C|\S)(.*)"
+    r"(?:banner (?:motd|login|exec|incoming|prompt-timeout|slip-ppp|config-save)"
+    r"|\s+banner(?: text| title)?(?= +(?:\^C|[^\w\s]|\w(?!\S)))"
+    r"|\s*(?:menu \S+ (?:title|prompt)|aaa authentication (?:banner|fail-message)|(?:vacant|refuse)-message"
+    r"|busy-message \S+|ip (?:auth-proxy|admission) auth-proxy-banner \S+)) +(\^C|\S)(.*)"
 )
 # What running configurations have behind the static routes.
 _AFTER_ROUTES = re.compile(

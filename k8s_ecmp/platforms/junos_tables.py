@@ -7,6 +7,7 @@ the table; the summary, which always has its lines on the router itself, tells t
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from k8s_ecmp.errors import TableUnreadable
 from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Prefix, address_family, canonical_address
@@ -21,8 +22,15 @@ _RIB_KINDS = {"Discard": DISCARD, "Reject": DISCARD, "Receive": "receive"}
 _FIB_TABLE = re.compile(r"Routing table: (?P<table>\S+)|(?P<family>Internet6?|ISO|MPLS):")
 _FIB_KINDS = {"dscd": DISCARD, "rjct": DISCARD}
 _NONE: frozenset[str] = frozenset()
-_NEIGHBOUR = "neighbour"  # a next hop that is shown by its MAC address
+_NEIGHBOUR = "a next hop shown by its MAC address"
 _MAC = re.compile(r"(?:[0-9a-f]{1,2}:){5}[0-9a-f]{1,2}")
+
+
+class _Forwarded(NamedTuple):
+    """A route in the forwarding table: labels of its next hops, and how many are shown by their MAC address."""
+
+    labels: frozenset[str] = _NONE
+    neighbours: int = 0
 
 
 class JunosVerification:
@@ -60,7 +68,7 @@ class JunosVerification:
             TableUnreadable: an answer has not the expected form, or the router shows nothing of a table.
         """
         rib: dict[tuple[str, Prefix], Installed] = {}
-        fib: dict[tuple[str, Prefix], frozenset[str]] = {}
+        fib: dict[tuple[str, Prefix], _Forwarded] = {}
         shown = False
         for command, answer in answers.items():
             words = command.split()
@@ -69,13 +77,13 @@ class JunosVerification:
                 continue
             if "forwarding-table" in words:
                 shown = shown or bool(answer.strip())
-                fib |= {(vrf, prefix): labels for prefix, labels in _forwarding(command, answer)}
+                fib |= {(vrf, prefix): route for prefix, route in _forwarding(command, answer)}
             else:
                 _expect_shown(command, answers)
                 rib |= {(vrf, prefix): found for prefix, found in _routes(command, answer)}
         if not shown:  # the router keeps its forwarding table to itself
             return rib
-        return {key: found._replace(fib=_in_force(found.rib, fib.get(key, _NONE))) for key, found in rib.items()}
+        return {key: _in_force(found, fib.get(key, _Forwarded())) for key, found in rib.items()}
 
     def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
         """One for each address: what the router would send to it by; and one for each table."""
@@ -86,7 +94,7 @@ class JunosVerification:
         """Those that are in no connected subnet: a static next hop needs one unless it is told to `resolve`.
 
         Raises:
-            TableUnreadable: an answer is missing, or the router shows nothing of a table.
+            TableUnreadable: an answer is missing or has not the expected form, or the router shows nothing of a table.
         """
         unresolved = set()
         for address in addresses:
@@ -99,9 +107,28 @@ class JunosVerification:
         return frozenset(unresolved)
 
 
-def _in_force(rib: frozenset[str], fib: frozenset[str]) -> frozenset[str]:
-    """The forwarding table's labels of a static route; those of the routing table where it shows MAC addresses."""
-    return _NONE if not rib else rib if _NEIGHBOUR in fib else fib
+def _in_force(found: Installed, route: _Forwarded) -> Installed:
+    """With what the forwarding table has of a static route.
+
+    A MAC address accounts for one next hop of the routing table that is not shown by its own address. Without a policy
+    for load balancing the router forwards by one next hop alone (type `ucst`).
+    """
+    rib = found.rib
+    if not rib:
+        return found
+    labels, neighbours = route
+    unshown = len(rib - labels)
+    if neighbours == 0:
+        return found._replace(fib=labels)
+    if neighbours >= unshown:
+        return found._replace(fib=labels | rib | ({_NEIGHBOUR} if neighbours > unshown else _NONE))
+    count = len(rib) - unshown + neighbours
+    number = "one" if count == 1 else str(count)
+    return found._replace(
+        fib=labels,
+        shortage=f"only {number} of {len(rib)} next hops {'is' if count == 1 else 'are'} in the forwarding table: "
+        "is a load-balance policy exported to it?",
+    )
 
 
 def _resolve_command(vrf: str, address: str) -> str:
@@ -113,13 +140,20 @@ def _summary(table: str) -> str:
 
 
 def _expect_shown(command: str, answers: Mapping[str, str]) -> None:
-    """That a blank answer means that no route matches.
+    """That an answer lists routes, or is blank because no route matches.
 
     Raises:
-        TableUnreadable: the table's summary is blank, too.
+        TableUnreadable: it has another form, or is blank and the table's summary is blank, too.
     """
+    lines = [line for line in _lines(command, answers[command]) if line.strip()]
+    if lines:
+        if not any(_RIB_TABLE.match(line) or _RIB_ROUTE.match(line) for line in lines):
+            raise TableUnreadable(
+                f"the router's answer to {command!r} has an unexpected form: {lines[0].strip()[:80]!r}"
+            )
+        return
     question = _summary(command.split(" table ")[1])
-    if not answers[command].strip() and not "".join(_lines(question, answers.get(question, ""))).strip():
+    if not "".join(_lines(question, answers.get(question, ""))).strip():
         raise TableUnreadable(
             f"the router's answers to {command!r} and {question!r} are blank",
             remedy="does the login see the routing table? it needs the permission `view` on the router itself",
@@ -224,33 +258,38 @@ def _prefix(command: str, text: str) -> Prefix:
         raise TableUnreadable(f"the router's answer to {command!r}: {error}") from None
 
 
-def _forwarding(command: str, answer: str) -> Iterator[tuple[Prefix, frozenset[str]]]:
-    """Each destination with the labels of its unicast next hops.
+def _forwarding(command: str, answer: str) -> Iterator[tuple[Prefix, _Forwarded]]:
+    """Each destination of a route (type `user`) with its unicast next hops.
 
     Columns: Destination, Type, RtRef, Next hop, Type, Index, NhRef, Netif. A route over several has type `ulst` and its
-    next hops on the lines behind it; a resolved neighbour may be shown by its MAC address on the route's own line.
+    next hops on the lines behind it; a resolved neighbour may be shown by its MAC address.
     """
     prefix: Prefix | None = None
-    labels: dict[Prefix, set[str]] = {}
+    typed = False  # the type of a long destination is on the next line
+    found: dict[Prefix, _Forwarded] = {}
     for line in _lines(command, answer):
         words = line.split()
         if not words or _FIB_TABLE.match(line.strip()) or words[0] in ("Destination", "Enabled"):
             prefix = None if not words else prefix
             continue
         if line[0] not in " \t":
-            text = "0.0.0.0/0" if words[0] == "default" else words[0]
-            if words[0] == "default" and "inet6" in command.split():
-                text = "::/0"
-            try:
-                prefix = Prefix.parse(text, strict=False)
-            except ValueError:
-                prefix = None
-                continue
-            labels.setdefault(prefix, set())
-            words = words[1:]
+            prefix, words, typed = _destination(command, words[0]), words[1:], False
+        if words and not typed:
+            prefix, typed = prefix if words[0] == "user" else None, True
         if prefix is not None:
-            labels[prefix] |= _fib_labels(words)
-    yield from ((prefix, frozenset(found)) for prefix, found in labels.items())
+            labels, neighbours = found.get(prefix, _Forwarded())
+            macs = sum(_MAC.fullmatch(word) is not None for word in words)
+            found[prefix] = _Forwarded(labels | _fib_labels(words), neighbours + macs)
+    yield from found.items()
+
+
+def _destination(command: str, text: str) -> Prefix | None:
+    if text == "default":
+        text = "::/0" if "inet6" in command.split() else "0.0.0.0/0"
+    try:
+        return Prefix.parse(text, strict=False)
+    except ValueError:
+        return None
 
 
 def _fib_labels(words: Sequence[str]) -> set[str]:
@@ -258,8 +297,6 @@ def _fib_labels(words: Sequence[str]) -> set[str]:
     for word in words:
         if word in _FIB_KINDS:
             found.add(_FIB_KINDS[word])
-        elif _MAC.fullmatch(word):
-            found.add(_NEIGHBOUR)
         elif "." in word or ":" in word:
             try:
                 found.add(canonical_address(word))

@@ -21,7 +21,6 @@ from k8s_ecmp.platforms.words import as_address, is_number, read_attributes
 _KEYWORDS = ("vrf",)
 _OPTIONS = frozenset({"track"})  # with one more word
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z-]*\d[\d/.]*")
-_INDENTED = re.compile(r"^[ \t]+\S", re.MULTILINE)
 _HOST_LENGTHS = {4: "/32", 6: "/128"}
 # What running configurations have behind the static routes of the global table.
 _AFTER_ROUTES = frozenset({"vlan", "route-map", "vrf", "port-channel", "hardware", "interface", "router", "line"})
@@ -110,9 +109,24 @@ class Nxos(FlatPlatform):
                 be told.
         """
         running = super().parse(text)
-        if not _INDENTED.search(text):
-            _expect_no_block(running)
+        if not any(line[:1].isspace() and not line.isspace() for _, line in outline(self, running.source)):
+            self._expect_no_block(running)
         return running
+
+    def _expect_no_block(self, running: RunningRoutes) -> None:
+        """Only indentation tells a VRF's static lines from global ones; every configuration indents something.
+
+        Raises:
+            ParseError: static lines stand behind the head of a VRF.
+        """
+        heads = (number for number, line in outline(self, running.source) if line.startswith("vrf context "))
+        head = next(heads, 0)
+        if head and any(max(route.lines) > head for route in running):
+            raise ParseError(
+                "the text has lost its indentation, which tells what belongs to which VRF",
+                line=head,
+                remedy="take the running configuration as the switch prints it",
+            )
 
     def section(self, line: str, vrf: str | None) -> str | None:
         """`vrf context NAME` opens a block; an unindented line closes it, in commands `exit` and `end` too."""
@@ -159,21 +173,6 @@ class Nxos(FlatPlatform):
     def context(self, vrf: str, line: str) -> tuple[str, ...]:  # noqa: ARG002
         """The head of the VRF's block."""
         return () if vrf == DEFAULT_VRF else (f"vrf context {vrf}",)
-
-
-def _expect_no_block(running: RunningRoutes) -> None:
-    """Only indentation tells a VRF's static lines from global ones; a switch indents something in every configuration.
-
-    Raises:
-        ParseError: static lines stand behind the head of a VRF.
-    """
-    head = next((number for number, line in enumerate(running.source, 1) if line.startswith("vrf context ")), 0)
-    if head and any(max(route.lines) > head for route in running):
-        raise ParseError(
-            "the text has lost its indentation, which tells what belongs to which VRF",
-            line=head,
-            remedy="take the running configuration as the switch prints it",
-        )
 
 
 def _leaves_profile(line: str) -> bool:

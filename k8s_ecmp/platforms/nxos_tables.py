@@ -139,12 +139,12 @@ def _prefix(command: str, text: str) -> Prefix:
 
 
 def _label(command: str, vrf: str, target: str) -> str:
-    """ADDRESS, ADDRESS%VRF, Null0 or an interface. The table's own VRF behind an address says nothing."""
+    """ADDRESS[%VRF], Null0 or an interface. An address may have its host length; the table's own VRF says nothing."""
     if target == "Null0":
         return DISCARD
     address, _, other = target.partition("%")
     try:
-        address = canonical_address(address)
+        address = canonical_address(address.removesuffix("/128" if ":" in address else "/32"))
     except ValueError:
         if "." in address.partition("/")[0] and not address[0].isalpha():
             raise TableUnreadable(f"the router's answer to {command!r} has no next hop in {target!r}") from None

@@ -71,17 +71,16 @@ def apply_plan(
             raise PlanRefused(
                 f"the commands for {task.host.name} are no longer those of the plan", remedy="make a new plan"
             )
-        if not (port.capabilities.device_diff and port.capabilities.lock):
-            # Where the router shows no diff of its own, or keeps nobody out, a route that somebody adds now would pass
-            # unseen, and on FRR take over our tag with the rest of its prefix. Where the candidate replaces the whole
-            # configuration, whatever somebody changed since it was opened would be lost.
-            again = fingerprint(session.read(), marks, vrf, [change.prefix for change in planned.changes])
-            what = "the routes" if again != planned.fingerprint else "other lines" if session.diff_has_changed() else ""
-            if what:
-                raise PlanRefused(
-                    f"{what} on {task.host.name} were changed while the plan was being staged; nothing was written",
-                    remedy="make a new plan",
-                )
+        # Not every lock keeps everybody out (Junos: `config_private`): a route that somebody adds now
+        # would pass unseen, and on FRR take over our tag with the rest of its prefix. Where the candidate replaces the
+        # whole configuration, whatever somebody changed since it was opened would be lost.
+        again = fingerprint(session.read(), marks, vrf, [change.prefix for change in planned.changes])
+        what = "the routes" if again != planned.fingerprint else "other lines" if session.diff_has_changed() else ""
+        if what:
+            raise PlanRefused(
+                f"{what} on {task.host.name} were changed while the plan was being staged; nothing was written",
+                remedy="make a new plan",
+            )
         in_time()
         record.begin(task.host.name, changes, planned.commands)
         tell(progress, task, "commit")
@@ -193,7 +192,8 @@ def _verify_commit(
             if change.after or after.get(vrf, change.prefix) is None
         }
         standby = floating(((change.prefix, change.after) for change in changes), default)
-        problems, warnings = session.verify(vrf, expected, timeout_s, standby=standby)
+        removed = {change.prefix: change.remove for change in changes}
+        problems, warnings = session.verify(vrf, expected, timeout_s, standby=standby, removed=removed)
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}")

@@ -336,7 +336,10 @@ class StandingSession:
                     witness = stack.enter_context(anew)
                 if self._keeping is None:
                     self._expect_configured(witness.read(), changes)
-                problems, warnings = witness.verify(self.view.vrf, expected, rollout.verify_timeout_s, hurry, standby)
+                removed = {change.prefix: change.remove for change in changes}
+                problems, warnings = witness.verify(
+                    self.view.vrf, expected, rollout.verify_timeout_s, hurry, standby, removed
+                )
             if problems:
                 more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
                 tables = session.installed(self.view.vrf, tuple(expected), standby) or {}

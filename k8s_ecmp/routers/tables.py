@@ -40,6 +40,8 @@ def table_problems(
         elif not wanted:
             if found.better is None or found.behind:
                 problems.append(f"{prefix} is still in the routing table")
+        elif found.shortage and found.rib == wanted:
+            problems.append(f"{prefix}: {found.shortage}")
         elif found.fib != wanted and not _stands_by(found, wanted, (standby or {}).get(prefix)):
             where = "routing" if found.rib != wanted else "forwarding"
             shown = found.rib if found.rib != wanted else found.fib

@@ -304,6 +304,7 @@ class Transaction:
         timeout_s: float,
         hurry: Callable[[], bool] = lambda: False,
         standby: Floating | None = None,
+        removed: Mapping[Prefix, Collection[str]] | None = None,
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Waits until the tables hold exactly the expected next hops at the expected prefixes.
 
@@ -313,14 +314,17 @@ class Transaction:
             timeout_s: seconds to wait.
             hurry: whether there is no time left to wait for more than a second.
             standby: the floating ones among the expected routes.
+            removed: labels of the next hops that the change took away, by prefix.
 
         Returns:
             What still differs, a sentence each (nothing where the platform shows no tables); and warnings: for next
-            hops that are missing because the router has no way to them, which no change of ours can mend, for floating
-            routes that stand behind a better one, and for tables that cannot be read.
+            hops that are missing because the router has no way to them, which no change of ours can mend unless it took
+            the last one away to which there is a way, for floating routes that stand behind a better one, and for
+            tables that cannot be read.
         """
         deadline = time.monotonic() + timeout_s
-        standby = standby or {}
+        standby, removed = standby or {}, removed or {}
+        reachable = expected
         unresolved: frozenset[str] | None = None
         while True:
             try:
@@ -338,7 +342,9 @@ class Transaction:
                     if is_address(label)
                 }
                 unresolved = self.unresolved(vrf, sorted(missing))
-            reachable = {p: labels - unresolved for p, labels in expected.items()} if unresolved else expected
+                lost = [p for p, labels in expected.items() if labels and labels <= unresolved]
+                cut_off = self._cut_off(vrf, {p: removed.get(p, ()) for p in lost}, unresolved)
+                reachable = {p: labels if p in cut_off else labels - unresolved for p, labels in expected.items()}
             if problems and unresolved:
                 problems = table_problems(tables, reachable, standby)
             if hurry():
@@ -348,6 +354,14 @@ class Transaction:
                     f"next hop {address} is configured but cannot be resolved" for address in sorted(unresolved or ())
                 )
             time.sleep(_POLL_S)
+
+    def _cut_off(
+        self, vrf: str, removed: Mapping[Prefix, Collection[str]], unresolved: Collection[str]
+    ) -> frozenset[Prefix]:
+        """Those prefixes of which a next hop that was taken away could still be reached: putting it back mends them."""
+        asked = {label for labels in removed.values() for label in labels if is_address(label)}.difference(unresolved)
+        gone = self.unresolved(vrf, sorted(asked)).union(unresolved)
+        return frozenset(prefix for prefix, labels in removed.items() if not gone.issuperset(labels))
 
     def confirm(self) -> None:
         """Makes a commit with a timer final.

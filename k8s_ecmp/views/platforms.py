@@ -16,7 +16,7 @@ COLUMNS = (
     ("DIFF", "the router itself shows what a candidate changes, and that is compared with the plan"),
     ("CONFIRM", "a commit that is not confirmed is taken back by the router; elsewhere by the inverse patch"),
     ("MESSAGE", "the commit carries a message"),
-    ("LOCK", "others cannot write while a change is under way; elsewhere the routes are read again before a commit"),
+    ("LOCK", "others cannot write while a change is under way; the routes are read again before a commit anyway"),
     ("MARKS", "what tells our next hops from others"),
     ("PATHS", "next hops of one prefix at most"),
     ("BFD", "`bfd: true` lets static next hops follow BFD sessions"),

@@ -57,6 +57,13 @@ def test_another_choice_in_the_inventory_is_an_update_of_ours(options: tuple[str
     assert restored.after == change.after
 
 
+def test_the_order_of_the_words_says_nothing():
+    view = router(bfd=True, track="7")
+    other = route("track", "7", "bfd", "fast")
+    assert is_owned(other, TRAITS.marks(rules(), view))
+    assert planned(other, view=view).status == "in-sync"
+
+
 @pytest.mark.parametrize("options", [("bfd",), ("bfd", "slow"), ("track",), ("onlink",), ("track", "7", "permanent")])
 def test_any_other_word_makes_a_hop_foreign(options: tuple[str, ...]):
     assert not is_owned(route(*options, only="10.0.0.2"), TRAITS.marks(rules(), router(bfd=True)))

@@ -225,6 +225,63 @@ def test_routes_of_groups_are_read_and_never_ours(set_form: bool):
     assert (route.vrf, route.next_hops, route.disqualified) == ("red", (NextHop("10.1.1.1"),), "inherited from group G")
 
 
+MEMBERS = """groups {
+    node0 { routing-options { static { route 10.0.0.0/8 next-hop 10.1.1.1; } } }
+    node1 { routing-options { static { route 10.0.0.0/8 next-hop 10.1.1.2; } } }
+    node2 { routing-options { static { route 12.0.0.0/8 next-hop 10.1.1.3; } } }
+    re1 { routing-options { static { route 13.0.0.0/8 next-hop 10.1.1.4; } } }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("apply", "found"),
+    [
+        ('apply-groups "${node}";', {"10.0.0.0/8": ["10.1.1.1", "10.1.1.2"]}),
+        (
+            'apply-groups [ other "${node}" "${re}" ];',
+            {"10.0.0.0/8": ["10.1.1.1", "10.1.1.2"], "13.0.0.0/8": ["10.1.1.4"]},
+        ),
+        ("apply-groups [ re0 re1 ];", {"13.0.0.0/8": ["10.1.1.4"]}),
+    ],
+)
+def test_groups_of_the_members_of_a_cluster_may_all_be_applied(apply: str, found: dict[str, list[str]]):
+    routes = list(JUNOS.parse(MEMBERS + apply + braces("route 11.0.0.0/8 discard;")))
+    others = [route for route in routes if str(route.prefix) != "11.0.0.0/8"]
+    assert {str(route.prefix): [hop.label for hop in route.next_hops] for route in others} == found
+    assert all((route.disqualified or "").startswith("inherited from group") for route in others)
+    assert [route.disqualified for route in routes if route not in others] == [None]
+
+
+@pytest.mark.parametrize("set_form", [False, True])
+def test_defaults_of_a_member_of_a_cluster_may_be_in_force(set_form: bool):
+    text = 'groups { node1 { routing-options { static { defaults { preference 150; } } } } }\napply-groups "${node}";\n'
+    text += braces("route 10.0.0.0/8 discard;")
+    if set_form:
+        text = (
+            "set groups node1 routing-options static defaults preference 150\n"
+            'set apply-groups "${node}"\nset routing-options static route 10.0.0.0/8 discard\n'
+        )
+    assert one(text).disqualified == "may inherit defaults from group node1"
+    assert one(text).next_hops == (NextHop(discard=True),)
+    own = braces("defaults { preference 7; } route 10.0.0.0/8 discard;")
+    written = (
+        one(text.partition("system {")[0] + own)
+        if not set_form
+        else one(text + "set routing-options static defaults preference 7\n")
+    )
+    assert (written.disqualified, written.next_hops[0].distance) == (None, 7)
+
+
+def test_a_named_group_and_that_of_a_member():
+    text = (
+        "groups { G { routing-options { static { defaults { preference 7; } } } }\n"
+        "    node0 { routing-options { static { defaults { preference 150; } } } } }\n"
+        'apply-groups [ "${node}" G ];\n'
+    )
+    assert one(text + braces("route 10.0.0.0/8 discard;")).disqualified == "may inherit defaults from group node0"
+
+
 def test_defaults_are_in_force_where_a_route_says_nothing():
     routes = JUNOS.parse(
         braces(

@@ -2,10 +2,11 @@
 
 import pytest
 
-from k8s_ecmp.errors import ParseError
+from k8s_ecmp.errors import ParseError, TableUnreadable
 from k8s_ecmp.model import Prefix
 from k8s_ecmp.platforms.base import Better, Installed
 from k8s_ecmp.platforms.junos_tables import JunosVerification
+from k8s_ecmp.routers.tables import table_problems
 
 VERIFICATION = JunosVerification()
 
@@ -149,6 +150,50 @@ def test_a_neighbour_shown_by_its_mac_address_is_that_of_the_routing_table():
     assert tables["default", Prefix.parse("0.0.0.0/0")] == Installed(frozenset({"10.0.0.3"}), frozenset({"10.0.0.3"}))
 
 
+HEADS = """Routing table: default.inet
+Internet:
+Destination        Type RtRef Next hop           Type Index    NhRef Netif
+default            perm     0                    rjct       36     1
+10.96.0.10/32      dest     0 0:50:56:aa:bb:cc   ucst      588     2 ge-0/0/0.0
+"""
+ONE = "10.96.0.10/32      user     0 0:50:56:aa:bb:cc   ucst      588     2 ge-0/0/0.0\n"
+LIST = "10.96.0.10/32      user     0                    ulst  1048574     2\n"
+MEMBER = "                              0:50:56:aa:bb:cc   ucst      588     2 ge-0/0/0.0\n"
+NAMED = "                              10.0.0.2           ucst      589     2 ge-0/0/0.0\n"
+SURPLUS = "10.96.0.10/32 in the forwarding table has a next hop shown by its MAC address too many"
+
+
+def shortage(words: str) -> str:
+    return f"10.96.0.10/32: only {words} in the forwarding table: is a load-balance policy exported to it?"
+
+
+@pytest.mark.parametrize(
+    ("hops", "forwarding", "problem"),
+    [
+        (1, ONE, None),
+        (2, ONE, shortage("one of 2 next hops is")),
+        (2, LIST + MEMBER, shortage("one of 2 next hops is")),
+        (2, LIST + MEMBER * 2, None),
+        (2, LIST + MEMBER + NAMED, None),
+        (3, LIST + MEMBER + NAMED, shortage("2 of 3 next hops are")),
+        (3, LIST + MEMBER * 2, shortage("2 of 3 next hops are")),
+        (2, LIST + MEMBER * 3, SURPLUS),
+        (1, ONE.replace("/32 ", "/32\n") + ONE.replace("/32 ", "/32\n").replace("user", "dest"), None),
+        (2, ONE.replace("/32 ", "/32\n"), shortage("one of 2 next hops is")),
+    ],
+)
+def test_a_mac_address_accounts_for_one_next_hop(hops: int, forwarding: str, problem: str | None):
+    wanted = {f"10.0.0.{number}" for number in range(1, hops + 1)}
+    routes = (
+        "inet.0: 1 destinations, 1 routes (1 active, 0 holddown, 0 hidden)\n\n10.96.0.10/32      *[Static/5] 00:00:07\n"
+    )
+    routes += "".join(f"                    >  to {address} via ge-0/0/0.0\n" for address in sorted(wanted))
+    prefix = Prefix.parse("10.96.0.10/32")
+    tables = VERIFICATION.read_tables({RIB: routes, FIB: HEADS + forwarding})
+    problems = table_problems({prefix: tables["default", prefix]}, {prefix: wanted})
+    assert problems == (() if problem is None else (problem,))
+
+
 def test_the_vrf_of_a_table():
     answers = dict(
         zip(
@@ -189,6 +234,23 @@ def test_a_blank_answer_says_nothing_where_the_summary_is_blank_too():
 def test_an_error_is_not_an_empty_table(answer: str):
     with pytest.raises(ParseError, match="is an error"):
         VERIFICATION.read_tables({RIB: answer})
+
+
+@pytest.mark.parametrize(
+    "answer", ["junk", "                ^\n% Invalid input detected at '^' marker.\n", "% Network not in table\n"]
+)
+def test_an_answer_of_unknown_form_is_not_an_empty_table(answer: str):
+    (prefix, *_), (way, *_) = (
+        VERIFICATION.prefix_commands("default", [Prefix.parse("10.96.0.0/12")]),
+        VERIFICATION.resolve_commands("default", ["10.0.0.1"]),
+    )
+    for command in (RIB, prefix):
+        with pytest.raises(TableUnreadable, match="unexpected form"):
+            VERIFICATION.read_tables({command: answer, SUMMARY: SUMMARIES})
+    with pytest.raises(TableUnreadable, match="unexpected form"):
+        VERIFICATION.read_unresolved("default", ["10.0.0.1"], {way: answer, SUMMARY: SUMMARIES})
+    with pytest.raises(TableUnreadable, match="is an error"):
+        VERIFICATION.read_unresolved("default", ["10.0.0.1"], {way: "error: no such table", SUMMARY: SUMMARIES})
 
 
 def test_a_next_hop_needs_a_connected_subnet():

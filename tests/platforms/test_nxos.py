@@ -81,6 +81,15 @@ def test_a_text_without_indentation_is_refused():
     assert len(NXOS.parse("hostname r1\nip route 10.1.0.0/16 10.1.1.1\nvrf context red\n")) == 1
 
 
+def test_free_text_says_nothing_of_indentation():
+    lost = "hostname a\nvrf context red\nip route 10.0.0.0/8 1.1.1.1 tag 5 name o\nbanner motd #\n  hello\n#\n"
+    with pytest.raises(ParseError, match=r"lost its indentation.*as the switch prints it") as error:
+        NXOS.parse(lost)
+    assert error.value.line == 2
+    named = "hostname a\nbanner motd #\nvrf context red\n#\nip route 10.0.0.0/8 1.1.1.1\n"
+    assert len(NXOS.parse(named)) == 1
+
+
 @pytest.mark.parametrize("line", ["ip route 10.0.0.0/8 10.1.1.0/24", "ip route 10.0.0.0/8 lo"])
 def test_no_next_hop(line: str):
     (route,) = NXOS.parse(f"hostname r1\n{line}\nvlan 1\n")

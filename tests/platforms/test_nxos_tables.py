@@ -138,3 +138,19 @@ def test_next_hops_without_a_way():
     assert not resolved(f"{head}10.0.0.0/8, ubest/mbest: 1/0\n    *via Null0, [1/0], 3d, static\n", "10.192.0.1")
     with pytest.raises(ParseError, match="no answer"):
         TABLES.read_unresolved("default", ["10.192.0.1"], {})
+
+
+@pytest.mark.parametrize(
+    ("target", "label"),
+    [
+        ("fd00::1/128", "fd00::1"),
+        ("fd00::1/128%red", "fd00::1 vrf red"),
+        ("10.192.0.1/32", "10.192.0.1"),
+        ("Eth1/32", "Eth1/32"),
+    ],
+)
+def test_host_lengths_of_next_hops(target: str, label: str):
+    title = "IPv6 Routing" if ":" in target else "IP Route"
+    where = "fd96::/108" if ":" in target else "10.96.0.0/12"
+    answer = f'{title} Table for VRF "default"\n{where}, ubest/mbest: 1/0\n    *via {target}, [1/0], 00:00:07, static\n'
+    assert TABLES.read_tables({"a": answer})["default", prefix(where)] == both(label)

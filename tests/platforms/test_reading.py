@@ -133,6 +133,24 @@ def test_ios_text_block_without_end_is_refused(opening: str):
         get_platform("ios").parse(f"hostname r1\n{opening}\nip route 10.0.0.0 255.0.0.0 10.1.1.1\n")
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "parameter-map type webauth guest\n banner file flash:banner.html",
+        "banner file flash:banner.html",
+        "crypto isakmp client configuration group vpn\n banner ^CHello you all\nip route 10.0.0.0 255.0.0.0 10.1.1.1\n^C",
+        "crypto isakmp client configuration group vpn\n banner ^Cyes^C",
+        "crypto isakmp client configuration group vpn\n banner z yes\nip route 10.0.0.0 255.0.0.0 10.1.1.1\nz",
+        "parameter-map type webauth guest\n banner text ^CHello\nip route 10.0.0.0 255.0.0.0 10.1.1.1\n^C",
+    ],
+)
+def test_ios_banners_inside_blocks(lines: str):
+    (route,) = get_platform("ios").parse(
+        f"hostname r1\n{lines}\nip route 10.9.0.0 255.255.0.0 10.1.1.1\nline vty 0 4\n"
+    )
+    assert str(route.prefix) == "10.9.0.0/16"
+
+
 @pytest.mark.parametrize("name", ['"a', 'a"b" "c', '"'])
 def test_ios_quote_without_end_cannot_be_read(name: str):
     (route,) = get_platform("ios").parse(f"hostname r1\nip route 10.0.0.0 255.0.0.0 10.1.1.1 name {name}\n!\n")

@@ -2,9 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from k8s_ecmp.model import Prefix
+from k8s_ecmp.routers.connection import connect
+from k8s_ecmp.routers.inventory import init_nornir
+from k8s_ecmp.routers.transaction import Port, Transaction
+from k8s_ecmp.settings import Settings
 from tests.routers.test_vendors import AGGREGATE, NODES, Device
 from tests.site import new_site
 from tests.world.emulators import emulator
@@ -124,6 +131,70 @@ def test_what_somebody_types_beside_a_session_is_not_lost(router: Device, typed:
     assert router.apply().code in DONE
     assert typed.splitlines()[-1] in router.device.running().splitlines() or "demo" in typed
     assert router.ours()[AGGREGATE] == NODES
+
+
+@pytest.mark.parametrize("router", ["junos"], indirect=True)
+def test_a_lock_that_is_not_exclusive_is_not_relied_on(router: Device) -> None:
+    hosts = router.site.folder / "inventories/demo/hosts.yaml"
+    content = yaml.safe_load(hosts.read_text())
+    content["r1"]["connection_options"]["napalm"]["extras"]["optional_args"]["config_private"] = True
+    hosts.write_text(yaml.safe_dump(content))
+    typed = f"set routing-options static route {HOST} next-hop 10.192.0.9"
+    loaded = "load-configuration action=set"
+    once(
+        router,
+        lambda: (
+            any(line.startswith(loaded) for line in router.device.transcript)
+            and "compare" in router.device.transcript[-1]
+        ),
+        lambda: router.device.type(typed),
+    )
+    done = router.apply()
+    assert done.code == 3, done.out
+    assert "the routes on r1 were changed while the plan was being staged; nothing was written" in words(done.out)
+    assert router.ours() == {("default", HOST): {"10.192.0.9"}}
+
+
+@pytest.mark.parametrize("router", ["nxos"], indirect=True)
+@pytest.mark.parametrize(
+    ("removed", "cut_off"),
+    [((), False), (("10.250.0.2",), False), (("10.192.0.1",), True), (("10.192.0.1 Vlan10",), True)],
+)
+def test_a_prefix_that_lost_its_last_way_is_a_problem(router: Device, removed: tuple[str, ...], cut_off: bool) -> None:
+    prefix = Prefix.parse("10.55.0.0/16")
+    router.device.type(f"ip route {prefix} 10.250.0.1 name demo tag 4201")
+    settings = Settings(owner="demo", tag=4201, inventory=str(router.site.folder / "inventories/demo"))
+    nornir = init_nornir(settings, router.site.folder)
+    host = nornir.inventory.hosts["r1"]
+    session = Transaction(connect(host, nornir.config), Port.of(host))
+    expected = {prefix: frozenset({"10.250.0.1"})}
+    problems, warnings = session.verify("default", expected, 0, removed={prefix: removed})
+    assert problems == ((f"{prefix} is not in the routing table",) if cut_off else ())
+    assert warnings == ("next hop 10.250.0.1 is configured but cannot be resolved",)
+    nornir.close_connections()
+
+
+@pytest.mark.parametrize("router", ["nxos"], indirect=True)
+def test_a_last_next_hop_whose_way_is_lost_in_the_commit_is_taken_back(router: Device) -> None:
+    """The plan found a way to the new next hop; when the table is looked at there is none any more."""
+    device = router.device
+    assert isinstance(device, NxosApi)
+    device.type("ip route 10.250.0.0/24 10.192.0.7")
+    router.apply()
+    host = ("default", HOST)
+    assert router.ours()[host] == {"10.192.0.1", "10.192.0.2"}
+    router.site.not_ready("node2")
+
+    def move(node: Any) -> None:
+        (old,) = (address for address in node["status"]["addresses"] if address["address"] == "10.192.0.1")
+        old["address"] = "10.250.0.1"
+
+    router.site.node("node1", move)
+    device.meanwhile.append(("startup-config", lambda: device.type("no ip route 10.250.0.0/24 10.192.0.7")))
+    done = router.run("apply", "--yes", "--override", "mass-withdrawal")
+    assert done.code == 1, done.out
+    assert f"{HOST} is not in the routing table" in words(done.out)
+    assert router.ours()[host] == {"10.192.0.1", "10.192.0.2"}
 
 
 @pytest.mark.parametrize("router", ["eos"], indirect=True)

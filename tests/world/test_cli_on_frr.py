@@ -87,6 +87,7 @@ class World:
             }
         folder = self.site.folder / "inventories/demo"
         (folder / "hosts.yaml").write_text(yaml.safe_dump(hosts))
+        (folder / "hosts.yaml").chmod(0o600)
         (folder / "groups.yaml").unlink(missing_ok=True)
 
 

@@ -69,7 +69,8 @@ class Emulator(ABC):
         self.learned: dict[str, Learned] = {}
         """What BGP neighbours announce, by canonical prefix."""
         self.watchers: list[Callable[[], None]] = []
-        """Called by eos and nxos after every command that may have changed what is in force, before it is answered."""
+        """Called by eos and nxos after every command that may have changed what is in force, by junos after every operation
+        but a commit; before it is answered."""
         self.load(self.SAMPLE if running is None else running)
 
     def __enter__(self) -> Self:

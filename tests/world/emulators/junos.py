@@ -311,7 +311,9 @@ class _Session:
         if method is None:
             raise RpcError(rpc_error("syntax error, expecting <command>", tag="operation-not-supported"))
         with device.guard:
-            return method(operation)
+            answer = method(operation)
+            device.changed()
+            return answer
 
     def ended(self) -> None:
         """Uncommitted changes of a session that holds the lock are discarded, and the lock is given back."""
