@@ -174,6 +174,7 @@ class FrrRouter:
             self._cable()
             self._write_files()
             self._boot()
+            wait_for(self._sshd_listens, f"sshd of {self.name} listens", timeout=60)
         except BaseException:
             self.stop()
             raise

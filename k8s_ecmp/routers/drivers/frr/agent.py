@@ -180,7 +180,12 @@ class Agent:
         channel = self._session.start(f"cd {quoted(self._workdir)} && cat >{name}")
         with contextlib.closing(channel), channel_errors(self._name, self._timeout):
             channel.settimeout(self._timeout)
-            channel.sendall(text.encode())
+            try:
+                channel.sendall(text.encode())
+            except OSError as error:
+                if isinstance(error, TimeoutError) or not self._session.alive:
+                    raise
+                return  # cat has ended, on a full disk: what arrived is compared
             channel.shutdown_write()
             while channel.recv(_CHUNK):
                 pass
