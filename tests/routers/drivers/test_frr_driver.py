@@ -35,6 +35,7 @@ def test_read(router: FrrRouter, driver: FrrDriver) -> None:
 
 
 def test_cli(router: FrrRouter, driver: FrrDriver) -> None:
+    wait_for(lambda: "172.16.0.0/24" in router.vtysh("show ip route 172.16.0.0/24 json"), "the route is in the table")
     answer = driver.cli(["show version", "show ip route 172.16.0.0/24 json"])
     assert answer["show version"] == router.vtysh("show version")
     assert '"172.16.0.0/24"' in answer["show ip route 172.16.0.0/24 json"]
