@@ -19,7 +19,7 @@ test: .venv/developing
 	@$(MAKE) --no-print-directory style
 	@$(BIN)/python -m tests.world.kube.build
 	@$(BIN)/python -m tests.world.frr_release
-	$(BIN)/pytest -q -n 5 --dist loadfile
+	$(BIN)/pytest -q -n 4 --dist loadfile
 
 check: .venv/developing style
 	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 2 -m "not world and not kubeworld and not slow"
