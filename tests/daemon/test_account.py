@@ -83,6 +83,8 @@ def test_a_disk_that_hangs_lets_nothing_begin_and_is_told(path: Path, monkeypatc
     monkeypatch.setattr("k8s_ecmp.daemon.account._PATIENCE_S", 0.2)
     account = new(path)
     commit(account)
+    with Journal(path) as journal:
+        wait_for(lambda: journal.entries(kinds=["result"]), "the first change is told")
     answers = threading.Event()
     write = Journal.write
 
