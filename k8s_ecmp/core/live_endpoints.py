@@ -1,0 +1,175 @@
+"""The EndpointSlices as they are told of, one by one: the endpoints of the services that ask for them, by node.
+
+Slices may come before their service and stay after it. Nothing here knows a clock: times are arguments.
+"""
+
+import heapq
+from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
+from datetime import datetime, timedelta
+
+from k8s_ecmp.core.endpoints import NO_ENDPOINTS, Key, ServiceEndpoints
+from k8s_ecmp.model import EndpointSlice
+
+_FAMILIES = (4, 6)
+
+
+class LiveEndpoints:
+    """Every slice, and for each asking service and family its endpoints. Young ones do not count yet."""
+
+    def __init__(self, add_delay_s: float, touch: Callable[[str, int], None]) -> None:
+        """Knows no slice yet.
+
+        Args:
+            add_delay_s: how long a node's first endpoint of a service is young.
+            touch: called with a service and a family whose endpoints are different.
+        """
+        self._add_delay_s = add_delay_s
+        self._touch = touch
+        self._slices: dict[str, EndpointSlice] = {}
+        self._of_service: dict[str, set[str]] = {}
+        self._asking: set[str] = set()
+        self._endpoints: dict[Key, ServiceEndpoints] = {}
+        self._on_node: dict[str, set[Key]] = {}
+        self._young: dict[Key, dict[str, datetime]] = {}
+        self._deadlines: list[tuple[datetime, str, int]] = []
+
+    # --- what is told ---
+
+    def put(self, key: str, piece: EndpointSlice, now: datetime, *, live: bool) -> None:
+        """A slice is new or different; nodes that it adds are young where it is `live`."""
+        old = self._slices.get(key)
+        if old == piece:
+            return
+        self._slices[key] = piece
+        if old is not None and old.service != piece.service:
+            self._unlink(key, old)
+        if piece.service is not None:
+            self._of_service.setdefault(piece.service, set()).add(key)
+        if old is not None and (old.service, old.family) != (piece.service, piece.family):
+            self._recount(old, None, now, live=live)
+            old = None
+        self._recount(old, piece, now, live=live)
+
+    def drop(self, key: str, now: datetime) -> None:
+        """A slice is gone."""
+        old = self._slices.pop(key, None)
+        if old is not None:
+            self._unlink(key, old)
+            self._recount(old, None, now, live=True)
+
+    def ask(self, service: str, young_from: datetime | None) -> None:
+        """A service's endpoints matter from now on; all its nodes are young where `young_from` is given."""
+        if service in self._asking:
+            return
+        self._asking.add(service)
+        for name in self._of_service.get(service, ()):
+            piece = self._slices[name]
+            self._endpoints.setdefault((service, piece.family), ServiceEndpoints()).add(piece)
+        for key, found in self._both(service):
+            for node in found.nodes:
+                self._on_node.setdefault(node, set()).add(key)
+            if young_from is not None:
+                self._make_young(key, found, found.nodes, young_from)
+
+    def forget(self, service: str) -> None:
+        """They do not matter any more."""
+        self._asking.discard(service)
+        for key, found in self._both(service):
+            for node in found.nodes:
+                self._leave(node, key)
+            del self._endpoints[key]
+            self._young.pop(key, None)
+
+    # --- time ---
+
+    def next_deadline(self) -> datetime | None:
+        """When `advance` has something to do; None: never."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def advance(self, now: datetime) -> None:
+        """Nodes that have been young for long enough count."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, service, family = heapq.heappop(self._deadlines)
+            young = self._young.get((service, family), {})
+            for node in [node for node, due in young.items() if due <= now]:
+                del young[node]
+            self._touch(service, family)
+
+    # --- what follows ---
+
+    def of(self, key: Key) -> ServiceEndpoints:
+        """The endpoints of a service and family."""
+        return self._endpoints.get(key, NO_ENDPOINTS)
+
+    def on_node(self, node: str) -> Collection[Key]:
+        """Services and families with a usable endpoint on a node, young or not."""
+        return self._on_node.get(node, ())
+
+    @property
+    def names(self) -> AbstractSet[str]:
+        return self._slices.keys()
+
+    def objects(self) -> tuple[EndpointSlice, ...]:
+        return tuple(self._slices.values())
+
+    def young(self) -> dict[Key, frozenset[str]]:
+        """The nodes of each service and family that are young."""
+        return {key: frozenset(found.young) for key, found in self._endpoints.items() if found.young}
+
+    # --- inside ---
+
+    def _both(self, service: str) -> list[tuple[Key, ServiceEndpoints]]:
+        keys = [(service, family) for family in _FAMILIES]
+        return [(key, found) for key in keys if (found := self._endpoints.get(key)) is not None]
+
+    def _recount(self, old: EndpointSlice | None, new: EndpointSlice | None, now: datetime, *, live: bool) -> None:
+        """Replaces what one slice gives to its service in its family."""
+        piece = new or old
+        if piece is None or piece.service not in self._asking:
+            return
+        key = (piece.service, piece.family)
+        found = self._endpoints.get(key)
+        if found is None:
+            found = self._endpoints[key] = ServiceEndpoints()
+        before = set(found.nodes)
+        had_grown_up = bool(before - found.young)
+        if new is not None:
+            found.add(new)
+        if old is not None:
+            found.remove(old)
+        after = found.nodes
+        for node in after - before:
+            self._on_node.setdefault(node, set()).add(key)
+        for node in before - after:
+            self._leave(node, key)
+        young = self._young.get(key, {})
+        for node in young.keys() - after:
+            del young[node]
+        if live and (fresh := after - before):
+            self._make_young(key, found, fresh, now)
+        if had_grown_up and found.young and not after - found.young:
+            # Nothing else is left to carry the address: better a node whose kube-proxy may be late than none.
+            self._young[key].clear()
+        self._touch(*key)
+
+    def _make_young(self, key: Key, found: ServiceEndpoints, nodes: AbstractSet[str], now: datetime) -> None:
+        if self._add_delay_s:
+            due = now + timedelta(seconds=self._add_delay_s)
+            young = self._young.setdefault(key, {})
+            young |= dict.fromkeys(nodes, due)
+            found.young = young.keys()
+            heapq.heappush(self._deadlines, (due, *key))
+
+    def _leave(self, node: str, key: Key) -> None:
+        keys = self._on_node[node]
+        keys.remove(key)
+        if not keys:
+            del self._on_node[node]
+
+    def _unlink(self, key: str, old: EndpointSlice) -> None:
+        if old.service is not None:
+            keys = self._of_service[old.service]
+            keys.remove(key)
+            if not keys:
+                del self._of_service[old.service]

@@ -1,0 +1,311 @@
+"""The nodes as they are told of, one by one: their verdicts, and what holds them in or out until a time.
+
+Nothing here knows a clock: times are arguments, and those of one node never go back.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from k8s_ecmp.core.conditions import is_available, is_ready, not_in_the_future, since
+from k8s_ecmp.core.eligibility import (
+    DRAIN_ANNOTATION,
+    DRAIN_ID_ANNOTATION,
+    Health,
+    NodeVerdict,
+    counts_as_well,
+    is_well,
+    judge_node,
+)
+from k8s_ecmp.core.flags import parse_bool
+from k8s_ecmp.core.flapping import Flaps
+from k8s_ecmp.model import Condition, Node, Skipped
+from k8s_ecmp.selector import Selector
+from k8s_ecmp.settings import Settings
+
+_UNANSWERED = "has not answered its health check yet"
+
+
+class Counts(NamedTuple):
+    """Nodes: those that are bad and those in all among the `selected` ones, and the eligible ones."""
+
+    bad: int = 0
+    selected: int = 0
+    eligible: int = 0
+
+
+@dataclass(slots=True)
+class _NodeEntry:
+    """A node as it is kept: `node` with its conditions' times as they count here, `told` as the API told them.
+
+    `listed`: it was there when the cluster was first looked at, or came with a list. `before`: the conditions of the
+    time before it was lost.
+    """
+
+    node: Node
+    told: tuple[Condition | None, Condition | None]
+    verdict: NodeVerdict
+    health: Health
+    listed: bool
+    notes: tuple[Skipped, ...] = ()
+    before: tuple[Condition | None, Condition | None] = (None, None)
+
+
+class LiveNodes:
+    """Every node with its verdict. `verdicts` is kept up to date in place, `counts` sums them up."""
+
+    def __init__(
+        self, settings: Settings, follow: Callable[[str, NodeVerdict | None, NodeVerdict | None], None]
+    ) -> None:
+        """Knows no node yet.
+
+        Args:
+            settings: which nodes are selected, how long they are held, which guards look at them.
+            follow: called with a node's name and its verdict before and after each judgement; None: there is no node.
+        """
+        self._settings = settings
+        self._follow = follow
+        self._selector = Selector.parse(settings.nodes.selector)
+        self._flaps = Flaps(settings.nodes.hold_up_s)
+        self._entries: dict[str, _NodeEntry] = {}
+        self._drains: Mapping[str, str] = {}
+        self._draining: dict[str, str] = {}
+        self._deadlines: list[tuple[datetime, str]] = []
+        self._snapshot: Mapping[str, NodeVerdict] | None = None
+        self._left: dict[str, datetime] = {}
+        self._held: set[str] = set()
+        self._now = datetime.min.replace(tzinfo=UTC)
+        self.verdicts: dict[str, NodeVerdict] = {}
+        self.counts = Counts()
+
+    # --- what is told ---
+
+    def put(self, node: Node, now: datetime, *, live: bool = True) -> None:
+        """A node is new or different.
+
+        Args:
+            node: as the API tells it.
+            now: the time of this decision.
+            live: it was just told of as a change. A condition that changed before our eyes counts from now on, whatever
+                the API server's clock says; one out of a list counts from the time that it states.
+        """
+        self._now = max(self._now, now)
+        old = self._entries.get(node.name)
+        told = (node.ready, node.network_unavailable)
+        if old is None:
+            timed = not_in_the_future(node, now)
+        else:
+            timed = msgspec.structs.replace(
+                node,
+                ready=since(node.ready, old.told[0], old.node.ready, is_ready, now, live=live),
+                network_unavailable=since(
+                    node.network_unavailable, old.told[1], old.node.network_unavailable, is_available, now, live=live
+                ),
+            )
+            if is_well(timed) and not is_well(old.node) and old.verdict.standing != "out":
+                # It was back before it counted as lost: nothing has happened.
+                ready, network = old.before
+                timed = msgspec.structs.replace(timed, ready=ready, network_unavailable=network)
+            if timed == old.node:
+                old.told = told
+                return
+        health = Health(_UNANSWERED if self._settings.nodes.probe.enabled else None) if old is None else old.health
+        entry = _NodeEntry(timed, told, _NO_VERDICT, health, not live if old is None else old.listed)
+        if old is not None:
+            if is_well(old.node) and not is_well(timed):
+                counted = counts_as_well(old.node, self._settings.nodes, now, health)
+                entry.health = health._replace(held_down=counted)
+                entry.before = (old.node.ready, old.node.network_unavailable)
+            else:
+                entry.before = old.before
+        self._entries[node.name] = entry
+        self._judge(entry, None if old is None else old.verdict, now)
+
+    def drop(self, name: str) -> None:
+        """A node is gone."""
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            return
+        self._flaps.drop(name)
+        del self.verdicts[name]
+        self._draining.pop(name, None)
+        self._left.pop(name, None)
+        self._held.discard(name)
+        self._changed(name, entry.verdict, None)
+
+    def set_drains(self, reasons: Mapping[str, str], now: datetime) -> None:
+        """All drain signals that stand on no Node object: node -> reason."""
+        different = {name for name in {*reasons, *self._drains} if reasons.get(name) != self._drains.get(name)}
+        self._drains = dict(reasons)
+        for name in different:
+            entry = self._entries.get(name)
+            if entry is not None:
+                self._judge(entry, entry.verdict, now)
+
+    def set_health(self, name: str, ill: str | None, now: datetime) -> None:
+        """What a node's own health check says: `ill` why it fails, None that it answers.
+
+        A node that answers has to hold up, but not one of a list whose first answer this is: it was there before us.
+        """
+        self._now = max(self._now, now)
+        entry = self._entries.get(name)
+        if entry is None or entry.health.ill == ill:
+            return
+        if ill is None:
+            first = entry.health.ill == _UNANSWERED and entry.listed
+            excused = entry.health.excused_until is not None and now < entry.health.excused_until
+            well_since = None if first or excused else now
+            entry.health = entry.health._replace(ill=None, well_since=well_since, excused_until=None)
+        else:
+            entry.health = entry.health._replace(ill=ill)
+        self._judge(entry, entry.verdict, now)
+
+    # --- time ---
+
+    def next_deadline(self) -> datetime | None:
+        """When `advance` has something to do; None: never."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def advance(self, now: datetime) -> None:
+        """Ends the holds whose time has come."""
+        self._now = max(self._now, now)
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, name = heapq.heappop(self._deadlines)
+            entry = self._entries.get(name)
+            if entry is not None and entry.verdict.changes_at is not None and entry.verdict.changes_at <= now:
+                self._judge(entry, entry.verdict, now)
+
+    def hold_or_let_go(self) -> None:
+        """Nodes that are lost while "panic" holds everything leave no router: well again, they count at once.
+
+        So do those that were lost within the guards' window before it: they may not have left either.
+        """
+        if self.panicking:
+            self._held |= self._left.keys()
+            self._left.clear()
+            return
+        held, self._held = self._held, set()
+        for name in sorted(held):
+            self._let_go(self._entries[name])
+
+    # --- what follows ---
+
+    @property
+    def panicking(self) -> bool:
+        """Whether so many nodes are bad at once that guard "panic" holds everything."""
+        most = self._settings.guards.max_not_ready_fraction
+        return most < 1 and self.counts.bad > most * self.counts.selected
+
+    @property
+    def snapshot(self) -> Mapping[str, NodeVerdict]:
+        """The verdicts of this moment by name, sorted; nobody changes it."""
+        if self._snapshot is None:
+            self._snapshot = dict(sorted(self.verdicts.items()))
+        return self._snapshot
+
+    @property
+    def names(self) -> AbstractSet[str]:
+        return self._entries.keys()
+
+    @property
+    def drains(self) -> Mapping[str, str]:
+        """The drain signals that stand on no Node object, as they were told."""
+        return self._drains
+
+    def draining(self) -> dict[str, str]:
+        """Nodes that are asked to leave -> the id that their annotation gives the drain, "" where there is none."""
+        return dict(self._draining)
+
+    def objects(self) -> tuple[Node, ...]:
+        """The nodes with their conditions' times as they count here."""
+        return tuple(entry.node for entry in self._entries.values())
+
+    def health(self) -> dict[str, Health]:
+        """What was seen of each beyond its object."""
+        return {name: entry.health for name, entry in self._entries.items()}
+
+    def notes(self) -> Iterable[Skipped]:
+        """What of them was left out."""
+        return (note for entry in self._entries.values() for note in entry.notes)
+
+    # --- inside ---
+
+    def _let_go(self, entry: _NodeEntry) -> None:
+        """Nothing holds a node any more that is still bad: its loss begins now, with the time that one is given.
+
+        One whose health check failed may only not have been asked again yet: as many failures as ever are to be seen.
+        """
+        now = self._now
+        node = entry.node
+        ready, network = node.ready, node.network_unavailable
+        if ready is not None and not is_ready(ready):
+            ready = Condition(ready.status, now)
+        if network is not None and not is_available(network):
+            network = Condition(network.status, now)
+        entry.node = msgspec.structs.replace(node, ready=ready, network_unavailable=network)
+        probe = self._settings.nodes.probe
+        rounds = timedelta(seconds=probe.interval_s * probe.failures) if entry.health.ill is not None else None
+        excused_until = None if rounds is None else now + rounds
+        entry.health = entry.health._replace(held_down=True, excused_until=excused_until)
+        self._flaps.forgive(node.name)
+        self._judge(entry, entry.verdict, now)
+
+    def _went(self, name: str, now: datetime) -> None:
+        window = timedelta(seconds=self._settings.guards.window_s)
+        self._left.pop(name, None)
+        self._left[name] = now
+        while self._left[first := next(iter(self._left))] < now - window:
+            del self._left[first]
+
+    def _return_at_once(self, name: str, entry: _NodeEntry) -> None:
+        """Nobody has missed the node, so it has nothing to prove, and its loss is not counted."""
+        if name in self._held:
+            self._flaps.forgive(name)
+            entry.health = entry.health._replace(well_since=None, hold_up_s=0)
+
+    def _lost(self, name: str, health: Health, now: datetime) -> Health:
+        """A node that had been well is not: the oftener that was, the longer it has to hold up afterwards."""
+        self._flaps.lost(name, now)
+        return health._replace(hold_up_s=self._flaps.hold_up_s(name, now))
+
+    def _judge(self, entry: _NodeEntry, old: NodeVerdict | None, now: datetime) -> None:
+        name = entry.node.name
+        if is_well(entry.node) and entry.health.ill is None:
+            self._return_at_once(name, entry)
+        verdict, entry.notes = judge_node(
+            entry.node, self._selector, self._settings.nodes, now, self._drains.get(name), entry.health
+        )
+        entry.verdict = verdict
+        self.verdicts[name] = verdict
+        if verdict.standing != "out":
+            self._left.pop(name, None)
+            self._held.discard(name)
+        elif old is not None and old.standing != "out" and (entry.health.ill is not None or not is_well(entry.node)):
+            entry.health = self._lost(name, entry.health, now)
+            self._went(name, now)
+        if verdict.standing == "draining" or parse_bool(entry.node.annotations.get(DRAIN_ANNOTATION, "")):
+            self._draining[name] = entry.node.annotations.get(DRAIN_ID_ANNOTATION, "")
+        else:
+            self._draining.pop(name, None)
+        if verdict.changes_at is not None:
+            heapq.heappush(self._deadlines, (verdict.changes_at, name))
+        self._changed(name, old, verdict)
+
+    def _changed(self, name: str, old: NodeVerdict | None, new: NodeVerdict | None) -> None:
+        self._snapshot = None
+        bad, selected, eligible = self.counts
+        for verdict, by in ((old, -1), (new, 1)):
+            if verdict is not None:
+                bad += by * (verdict.bad and verdict.selected)
+                selected += by * verdict.selected
+                eligible += by * (verdict.standing == "eligible")
+        self.counts = Counts(bad, selected, eligible)
+        self._follow(name, old, new)
+
+
+_NO_VERDICT = NodeVerdict("", "out", "", False, False, {}, {}, {})
