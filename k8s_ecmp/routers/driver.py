@@ -1,7 +1,9 @@
 """The driver that the transaction needs: the part of NAPALM's `NetworkDriver` that changes configurations."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from k8s_ecmp.model import Prefix
 
 
 class Driver(Protocol):
@@ -23,3 +25,26 @@ class Driver(Protocol):
     def rollback(self) -> None: ...
     def discard_config(self) -> None: ...
     def cli(self, commands: list[str], encoding: str = "text") -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A driver that can tell, without reading the configuration again, whether others were there."""
+
+    def changed_by_others(self) -> bool:
+        """Whether another session has changed something since the last read; asks the router."""
+
+
+class Comparison(NamedTuple):
+    """How a receiver's table differs from what is announced to it, a sentence each; and what could not be compared."""
+
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Comparing(Protocol):
+    """The attribute `receiver` of a BGP peer's driver: the router itself, to be read."""
+
+    def compare(self, expected: Mapping[Prefix, frozenset[str]], *, whole: bool) -> Comparison:
+        """Compares its table with what is announced, which is all there is where `whole`; never raises."""
+        ...

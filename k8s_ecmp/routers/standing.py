@@ -24,6 +24,7 @@ from k8s_ecmp.platforms.base import Installed
 from k8s_ecmp.platforms.edits import apply_edits
 from k8s_ecmp.routers.applying import settled_on_error, taken_back_on_error
 from k8s_ecmp.routers.connection import CONNECTION, connect
+from k8s_ecmp.routers.driver import Watching
 from k8s_ecmp.routers.inventory import reach_through_exabgp, router_view
 from k8s_ecmp.routers.session import new_session, template_for
 from k8s_ecmp.routers.tables import floating, table_problems
@@ -132,7 +133,7 @@ class StandingSession:
         if self._driver is None or not self._driver.is_alive().get("is_alive"):
             raise RouterError(f"router {self._host.name}: the session was lost")
         watching = self._driver if self._keeping is None else self._keeping
-        if hasattr(watching, "changed_by_others") and watching.changed_by_others():
+        if isinstance(watching, Watching) and watching.changed_by_others():
             self.forget()
 
     def read(self, *, recover: bool) -> Table:
@@ -188,7 +189,8 @@ class StandingSession:
         if missing:
             lost = self._open().unresolved(self.view.vrf, sorted(a for a in missing if " " not in a and a != "discard"))
             expected = {p: labels - lost for p, labels in expected.items()}
-        return table_problems(tables, expected, self._standby())
+        received = self._open().compare_received(expected, whole=True)
+        return table_problems(tables, expected, self._standby()) + received.problems
 
     def _standby(self) -> Mapping[Prefix, int]:
         """The floating ones among our routes."""
@@ -284,15 +286,13 @@ class StandingSession:
         return fresh
 
     def _expect_unchanged(self, session: Transaction, table: Table, changes: Sequence[RouteChange]) -> None:
-        """Looks for what others did at the prefixes that gain a hop: on FRR it would take over our tag.
+        """Looks for what others did meanwhile at the prefixes that gain a hop: on FRR it would take over our tag.
 
         Raises:
             PlanRefused: something is there that the plan does not know.
         """
         if self._keeping is not None and self._keeping.reads != self._reads:
             raise PlanRefused(f"another session has changed router {self._host.name}")
-        if self.port.capabilities.device_diff and self.port.capabilities.lock:
-            return
         if session.diff_has_changed():
             raise PlanRefused(f"other lines on router {self._host.name} were changed by somebody else")
         gaining = [change for change in changes if change.add]

@@ -7,12 +7,12 @@ from nornir.core.task import Result, Task
 
 from k8s_ecmp.core.configured import configured_problems
 from k8s_ecmp.core.staleness import way_back
-from k8s_ecmp.errors import CommitFailed, EcmpError, NotSaved, RouterError
+from k8s_ecmp.errors import CommitFailed, NotSaved, RouterError
 from k8s_ecmp.model import CommitResult, RouteChange, RunningRoutes
 from k8s_ecmp.routers.applying import owned_hops, settled_on_error
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.inventory import router_view
-from k8s_ecmp.routers.record import UNRECORDED, Record
+from k8s_ecmp.routers.record import UNRECORDED, Record, ended
 from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.tables import floating
 from k8s_ecmp.routers.transaction import WAY_BACK_NOT_SAVED, Transaction
@@ -94,17 +94,7 @@ def take_back_routes(
         error = caught
         text = f"{why}, but that failed: {error_text(caught)}"
         result = CommitResult(name, "failed", 0, time.monotonic() - started, text)
-    try:
-        record.end(result)
-    except EcmpError as lost:
-        result = CommitResult(
-            name,
-            result.outcome,
-            result.changes,
-            result.elapsed_s,
-            result.error,
-            (*result.warnings, f"what became of this could not be written down: {lost}"),
-        )
+    result = ended(record, result)
     return Result(host=task.host, result=result, failed=error is not None, exception=error, changed=error is None)
 
 
@@ -126,10 +116,9 @@ def _take_back(
         changes = tuple(RouteChange(c.action, c.vrf, c.prefix, c.before, c.after, (why,)) for c in undo)
         tell(progress, task, "stage")
         commands = session.stage(changes, running)
-        if not (port.capabilities.device_diff and port.capabilities.lock):
-            again = way_back(done, session.read(), marks, port.traits.default_distance)
-            if again != (undo, others) or session.diff_has_changed():
-                raise RouterError("the routes were changed while the way back was being staged; nothing was written")
+        again = way_back(done, session.read(), marks, port.traits.default_distance)
+        if again != (undo, others) or session.diff_has_changed():
+            raise RouterError("the routes were changed while the way back was being staged; nothing was written")
         record.begin(task.host.name, changes, commands, takes_back=True)
         tell(progress, task, "commit")
         unsaved: tuple[str, ...] = ()
