@@ -9,6 +9,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Tests start the command thousands of times: without its bytecode each start would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check chaos faults bench lab lock clean
 
 demo: .venv/installed
@@ -19,12 +22,15 @@ test: .venv/developing
 	@$(MAKE) --no-print-directory style
 	@$(BIN)/python -m tests.world.kube.build
 	@$(BIN)/python -m tests.world.frr_release
-	$(BIN)/pytest -q -n 4 --dist loadfile
+	$(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
-check: .venv/developing style
+check: .venv/developing
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target style fast
+
+.PHONY: style fast
+fast:
 	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 2 -m "not world and not kubeworld and not slow"
 
-.PHONY: style
 style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -35,7 +35,7 @@ is one sentence that tells the user what to do. Neither holds a secret that this
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from k8s_ecmp.redaction import redacted, sanitized
 
@@ -174,12 +174,21 @@ class CommitFailed(RouterError):
 class VerifyFailed(RouterError):
     """The change was committed, but the router's tables do not show it.
 
-    `prefixes` (`model.Prefix`) are where they do not, as far as that is known.
+    `prefixes` (`model.Prefix`) are where they do not, as far as that is known; `undone` who took it back: "router",
+    which is in its state before the commit, or "inverse", the inverse patch; None where it still stands.
     """
 
-    def __init__(self, message: str, *, prefixes: Sequence[Any] = (), remedy: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        prefixes: Sequence[Any] = (),
+        undone: Literal["router", "inverse"] | None = None,
+        remedy: str | None = None,
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.prefixes = tuple(prefixes)
+        self.undone = undone
 
 
 class ChangePending(RouterError):

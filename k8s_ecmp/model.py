@@ -280,6 +280,19 @@ class Conflict(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Contested(msgspec.Struct, frozen=True):
+    """What each router has at a prefix at which at least one has a conflict: names of routers.
+
+    `ours`: our route; `theirs`: a route that is not ours; `none`: no static route; `unknown`: it could not be read.
+    """
+
+    prefix: Prefix
+    ours: tuple[str, ...] = ()
+    theirs: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
 class GuardTrip(msgspec.Struct, frozen=True):
     """A guard that stopped something. `router` None: everything; `prefix` set: that prefix alone."""
 
@@ -327,8 +340,30 @@ class Flows(msgspec.Struct, frozen=True):
     shifts: tuple[FlowShift, ...]
 
 
+class Undo(msgspec.Struct, frozen=True):
+    """How a commit on a router is taken back where what follows it fails.
+
+    `timer_s`: the router takes it back by itself after so many seconds unless it is confirmed; 0: it has no such timer.
+    `by`: who takes back what fails while k8s-ecmp still runs: "router", which goes back to its state before the commit,
+    or "inverse": the inverse of the change is written.
+    """
+
+    timer_s: int
+    by: Literal["router", "inverse"]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """The prefixes of a router's VRF that have static routes, `here`, and ours among them."""
+
+    here: frozenset[Prefix]
+    ours: frozenset[Prefix]
+
+
 class RouterPlan(msgspec.Struct, frozen=True):
-    """What shall happen on one router."""
+    """What shall happen on one router.
+
+    `standing` is for comparing routers while a plan is made (`core.contested`); the finished plan does not have it.
+    """
 
     name: str
     platform: str
@@ -343,13 +378,27 @@ class RouterPlan(msgspec.Struct, frozen=True):
     diff_source: Literal["predicted", "device"] = "predicted"
     error: str | None = None
     flows: Flows | None = None
+    failure_domain: str | None = None
+    undo: Undo | None = None
+    standing: Standing | None = None
+
+
+class Rollout(msgspec.Struct, frozen=True):
+    """How a plan goes over the routers, as the settings' `rollout` has it; `core.waves.order` makes the waves of it."""
+
+    canary: int
+    parallel: int
+    pause_s: float
+    on_failure: Literal["stop", "rollback-wave"]
+    confirm_within_s: int
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What shall happen on all routers, and why something shall not.
 
     `cluster_digest` is the "sha256:..." of the desired routes' canonical JSON; `holds` are the guards that stop every
-    router; `overrides` names those that somebody switched off. Routers are in the inventory's order.
+    router; `overrides` names those that somebody switched off. Routers are in the inventory's order. `contested` has
+    each prefix of a conflict once. `rollout` None: by the settings of whoever applies it.
     """
 
     created: datetime
@@ -362,6 +411,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     holds: tuple[GuardTrip, ...] = ()
     skipped: tuple["Skipped", ...] = ()
     overrides: tuple[str, ...] = ()
+    contested: tuple[Contested, ...] = ()
+    rollout: Rollout | None = None
 
     @property
     def guards(self) -> tuple[GuardTrip, ...]:
@@ -376,7 +427,12 @@ class CommitResult(msgspec.Struct, frozen=True):
     """What became of one router's plan.
 
     `outcome`: "committed" (verified and confirmed), "unchanged", "blocked" (by a guard), "refused" (the router is no
-    longer what was reviewed), "rolled-back", "failed" (`error` says what is left), "not-attempted".
+    longer what was reviewed), "rolled-back", "failed" (`error` says what is left), "not-attempted". `recorded`: false
+    where the journal could not take it; `warnings` say why.
+
+    `remedy`: what to do about the error, which `error` says too. `undone`: who took the commit back, as in `Undo.by`;
+    None where nothing was. `step`: how far the change came ("connect", "read", "stage", "commit", "connect again",
+    "verify", "confirm"), None where nothing was begun.
     """
 
     router: str
@@ -385,6 +441,10 @@ class CommitResult(msgspec.Struct, frozen=True):
     elapsed_s: float = 0.0
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    recorded: bool = True
+    remedy: str | None = None
+    undone: Literal["router", "inverse"] | None = None
+    step: str | None = None
 
 
 # --- the cluster -------------------------------------------------------------------------------------------------

@@ -23,12 +23,17 @@ from k8s_ecmp.views.schema import Summary
 
 
 class RunRecord:
-    """The `routers.record.Record` of one run: an entry before and one after each router's change."""
+    """The `routers.record.Record` of one run: an entry before and one after each router's change.
 
-    def __init__(self, journal: Journal, author: Author, plan: str) -> None:
+    `run_entries` are the numbers of the entries on the run as a whole, `entries` those of each router.
+    """
+
+    def __init__(self, journal: Journal, author: Author, plan: str, run_entries: Sequence[int]) -> None:
         self._journal = journal
         self._author = author
         self._plan = plan
+        self.run_entries = tuple(run_entries)
+        self.entries: dict[str, list[int]] = defaultdict(list)
         self._begun: dict[str, int] = {}
         self._last: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -52,6 +57,7 @@ class RunRecord:
         number = self._journal.write(self._author, "begin", body, router)
         with self._lock:
             self._begun[router] = self._last[router] = number
+            self.entries[router].append(number)
 
     def end(self, result: CommitResult) -> None:
         """Writes down what became of a router's plan, also of one that was never begun.
@@ -61,7 +67,9 @@ class RunRecord:
         """
         with self._lock:
             begun = self._begun.pop(result.router, None)
-        self._journal.write(self._author, "result", result_body(result, self._plan, begun), result.router)
+        number = self._journal.write(self._author, "result", result_body(result, self._plan, begun), result.router)
+        with self._lock:
+            self.entries[result.router].append(number)
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -86,7 +94,7 @@ def begun(settings: Settings, plan: Plan, file: Path) -> dict[str, Begun]:
     """
     if not Path(settings.journal).expanduser().exists():
         return {}
-    identity = _file_id(file)
+    identity = file_id(file)
     found: dict[str, Begun] = {}
     with Journal(settings.journal) as journal:
         for entry in journal.entries(kinds=("begin", "result"), since=plan.created):
@@ -102,7 +110,8 @@ def begun(settings: Settings, plan: Plan, file: Path) -> dict[str, Begun]:
     return found
 
 
-def _file_id(file: Path) -> str:
+def file_id(file: Path) -> str:
+    """The id of the plan in a plan file that was verified."""
     return msgspec.json.decode(file.read_bytes(), type=_File).id
 
 
@@ -139,14 +148,14 @@ def recording(
     """
     author = Author.here(settings.owner, ticket, reason)
     with Journal(settings.journal) as journal, only_writer(journal.path, settings.owner, author.who):
-        identity = plan_id(plan) if file is None else _file_id(file)
+        identity = plan_id(plan) if file is None else file_id(file)
         body = _plan(plan, identity, file)
         if resumed:
             body["resumed"] = sorted(resumed)
-        journal.write(author, "review" if file is not None else "plan", body)
+        entries = [journal.write(author, "review" if file is not None else "plan", body)]
         if named := sorted({*plan.overrides, *overrides}):
-            journal.write(author, "override", {"plan": identity, "guards": named})
-        yield RunRecord(journal, author, identity)
+            entries.append(journal.write(author, "override", {"plan": identity, "guards": named}))
+        yield RunRecord(journal, author, identity, entries)
 
 
 def _plan(plan: Plan, identity: str, file: Path | None) -> dict[str, Any]:

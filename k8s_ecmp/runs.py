@@ -125,6 +125,14 @@ def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) ->
     return _held_today(plan, settings, now, frozenset(overrides))
 
 
+def as_reviewed(settings: Settings, plan: Plan) -> Settings:
+    """The settings with the rollout that the plan was reviewed with, whatever they say of it by now."""
+    if plan.rollout is None:
+        return settings
+    terms = msgspec.structs.asdict(plan.rollout)
+    return msgspec.structs.replace(settings, rollout=msgspec.structs.replace(settings.rollout, **terms))
+
+
 def read_plan(path: Path, settings: Settings) -> Plan:
     """The plan of a plan file, be it expired or stale.
 
@@ -230,8 +238,11 @@ def plan_exit(plan: Plan) -> int:
 
 
 def apply_exit(plan: Plan, results: Sequence[CommitResult]) -> int:
-    """1 a router failed, 3 something was stopped (guard, conflict, refused plan), 0 all done."""
-    if any(result.outcome in ("failed", "rolled-back", "not-attempted") for result in results):
+    """1 a router failed or its result is not in the journal, 3 something was stopped (guard, conflict, refused plan), 0
+    all done.
+    """
+    lost = any(not result.recorded for result in results)
+    if lost or any(result.outcome in ("failed", "rolled-back", "not-attempted") for result in results):
         return ERROR
     refused = any(result.outcome in ("blocked", "refused") for result in results)
     conflicts = any(router.conflicts for router in plan.routers)

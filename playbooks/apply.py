@@ -30,6 +30,7 @@ def main() -> int:
     settings = load_settings(asked.settings)
     nornir = init_nornir(settings, asked.settings.parent)
     plan = runs.reviewed(asked.plan, settings)
+    settings = runs.as_reviewed(settings, plan)
     done = runs.check_current(nornir, settings, plan, begun(settings, plan, asked.plan) if asked.resume else ())
     for sentence in settle(settings, nornir):
         print(sentence, file=sys.stderr)

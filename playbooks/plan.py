@@ -15,7 +15,8 @@ from k8s_ecmp.errors import EcmpError
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.tasks import plan_routes
 from k8s_ecmp.settings import load_settings
-from k8s_ecmp.views.document import write_plan
+from k8s_ecmp.views.document import plan_id, write_plan
+from k8s_ecmp.views.plan_about import PlanFile
 from k8s_ecmp.views.plan_text import print_plan
 
 
@@ -30,9 +31,9 @@ def main() -> int:
     plan = runs.assemble(intent, nornir.run(task=plan_routes, intent=intent))
     for warning in intent.desired.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    print_plan(plan)
     if arguments.out:
         write_plan(arguments.out, plan)
+    print_plan(plan, file=PlanFile(str(arguments.out), plan_id(plan)) if arguments.out else None)
     return runs.plan_exit(plan)
 
 

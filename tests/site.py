@@ -53,9 +53,12 @@ class Site:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 code = app(["--config", str(self.folder / "k8s-ecmp.yaml"), *arguments], standalone_mode=False)
+            except PlanRefused as error:
+                print(f"refused: {error}", file=err)
+                code = 3
             except EcmpError as error:
-                print(error, file=err)
-                code = 3 if isinstance(error, PlanRefused) else 1
+                print(f"error: {error}", file=err)
+                code = 1
         texts = (stream.detach().getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
         return Outcome(code, *texts)
 

@@ -16,8 +16,10 @@ create table if not exists leaving (peer text, prefix text, slot integer, at rea
   primary key (peer, prefix, slot)) without rowid;
 create table if not exists path_ids (peer text, hop text, id integer, primary key (peer, hop)) without rowid;
 create table if not exists kinds (peer text primary key, kind text) without rowid;
-create table if not exists held (peer text primary key, within_s real) without rowid;
+create table if not exists promises (peer text primary key, within_s real, at real) without rowid;
 """
+_TABLES = ("hops", "leaving", "path_ids", "kinds", "promises")
+_ALL_PEERS = " union ".join(f"select peer from {table}" for table in _TABLES)  # noqa: S608
 
 
 class Hop(NamedTuple):
@@ -71,17 +73,20 @@ class Announced:
         row = self._file.execute("select kind from kinds where peer = ?", (peer,)).fetchone()
         return None if row is None else str(row[0])
 
-    def held(self, peer: str) -> float | None:
-        """Within how many seconds a client that follows the cluster promised to be back; None: none did."""
-        row = self._file.execute("select within_s from held where peer = ?", (peer,)).fetchone()
-        return None if row is None else float(row[0])
+    def held(self, peer: str) -> tuple[float, float] | None:
+        """Within how many seconds a client that follows the cluster promised to be back, and when; None: none did.
 
-    def hold(self, peer: str, within_s: float | None) -> None:
+        The moment is in seconds since the epoch.
+        """
+        row = self._file.execute("select within_s, at from promises where peer = ?", (peer,)).fetchone()
+        return None if row is None else (float(row[0]), float(row[1]))
+
+    def hold(self, peer: str, within_s: float | None, at: float) -> None:
         """Keeps such a promise, or forgets it."""
         if within_s is None:
-            self._file.execute("delete from held where peer = ?", (peer,))
+            self._file.execute("delete from promises where peer = ?", (peer,))
         else:
-            self._file.execute("insert or replace into held values (?, ?)", (peer, within_s))
+            self._file.execute("insert or replace into promises values (?, ?, ?)", (peer, within_s, at))
 
     def start_anew(self, peer: str, kind: str, routes: Mapping[str, Hops], path_ids: Mapping[str, int]) -> None:
         """Replaces all that is known of a peer whose slots have another meaning from now on."""
@@ -128,6 +133,14 @@ class Announced:
             self._file.executemany(
                 "delete from leaving where peer = ? and prefix = ? and slot = ?", [(peer, *key) for key in back]
             )
+
+    def keep_only(self, peers: Iterable[str]) -> None:
+        """Forgets all that is of other peers."""
+        known = {row[0] for row in self._file.execute(f"select peer from ({_ALL_PEERS})")}  # noqa: S608  names from above
+        with self._transaction():
+            for peer in known.difference(peers):
+                for table in _TABLES:
+                    self._file.execute(f"delete from {table} where peer = ?", (peer,))  # noqa: S608
 
     def forget_leaving(self, peer: str, before: float) -> None:
         """Drops what was withdrawn before a moment."""

@@ -9,43 +9,30 @@ and it says everything once more. Standard library alone, so that what is upgrad
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from k8s_ecmp.bgp.announced import Announced
-from k8s_ecmp.bgp.frames import Message, pack, receive_async
+from k8s_ecmp.bgp.frames import Message
 from k8s_ecmp.bgp.lines import end_of_rib
 from k8s_ecmp.bgp.peer import Link, Peer
 from k8s_ecmp.bgp.peers import BridgeConfig, read_config
 from k8s_ecmp.bgp.pipe import Pipe
+from k8s_ecmp.bgp.requests import Refused, Requests
+from k8s_ecmp.bgp.signs import Signs
 
 AGAIN_S = 3.0
 """ExaBGP drops withdrawals in the first batch after a session came up, and does not say when that batch is out: they
 are said again so long after."""
 
 _TICK_S = 1.0
-
-
-class Refused(Exception):
-    """A request that is answered with an error of some kind."""
-
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
-
-
-class Client:
-    """One connection, and the peers that it has locked."""
-
-    def __init__(self) -> None:
-        self.name = "a client"
-        self.locked: set[str] = set()
+_RELOADED_S = 20.0
 
 
 class Bridge:
@@ -58,32 +45,28 @@ class Bridge:
             sqlite3.Error, ValueError: what is on disk cannot be used.
         """
         self._loop = loop
+        self._file = config.file
         self._announced = Announced(config.database)
-        self.peers = {peer.name: Peer(peer, self._announced) for peer in config.peers}
-        self._links = {
-            (link.session.local, link.session.peer): (peer, link) for peer in self.peers.values() for link in peer.links
-        }
-        self._holders: dict[str, Client] = {}
-        self._writing = {name: asyncio.Lock() for name in self.peers}
-        self._held = {name: self._announced.held(name) for name in self.peers}
-        self._seen = dict.fromkeys(self.peers, time.monotonic())
+        self.peers: dict[str, Peer] = {}
+        self.writing: dict[str, asyncio.Lock] = {}
+        self.signs = Signs(self._announced)
+        self._adopt(config)
+        self._announced.keep_only(self.peers)
+        self._reloading = asyncio.Lock()
+        self._listed: frozenset[tuple[str, str]] = frozenset()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.ended = asyncio.Event()
         self._pipe = Pipe(loop, self._event, self.ended.set)
-        self._verbs: dict[str, Callable[[Message, Client], Awaitable[Message]]] = {
-            "hello": self._hello,
-            "status": self._status,
-            "lock": self._lock,
-            "unlock": self._unlock,
-            "read": self._read,
-            "commit": self._commit,
-            "hold": self._hold,
-        }
 
     async def start(self) -> None:
         """Learns which sessions stand, and begins to look at the clock."""
         await self._pipe.send([["show neighbor json"]])
-        self._spawn(self._watch())
+        self.spawn(self._watch())
+
+    @property
+    def unanswered(self) -> int:
+        """Lines that ExaBGP has not yet answered."""
+        return self._pipe.unanswered
 
     # --- what ExaBGP says ---
 
@@ -93,6 +76,7 @@ class Bridge:
         except ValueError:
             return
         if isinstance(said, list):
+            self._listed = frozenset((str(e["local"]["address"]), str(e["peer"]["address"])) for e in said)
             for entry in said:
                 self._found(entry)
         elif said.get("notification") == "shutdown":
@@ -124,7 +108,7 @@ class Bridge:
     def _up(self, peer: Peer, link: Link) -> None:
         link.up, link.synced, link.since, link.reason = True, False, time.time(), ""
         link.epoch += 1
-        self._spawn(self._resend(peer, link, link.epoch))
+        self.spawn(self._resend(peer, link, link.epoch))
 
     def _down(self, link: Link, reason: str) -> None:
         if link.up:
@@ -132,9 +116,16 @@ class Bridge:
         link.up, link.synced, link.reason = False, False, reason
 
     async def _resend(self, peer: Peer, link: Link, epoch: int) -> None:
-        """Everything, then what was withdrawn of late, then the end-of-RIB; then the withdrawals once more."""
-        await self._pipe.send(peer.announce(link))
-        await self._pipe.send(peer.withdraw(link, list(peer.leaving)))
+        """Everything, then what was withdrawn of late, then the end-of-RIB; then the withdrawals once more.
+
+        It ends with its session: the next one is told everything again.
+        """
+
+        def still_up(_: list[str]) -> bool:
+            return link.epoch == epoch and link.up
+
+        await self._pipe.send(itertools.takewhile(still_up, peer.announce(link)))
+        await self._pipe.send(itertools.takewhile(still_up, peer.withdraw(link, list(peer.leaving))))
         if link.epoch != epoch or not link.up:
             return
         await self._pipe.send([[end_of_rib(link.session.selector, family) for family in peer.config.families]])
@@ -150,133 +141,98 @@ class Bridge:
             await asyncio.sleep(_TICK_S)
             for name, peer in self.peers.items():
                 peer.forget_leaving()
-                within = self._held[name]
-                if within is not None and time.monotonic() - self._seen[name] > within:
-                    self._promise(name, None)
-                    self._spawn(self._let_go(peer, within))
+                if not self.signs.current(name, peer.config.hand_over_s):
+                    self.stand(peer, behind=True)
+                within_s = self.signs.within_s(name)
+                if within_s is not None and self.signs.broken(name):
+                    self.signs.promise(name, None)
+                    self.spawn(self._let_go(peer, within_s))
 
     async def _let_go(self, peer: Peer, within_s: float) -> None:
         """Nobody has followed the cluster for too long: what is announced may lead to nodes that are dead."""
         peer.note = f"withdrawn: no client that follows the cluster was here for {within_s:g} s"
         print(f"{peer.config.name}: {peer.note}", file=sys.stderr, flush=True)  # noqa: T201
-        async with self._writing[peer.config.name]:
-            await self._change(peer, dict.fromkeys(peer.routes, ()))
+        async with self.writing[peer.config.name]:
+            await self.change(peer, dict.fromkeys(peer.routes, ()))
 
-    def _promise(self, name: str, within_s: float | None) -> None:
-        if self._held[name] != within_s:
-            self._announced.hold(name, within_s)
-            self._held[name] = within_s
-        self._seen[name] = time.monotonic()
+    def stand(self, peer: Peer, *, behind: bool) -> None:
+        """Leaves the routes to the other replicas, or takes them back: everything is said again with another MED."""
+        if peer.config.attributes_behind is None or peer.behind == behind:
+            return
+        peer.behind = behind
+        print(f"{peer.config.name}: {'stands back' if behind else 'is current'}", file=sys.stderr, flush=True)  # noqa: T201
+        self.spawn(self._say_again(peer))
 
-    # --- what clients ask ---
+    async def _say_again(self, peer: Peer) -> None:
+        for link in peer.links:
+            if link.up:
+                await self._pipe.send(peer.announce(link))
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client, request by request, until it leaves."""
-        client = Client()
-        try:
-            while (request := await receive_async(reader)) is not None:
-                # A commit that has begun is finished, whether or not its client waits for the end.
-                answer = await asyncio.shield(self._spawn(self._answer(request, client)))
-                writer.write(pack(answer))
-                await writer.drain()
-        except (OSError, ValueError, asyncio.CancelledError):  # it is gone, or the bridge is leaving
-            pass
-        finally:
-            self._release(client)
-            writer.close()
+    # --- its configuration ---
 
-    async def _answer(self, request: Message, client: Client) -> Message:
-        verb = self._verbs.get(str(request.get("op")))
-        try:
-            if verb is None:
-                raise Refused("protocol", f"the bridge does not know {request.get('op')!r}")
-            return {"ok": True, **await verb(request, client)}
-        except Refused as error:
-            return {"ok": False, "error": {"kind": error.kind, "text": str(error)}}
-        except Exception as error:  # noqa: BLE001  a client's mistake must not end the sessions
-            return {"ok": False, "error": {"kind": "internal", "text": f"{type(error).__name__}: {error}"}}
-
-    async def _hello(self, request: Message, client: Client) -> Message:
-        client.name = str(request.get("client") or client.name)
-        return {"protocol": 1, "pid": os.getpid(), "exabgp_pid": os.getppid(), "peers": sorted(self.peers)}
-
-    async def _status(self, request: Message, client: Client) -> Message:  # noqa: ARG002
-        return {
-            "unanswered": self._pipe.unanswered,
-            "peers": {name: self._state(peer) for name, peer in self.peers.items()},
+    def _adopt(self, config: BridgeConfig) -> None:
+        """Puts these peers in place of those that are there."""
+        peers = {}
+        for told in config.peers:
+            peer = self.peers.get(told.name)
+            if peer is None:
+                peer = Peer(told, self._announced)
+            elif peer.config != told:
+                peer.configure(told)
+            peers[told.name] = peer
+        for name in self.peers.keys() - peers.keys():
+            self.writing.pop(name, None)
+            self.signs.forget(name)
+        self.peers = peers
+        self._links = {
+            (link.session.local, link.session.peer): (peer, link) for peer in peers.values() for link in peer.links
         }
+        for name in peers:
+            self.writing.setdefault(name, asyncio.Lock())
+            self.signs.watch(name)
 
-    def _state(self, peer: Peer) -> Message:
-        name = peer.config.name
-        holder = self._holders.get(name)
-        return {
-            "prefixes": len(peer.routes),
-            "next_hops": sum(map(len, peer.routes.values())),
-            "refused": peer.refusal(),
-            "note": peer.note,
-            "holder": None if holder is None else holder.name,
-            "held_s": self._held[name],
-            "version": peer.version,
-            "sessions": [
-                {
-                    "local": link.session.local,
-                    "peer": link.session.peer,
-                    "up": link.up,
-                    "synced": link.synced,
-                    "since": link.since,
-                    "reason": link.reason,
-                }
-                for link in peer.links
-            ],
-        }
-
-    async def _read(self, request: Message, client: Client) -> Message:  # noqa: ARG002
-        peer = self._peer(request)
-        routes = {
-            prefix: [[address, hop.tag, hop.name] for address, hop in hops.items()]
-            for prefix, hops in peer.routes.items()
-        }
-        return {"routes": routes, "state": self._state(peer)}
-
-    async def _lock(self, request: Message, client: Client) -> Message:
-        name = self._peer(request).config.name
-        holder = self._holders.setdefault(name, client)
-        if holder is not client:
-            raise Refused("locked", holder.name)
-        client.locked.add(name)
-        return {}
-
-    async def _unlock(self, request: Message, client: Client) -> Message:
-        name = self._peer(request).config.name
-        if self._holders.get(name) is client:
-            del self._holders[name]
-            client.locked.discard(name)
-        return {}
-
-    async def _commit(self, request: Message, client: Client) -> Message:
-        peer = self._peer(request)
-        name = peer.config.name
-        if self._holders.get(name) is not client:
-            raise Refused("lock", f"{name} is not locked by this client")
-        wanted = {str(prefix): [(hop[0], hop[1], hop[2]) for hop in hops] for prefix, hops in request["routes"].items()}
-        async with self._writing[name]:
-            if self._holders.get(name) is not client:
-                raise Refused("lock", f"{name} is no longer locked by this client")
+    async def reload(self) -> Message:
+        """Reads what was written for bridge and ExaBGP anew; sessions that are to be as they were stay up."""
+        async with self._reloading, contextlib.AsyncExitStack() as stack:
             try:
-                refused = await self._change(peer, wanted)
-            except ValueError as error:
-                raise Refused("invalid", str(error)) from error
-        peer.note = None
-        if refused:
-            raise Refused("exabgp", f"ExaBGP refused {refused} of the commands; its log says why")
-        return {"version": peer.version}
+                config = read_config(self._file)
+                was = dict(self.peers)
+                changed = [told.name for told in config.peers if told.name not in was or was[told.name].config != told]
+                removed = sorted(was.keys() - {told.name for told in config.peers})
+                for name in (*changed, *removed):
+                    if name in was:
+                        await stack.enter_async_context(self.writing[name])
+                said = {name: peer.attributes for name, peer in was.items()}
+                owners = {session: told.name for told in config.peers for session in told.sessions}
+                for peer, link in self._links.values():
+                    if owners.get(link.session) != peer.config.name:
+                        await self._pipe.send(peer.farewell(link))
+                self._adopt(config)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise Refused("reload", f"{self._file} cannot be used: {error}") from error
+            for name in changed:
+                if name not in was:
+                    await stack.enter_async_context(self.writing[name])
+            await self._pipe.send([["reload"]])
+            if not await self._taken_over(frozenset(self._links)):
+                raise Refused("reload", "ExaBGP did not take its new configuration; its log says why")
+            for name in changed:
+                if self.peers[name].attributes != said.get(name, self.peers[name].attributes):
+                    await self._say_again(self.peers[name])
+            self._announced.keep_only(self.peers)
+            return {"changed": changed, "removed": removed}
 
-    async def _hold(self, request: Message, client: Client) -> Message:  # noqa: ARG002
-        within = request.get("within_s")
-        self._promise(self._peer(request).config.name, None if within is None else float(within))
-        return {}
+    async def _taken_over(self, sessions: frozenset[tuple[str, str]]) -> bool:
+        """Whether ExaBGP comes to have exactly these sessions: it answers before it has read the file."""
+        until = time.monotonic() + _RELOADED_S
+        while time.monotonic() < until:
+            await self._pipe.send([["show neighbor json"]])
+            if self._listed == sessions:
+                return True
+            await asyncio.sleep(0.1)
+        return False
 
-    async def _change(self, peer: Peer, wanted: dict[str, Any]) -> int:
+    async def change(self, peer: Peer, wanted: dict[str, Any]) -> int:
         """Writes the change down, announces what is new, and then withdraws. Returns how many lines were refused."""
         gained, left = peer.set(wanted)
         refused = 0
@@ -286,18 +242,8 @@ class Bridge:
             refused += await self._pipe.send(peer.withdraw(link, left))
         return refused
 
-    def _peer(self, request: Message) -> Peer:
-        name = str(request.get("peer"))
-        if name not in self.peers:
-            raise Refused("peer", f"ExaBGP's configuration has no peer {name}")
-        return self.peers[name]
-
-    def _release(self, client: Client) -> None:
-        for name in client.locked:
-            if self._holders.get(name) is client:
-                del self._holders[name]
-
-    def _spawn(self, work: Any) -> asyncio.Task[Any]:
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        """Runs it, and keeps it until it has ended."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -314,7 +260,7 @@ async def _run(config: BridgeConfig) -> None:
         config.socket.unlink()
     before = os.umask(0o177)
     try:
-        server = await asyncio.start_unix_server(bridge.serve, str(config.socket))
+        server = await asyncio.start_unix_server(Requests(bridge).serve, str(config.socket))
     finally:
         os.umask(before)
     await bridge.ended.wait()

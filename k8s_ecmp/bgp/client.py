@@ -99,6 +99,8 @@ def _failure(error: Message, peer: str) -> RouterError:
         return RouterError(text, remedy="restart ExaBGP with k8s-ecmp bgp start, which reads the inventory")
     if kind == "invalid":
         return ConfigRejected(f"{peer}: {text}; nothing was announced")
+    if kind == "reload":
+        return RouterError(text)
     if kind == "exabgp":
         return CommitFailed(f"{peer}: {text}")
     return RouterError(f"{peer}: the bridge says: {text}")

@@ -1,5 +1,6 @@
 """ExaBGP's configuration and the bridge's, made from the inventory: the same routers always give the same files."""
 
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from k8s_ecmp.bgp.replica import meds, number_here, restart_s
 from k8s_ecmp.errors import CredentialsUnusable, RenderError, SettingsError
 from k8s_ecmp.model import address_key, canonical_address
 from k8s_ecmp.platforms.templates import compiled, shipped
@@ -86,13 +88,14 @@ def by_folder(peers: Iterable[Peer]) -> dict[Path, list[Peer]]:
     return dict(found)
 
 
-def render(folder: Path, peers: Iterable[Peer], template: str | None = None) -> Files:
+def render(folder: Path, peers: Iterable[Peer], template: str | None = None, replica: int | None = None) -> Files:
     """The files of one ExaBGP.
 
     Args:
         folder: where they are to be.
         peers: of this ExaBGP.
         template: Jinja2 text instead of the shipped one.
+        replica: which one of `bgp.replicas` it is, from 1; None: the one with this machine's addresses.
 
     Raises:
         SettingsError: the inventory lacks something, contradicts itself, or a password cannot be read.
@@ -100,8 +103,10 @@ def render(folder: Path, peers: Iterable[Peer], template: str | None = None) -> 
     """
     peers = list(peers)
     _check(folder, peers)
-    neighbors = [neighbor for peer in peers for neighbor in _neighbors(peer)]
-    bridge = {"peers": [_for_bridge(peer) for peer in peers]}
+    numbers = {peer.name: number_here(peer.name, peer.settings.bgp.members, replica) for peer in peers}
+    sessions = {peer.name: list(_neighbors(peer, numbers[peer.name])) for peer in peers}
+    neighbors = [neighbor for peer in peers for neighbor in sessions[peer.name]]
+    bridge = {"peers": [_for_bridge(peer, numbers[peer.name], sessions[peer.name]) for peer in peers]}
     return Files(
         folder,
         _written(folder, neighbors, template),
@@ -139,24 +144,26 @@ def _check(folder: Path, peers: Iterable[Peer]) -> None:
             raise SettingsError(
                 f"router {peer.name!r} cannot have that name with mode: bgp: ExaBGP takes A-Z a-z 0-9 . _ -"
             )
-        for local in peer.settings.bgp.local_addresses:
+        locals_ = [local for member in peer.settings.bgp.members for local in member.local_addresses]
+        for local in locals_:
             other = seen.setdefault((local, peer.address), peer.name)
-            if other != peer.name or peer.settings.bgp.local_addresses.count(local) > 1:
+            if other != peer.name or locals_.count(local) > 1:
                 raise SettingsError(f"{other} and {peer.name} have the same session, {local} to {peer.address}")
             if address_key(local)[0] != address_key(peer.address)[0]:
                 raise SettingsError(f"router {peer.name}: no session goes from {local} to {peer.address}")
 
 
-def _neighbors(peer: Peer) -> Iterable[Neighbor]:
+def _neighbors(peer: Peer, number: int) -> Iterable[Neighbor]:
     bgp = peer.settings.bgp
+    member = bgp.members[number]
     assert bgp.local_as is not None and bgp.peer_as is not None  # noqa: S101, PT018  load_router_settings looked
     password = _password(peer.name, bgp)
-    for local in bgp.local_addresses:
+    for local in member.local_addresses:
         yield Neighbor(
             peer=peer.name,
             local=local,
             remote=peer.address,
-            router_id=bgp.router_id or bgp.local_addresses[0],
+            router_id=member.router_id or member.local_addresses[0],
             local_as=bgp.local_as,
             peer_as=bgp.peer_as,
             port=bgp.port,
@@ -166,28 +173,32 @@ def _neighbors(peer: Peer) -> Iterable[Neighbor]:
             ttl_in=255 if bgp.ttl_security else None,
             ttl_out=255 if bgp.ttl_security else bgp.ttl,
             add_path=_add_path(peer.settings),
-            graceful_restart_s=bgp.graceful_restart_s,
+            graceful_restart_s=restart_s(bgp, number),
         )
 
 
 def _add_path(settings: RouterSettings) -> bool:
-    return len(settings.bgp.local_addresses) == 1 and settings.max_paths > 1
+    return len(settings.bgp.members[0].local_addresses) == 1 and settings.max_paths > 1
 
 
-def _for_bridge(peer: Peer) -> dict[str, Any]:
+def _for_bridge(peer: Peer, number: int, sessions: list[Neighbor]) -> dict[str, Any]:
     bgp = peer.settings.bgp
+    med, behind = meds(bgp, number)
     return {
         "name": peer.name,
-        "sessions": [{"local": local, "peer": peer.address} for local in bgp.local_addresses],
+        "sessions": [{"local": local, "peer": peer.address} for local in bgp.members[number].local_addresses],
         "families": [_FAMILIES[family] for family in bgp.families],
         "add_path": _add_path(peer.settings),
-        "attributes": _attributes(bgp),
-        "restart_s": bgp.graceful_restart_s,
+        "attributes": _attributes(bgp, med),
+        "restart_s": restart_s(bgp, number),
+        "attributes_behind": None if behind is None else _attributes(bgp, behind),
+        "hand_over_s": bgp.hand_over_s,
+        "fingerprint": hashlib.sha256(msgspec.json.encode(sessions)).hexdigest(),
     }
 
 
-def _attributes(bgp: BgpSettings) -> str:
-    words = [] if bgp.med is None else [f"med {bgp.med}"]
+def _attributes(bgp: BgpSettings, med: int | None) -> str:
+    words = [] if med is None else [f"med {med}"]
     plain = [community for community in bgp.communities if community.count(":") < 2]
     large = [community for community in bgp.communities if community.count(":") == 2]
     words += [f"community [{' '.join(plain)}]"] if plain else []

@@ -2,6 +2,8 @@
 
 Any daemon gives it, whether it leads or not and whether or not it reaches the API server: what has been announced stays
 as long as somebody is there who will correct it. One that is stopped in order takes its promise back.
+
+Beside the promise it says whether what is announced is current; one of several replicas stands back while it is not.
 """
 
 import logging
@@ -9,6 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from k8s_ecmp.bgp.client import BridgeClient
 from k8s_ecmp.errors import RouterError
@@ -20,21 +23,36 @@ _TIMEOUT_S = 1.5
 _STOP_S = 4.0
 
 
+class Promise(NamedTuple):
+    """Within how many seconds the daemon will be back, and after how many a replica stands back; None: it is alone."""
+
+    within_s: float
+    hand_over_s: float | None = None
+
+
 class Heartbeat:
     """A thread that renews the promises."""
 
-    def __init__(self, promises: Mapping[tuple[Path, str], float], alive: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        promises: Mapping[tuple[Path, str], Promise],
+        alive: Callable[[], bool],
+        current: Callable[[str], bool],
+    ) -> None:
         """Starts nothing yet.
 
         Args:
-            promises: (folder of an ExaBGP, peer) -> seconds within which the daemon will be back.
+            promises: by folder of an ExaBGP and peer.
             alive: whether the daemon works; while it does not, no promise is renewed.
+            current: whether what a peer is told is what the cluster asks for, as far as the daemon can see.
         """
-        self._promises: dict[Path, dict[str, float]] = defaultdict(dict)
-        for (folder, peer), within_s in promises.items():
-            self._promises[folder][peer] = within_s
+        self._promises: dict[Path, dict[str, Promise]] = defaultdict(dict)
+        for (folder, peer), promise in promises.items():
+            self._promises[folder][peer] = promise
         self._alive = alive
-        self._period_s = min((_LONGEST_S, *(within_s / 4 for within_s in promises.values())))
+        self._current = current
+        spans = [span for promise in promises.values() for span in promise if span is not None]
+        self._period_s = min((_LONGEST_S, *(span / 4 for span in spans)))
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -63,9 +81,10 @@ class Heartbeat:
                 _log.debug("no sign of life to %s: %s", folder, error)
                 continue
             try:
-                for peer, within_s in peers.items():
+                for peer, promise in peers.items():
                     if peer in client.peers:
-                        client.ask("hold", peer=peer, within_s=within_s if promised else None)
+                        within_s = promise.within_s if promised else None
+                        client.ask("hold", peer=peer, within_s=within_s, current=promised and self._current(peer))
             except RouterError as error:
                 _log.warning("no sign of life to %s: %s", folder, error)
             finally:

@@ -21,6 +21,7 @@ from k8s_ecmp.bgp.peers import PeerConfig, Session
 _T = TypeVar("_T")
 _FAMILIES = {4: "ipv4 unicast", 6: "ipv6 unicast"}
 _LEAST_MEMORY_S = 300.0
+_SAID_S = 60.0
 
 Wanted = Mapping[str, Collection[tuple[str, int | None, str | None]]]
 """By prefix its next hops, each with tag and owner; none where the prefix shall not be announced."""
@@ -49,20 +50,41 @@ class Peer:
         Raises:
             ValueError: the configuration names attributes that ExaBGP cannot be given.
         """
-        check_attributes(config.attributes)
-        self.config = config
-        self.links = [Link(session, number) for number, session in enumerate(config.sessions)]
+        self._announced = announced
+        self.links: list[Link] = []
+        self.behind = True
+        """Whether other replicas, where there are any, shall be preferred: nobody has yet said that it is current."""
+        self.configure(config)
         self.note: str | None = None
         """Why nothing is announced, where that is not what a client asked for."""
         self.version = 0
         """Counts the changes of what is announced."""
-        self._announced = announced
+
+    def configure(self, config: PeerConfig) -> None:
+        """Is from now on configured like this; sessions that stay keep their state. Not while something is changed.
+
+        Raises:
+            ValueError: the configuration names attributes that ExaBGP cannot be given.
+        """
+        check_attributes(config.attributes)
+        check_attributes(config.attributes_behind or "")
+        before = {link.session: link for link in self.links}
+        self.config = config
+        self.links = [before.get(session) or Link(session, 0) for session in config.sessions]
+        for number, link in enumerate(self.links):
+            link.index = number
         self._read()
 
     @property
     def routes(self) -> Mapping[str, Hops]:
         """What is announced, by prefix."""
         return self._routes
+
+    @property
+    def attributes(self) -> str:
+        """What stands in every announcement at the moment."""
+        behind = self.config.attributes_behind
+        return behind if self.behind and behind is not None else self.config.attributes
 
     def refusal(self) -> str | None:
         """Why the peer cannot be given several next hops for a prefix; None: it can, or its session is down."""
@@ -113,7 +135,12 @@ class Peer:
         return gained, left
 
     def forget_leaving(self) -> None:
-        """Drops withdrawals so old that no peer can still hold the path: twice its restart time."""
+        """Drops withdrawals that every session was told and that are older than twice the restart time.
+
+        FRR 8.4 keeps stale paths beyond the restart time, unused, and uses them again when the session comes up.
+        """
+        if not all(link.synced and time.time() - link.since > _SAID_S for link in self.links):
+            return
         before = time.time() - max(_LEAST_MEMORY_S, 2 * self.config.restart_s)
         old = [key for key, at in self.leaving.items() if at < before]
         if old:
@@ -128,14 +155,14 @@ class Peer:
             link: on which session.
             slots: by prefix which of its slots; None: everything.
         """
-        selector, attributes = link.session.selector, self.config.attributes
+        selector = link.session.selector
         for block in _blocks(list(self._routes) if slots is None else slots):
             routes = {
                 prefix: self._slots(link, prefix, None if slots is None else slots[prefix])
                 for prefix in block
                 if prefix in self._routes
             }
-            yield list(announcements(selector, attributes, routes))
+            yield list(announcements(selector, self.attributes, routes))
 
     def withdraw(self, link: Link, keys: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
         """Lines that withdraw those of (prefix, slot) that carry nothing."""
@@ -145,6 +172,14 @@ class Peer:
             for prefix, slot in block:
                 if (prefix, slot) in self.leaving:
                     slots.setdefault(prefix, {})[slot if self.config.add_path else 0] = None
+            yield list(withdrawals(link.session.selector, slots))
+
+    def farewell(self, link: Link) -> Iterator[list[str]]:
+        """Lines that withdraw everything from a session that will not be there any more: without them a peer that
+        restarts gracefully would keep it for a while.
+        """
+        for block in _blocks(list(self._routes)):
+            slots = {p: dict.fromkeys(self._slots(link, p, None)) for p in block if p in self._routes}
             yield list(withdrawals(link.session.selector, slots))
 
     def _slots(self, link: Link, prefix: str, only: Collection[int] | None) -> dict[int, str | None]:

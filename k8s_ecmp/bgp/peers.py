@@ -29,6 +29,10 @@ class PeerConfig:
     `add_path`: its one session carries several paths for a prefix; else each of its sessions carries one. `attributes`
     is what stands in every announcement ("med 100 community [65010:1]"). `restart_s`: for how long the peer keeps the
     routes of a session that it lost; 0: it does not.
+
+    `attributes_behind` is what stands there instead while no client keeps this replica current, None where there is no
+    other replica to be behind; a client that has not said so for `hand_over_s` does not. `fingerprint` differs where
+    ExaBGP is told anything else of the sessions.
     """
 
     name: str
@@ -37,6 +41,9 @@ class PeerConfig:
     add_path: bool = True
     attributes: str = ""
     restart_s: int = 120
+    attributes_behind: str | None = None
+    hand_over_s: float = 10.0
+    fingerprint: str = ""
 
     @property
     def max_paths(self) -> int | None:
@@ -50,6 +57,10 @@ class BridgeConfig:
 
     folder: Path
     peers: tuple[PeerConfig, ...]
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "bridge.json"
 
     @property
     def socket(self) -> Path:
@@ -79,6 +90,9 @@ def read_config(path: Path) -> BridgeConfig:
             add_path=peer["add_path"],
             attributes=peer["attributes"],
             restart_s=peer["restart_s"],
+            attributes_behind=peer["attributes_behind"],
+            hand_over_s=peer["hand_over_s"],
+            fingerprint=peer["fingerprint"],
         )
         for peer in found["peers"]
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec.structs import replace
 
+from k8s_ecmp.cli.applied import ApplyFormat, Shown, say_what_is_left, say_what_is_not_recorded
 from k8s_ecmp.cli.common import (
     FilterOption,
     OverrideOption,
@@ -23,12 +24,12 @@ from k8s_ecmp.errors import EcmpError
 from k8s_ecmp.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from nornir.core import Nornir
 
     from k8s_ecmp.model import CommitResult, Plan
     from k8s_ecmp.routers.record import Record
-
-_MOST_NAMES = 10
 
 
 class FailureAnswer(StrEnum):
@@ -85,6 +86,14 @@ def apply(
     reason: Annotated[
         str | None, typer.Option("--reason", metavar="TEXT", help="Why it is made, for the journal.")
     ] = None,
+    output: Annotated[
+        ApplyFormat,
+        typer.Option(
+            "--format",
+            help="How to show what became of it. json: one document on standard output; plan and progress go to "
+            "standard error.",
+        ),
+    ] = ApplyFormat.text,
 ) -> int:
     """Change the routers: what a plan file says, or a plan made now that is shown and asked for first.
 
@@ -97,13 +106,12 @@ def apply(
     error or a failed router; the others are done all the same.
     """
     from k8s_ecmp import runs
+    from k8s_ecmp.core.waves import rollout_of
     from k8s_ecmp.routers.inventory import select
     from k8s_ecmp.routers.record import UNRECORDED
-    from k8s_ecmp.routers.session import close_kept
-    from k8s_ecmp.views.plan_text import print_plan
-    from k8s_ecmp.views.text import print_results
+    from k8s_ecmp.views.apply_report import NOT_KEPT, Kept
 
-    _check_options(plan_file, resume=resume, rebase=rebase, out=out)
+    _check_options(plan_file, resume=resume, rebase=rebase, out=out, output=output)
     settings, base = settings_of(context)
     settings = _with_rollout(settings, on_failure, pause)
     everyone = routers_of(settings, base, None, None)
@@ -114,18 +122,15 @@ def apply(
         return show_rebase(plan_file, settings, lambda: _plan_now(settings, nornir, overrides, write=False), names, out)
     done: frozenset[str] = frozenset()
     if plan_file is not None:
-        planned = runs.reviewed(plan_file, settings, overrides)
-        if _writes(settings):
-            done = _checked(settings, everyone, planned, plan_file if resume else None)
-        planned = runs.narrowed(planned, nornir.inventory.hosts.keys())
-        close_kept(host for name, host in everyone.inventory.hosts.items() if name not in nornir.inventory.hosts)
+        planned, done = _of_file(plan_file, settings, everyone, nornir.inventory.hosts.keys(), overrides, resume=resume)
+        settings = _with_rollout(runs.as_reviewed(settings, planned), on_failure, pause)
+        planned = replace(planned, rollout=rollout_of(settings.rollout))
     else:
         planned = _plan_now(settings, nornir, overrides, write=_writes(settings))
-    print_plan(planned, times=plan_file is not None)
+    shown = Shown(planned, plan_file, output)
+    shown.plan()
     if not _writes(settings):
-        say(f"stopped: mode is {settings.mode}, which writes to no router")
-        return runs.ERROR if any(plan.status == "failed" for plan in planned.routers) else runs.STOPPED
-    planned = runs.without(planned, done)
+        return shown.stopped(f"mode is {settings.mode}, which writes to no router")
     _find_out(settings, nornir)
     ready = [plan.name for plan in planned.routers if plan.status == "changes"]
     if ready and not planned.holds:
@@ -139,18 +144,26 @@ def apply(
             settings, planned, file=plan_file, overrides=overrides, ticket=ticket, reason=reason, resumed=done
         ) as record:
             results = _roll_out(settings, nornir, planned, overrides, record)
+        kept = Kept(record.run_entries, record.entries)
     else:
         results = _roll_out(settings, nornir, planned, overrides, UNRECORDED)
-    print_results(results, overrides=planned.overrides)
-    _say_what_is_left(results, plan_file)
-    return runs.apply_exit(planned, results)
+        kept = NOT_KEPT
+    code = runs.apply_exit(planned, results)
+    shown.results(results, code, kept)
+    say_what_is_left(results, plan_file)
+    say_what_is_not_recorded(results, settings.journal)
+    return code
 
 
-def _check_options(plan_file: Path | None, *, resume: bool, rebase: bool, out: Path | None) -> None:
+def _check_options(
+    plan_file: Path | None, *, resume: bool, rebase: bool, out: Path | None, output: ApplyFormat
+) -> None:
     if plan_file is None and (resume or rebase):
         raise EcmpError(f"--{'resume' if resume else 'rebase'} needs the plan file", remedy="apply FILE.plan --...")
     if resume and rebase:
         raise EcmpError("--resume finishes a plan and --rebase makes another one; not both")
+    if rebase and output is ApplyFormat.json:
+        raise EcmpError("--format json reports what was applied, and --rebase applies nothing")
     if out is not None and not rebase:
         raise EcmpError("--out is for --rebase", remedy="`k8s-ecmp plan --out FILE.plan` writes a plan")
 
@@ -162,6 +175,27 @@ def _with_rollout(settings: Settings, on_failure: FailureAnswer | None, pause: f
     if pause is not None:
         rollout = replace(rollout, pause_s=pause)
     return replace(settings, rollout=rollout)
+
+
+def _of_file(
+    file: Path,
+    settings: Settings,
+    everyone: "Nornir",
+    names: "Collection[str]",
+    overrides: list[str],
+    *,
+    resume: bool,
+) -> "tuple[Plan, frozenset[str]]":
+    """What is left to do of a plan file on the routers named, and the routers that an interrupted run has done."""
+    from k8s_ecmp import runs
+    from k8s_ecmp.routers.session import close_kept
+
+    planned = runs.reviewed(file, settings, overrides)
+    done: frozenset[str] = frozenset()
+    if _writes(settings):
+        done = _checked(settings, everyone, planned, file if resume else None)
+    close_kept(host for name, host in everyone.inventory.hosts.items() if name not in names)
+    return runs.without(runs.narrowed(planned, names), done), done
 
 
 def _checked(settings: Settings, everyone: "Nornir", planned: "Plan", resumed: Path | None) -> frozenset[str]:
@@ -237,11 +271,3 @@ def _roll_out(
         )
     order = {plan.name: number for number, plan in enumerate(planned.routers)}
     return sorted(results, key=lambda result: order[result.router])
-
-
-def _say_what_is_left(results: "list[CommitResult]", plan_file: Path | None) -> None:
-    left = [result.router for result in results if result.outcome == "not-attempted"]
-    if left:
-        more = f" and {len(left) - _MOST_NAMES} more" if len(left) > _MOST_NAMES else ""
-        how = f"`k8s-ecmp apply {plan_file} --resume` does them" if plan_file else "the next apply does them"
-        say(f"left: {', '.join(left[:_MOST_NAMES])}{more}; {how}")

@@ -13,7 +13,7 @@ from k8s_ecmp.cli.common import say, settings_of
 from k8s_ecmp.errors import EcmpError, SettingsError
 
 if TYPE_CHECKING:
-    from k8s_ecmp.bgp.config import Files
+    from k8s_ecmp.bgp.config import Files, Peer
     from k8s_ecmp.settings import Settings
 
 bgp = typer.Typer(
@@ -29,6 +29,18 @@ FolderOption = Annotated[
     typer.Option("--folder", metavar="FOLDER", help="Only the ExaBGP of this bgp.folder, where there are several."),
 ]
 
+ReplicaOption = Annotated[
+    int | None,
+    typer.Option(
+        "--replica",
+        metavar="N",
+        help="Which of bgp.replicas this is, from 1; without it the one whose local_addresses this machine has.",
+    ),
+]
+
+
+_BEHIND = "stands back: its daemon does not follow the cluster at the moment"
+
 
 class StatusFormat(StrEnum):
     """How the status is shown."""
@@ -41,6 +53,7 @@ class StatusFormat(StrEnum):
 def config(
     context: typer.Context,
     folder: FolderOption = None,
+    replica: ReplicaOption = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write the files into the folder, without starting anything.")
     ] = False,
@@ -49,7 +62,7 @@ def config(
 
     The template is templates/exabgp.conf.j2, or yours of the same name in the folder that `templates` names.
     """
-    for files in _files(context, folder):
+    for files in _files(context, folder, replica):
         sys.stdout.write(f"# {files.folder}/exabgp.conf\n{files.shown}")
         if write:
             from k8s_ecmp.bgp.config import write as put
@@ -60,18 +73,13 @@ def config(
 
 
 @bgp.command()
-def check(context: typer.Context, folder: FolderOption = None) -> int:
+def check(context: typer.Context, folder: FolderOption = None, replica: ReplicaOption = None) -> int:
     """Check inventory and ExaBGP's configuration with ExaBGP itself. Starts nothing, connects to nobody."""
-    from tempfile import TemporaryDirectory
-
-    from k8s_ecmp.bgp.config import write as put
-    from k8s_ecmp.bgp.speaker import validate
+    from k8s_ecmp.bgp.reload import refused
 
     code = 0
-    for files in _files(context, folder):
-        with TemporaryDirectory() as name:
-            put(files._replace(folder=Path(name)))
-            problem = validate(Path(name))
+    for files in _files(context, folder, replica):
+        problem = refused(files)
         if problem is None:
             sys.stdout.write(f"{files.folder}: in order\n")
         else:
@@ -81,7 +89,7 @@ def check(context: typer.Context, folder: FolderOption = None) -> int:
 
 
 @bgp.command()
-def start(context: typer.Context, folder: FolderOption = None) -> int:
+def start(context: typer.Context, folder: FolderOption = None, replica: ReplicaOption = None) -> int:
     """Run ExaBGP in the foreground with the inventory's peers, and start it again when it dies.
 
     Ends on SIGTERM without withdrawing: peers keep the routes for bgp.graceful_restart_s, so that it can be upgraded.
@@ -90,11 +98,27 @@ def start(context: typer.Context, folder: FolderOption = None) -> int:
     from k8s_ecmp.bgp.config import write as put
     from k8s_ecmp.bgp.speaker import keep_running
 
-    found = _files(context, folder)
-    if len(found) > 1:
-        names = ", ".join(str(files.folder) for files in found)
-        raise SettingsError(f"the inventory has several bgp.folder: {names}", remedy="name one with --folder")
-    return keep_running(found[0].folder, lambda: put(found[0]), say)
+    files = _only(_files(context, folder, replica))
+    return keep_running(files.folder, lambda: put(files), say)
+
+
+@bgp.command()
+def reload(context: typer.Context, folder: FolderOption = None, replica: ReplicaOption = None) -> int:
+    """Let the running ExaBGP take over what has changed in the inventory: peers that come, go or are configured anew.
+
+    Sessions that are to be as they were stay up, and what is announced stays. A session with another key, hold time,
+    address or capability is closed and opened again. A mistake in the inventory changes nothing.
+    """
+    from k8s_ecmp.bgp.reload import reload as take_over
+
+    files = _only(_files(context, folder, replica))
+    done = take_over(files)
+    for word, names in (("new or changed", done.changed), ("removed", done.removed)):
+        if names:
+            sys.stdout.write(f"{word}: {', '.join(names)}\n")
+    if not done.changed and not done.removed:
+        sys.stdout.write("nothing has changed\n")
+    return 0
 
 
 @bgp.command()
@@ -111,9 +135,9 @@ def status(
     code = 0
     rows: list[Sequence[str]] = []
     found: dict[str, Any] = {}
-    for files in _files(context, folder):
+    for where in _folders(context, folder)[0]:
         try:
-            client = BridgeClient(files.folder, 10)
+            client = BridgeClient(where, 10)
             states: dict[str, Any] = client.ask("status")["peers"]
             client.close()
         except EcmpError as error:
@@ -133,7 +157,7 @@ def status(
 
 
 def _rows(name: str, state: dict[str, Any]) -> Iterator[Sequence[str]]:
-    remarks = [text for text in (state["refused"], state["note"]) if text]
+    remarks = [text for text in (state["refused"], state["note"], _BEHIND if state["behind"] else None) if text]
     for session in state["sessions"]:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(session["since"]))
         is_ = "up" if session["synced"] else "sending" if session["up"] else "down"
@@ -150,8 +174,24 @@ def _print(rows: Sequence[Sequence[str]]) -> None:
         sys.stdout.write(line.rstrip() + "\n")
 
 
-def _files(context: typer.Context, folder: Path | None) -> "list[Files]":
-    from k8s_ecmp.bgp.config import Peer, by_folder, render
+def _files(context: typer.Context, folder: Path | None, replica: int | None) -> "list[Files]":
+    from k8s_ecmp.bgp.config import render
+
+    folders, settings = _folders(context, folder)
+    template = _template(settings)
+    return [render(where, members, template, replica) for where, members in folders.items()]
+
+
+def _only(found: "list[Files]") -> "Files":
+    if len(found) > 1:
+        names = ", ".join(str(files.folder) for files in found)
+        raise SettingsError(f"the inventory has several bgp.folder: {names}", remedy="name one with --folder")
+    return found[0]
+
+
+def _folders(context: typer.Context, folder: Path | None) -> "tuple[dict[Path, list[Peer]], Settings]":
+    """The peers of each ExaBGP that is asked for, and the settings."""
+    from k8s_ecmp.bgp.config import Peer, by_folder
     from k8s_ecmp.routers.inventory import init_nornir, router_settings
 
     settings, base = settings_of(context)
@@ -167,8 +207,7 @@ def _files(context: typer.Context, folder: Path | None) -> "list[Files]":
             names = ", ".join(map(str, folders))
             raise SettingsError(f"no router in the inventory has bgp.folder {wanted}", remedy=f"there is {names}")
         folders = {wanted: folders[wanted]}
-    template = _template(settings)
-    return [render(where, members, template) for where, members in folders.items()]
+    return folders, settings
 
 
 def _template(settings: "Settings") -> str | None:

@@ -110,7 +110,8 @@ def undo(
     it again.
     """
     from k8s_ecmp import runs
-    from k8s_ecmp.views.document import write_plan
+    from k8s_ecmp.views.document import plan_id, write_plan
+    from k8s_ecmp.views.plan_about import PlanFile
     from k8s_ecmp.views.plan_text import print_plan
 
     settings, opened = _journal(context)
@@ -121,9 +122,10 @@ def undo(
         if entry.owner != settings.owner:
             raise JournalError(f"entry {number} is owner {entry.owner}'s, the settings say {settings.owner}")
     planned = _way_back(context, settings, entry, override or [])
-    print_plan(planned)
     if out is not None:
         write_plan(out, planned)
+    print_plan(planned, file=None if out is None else PlanFile(str(out), plan_id(planned)))
+    if out is not None:
         say(f"written to {out}; `k8s-ecmp apply {out}` does it")
     return runs.plan_exit(planned)
 
@@ -134,6 +136,7 @@ def _way_back(context: typer.Context, settings: "Settings", entry: "Entry", over
     from k8s_ecmp.core.freeze import freeze_of
     from k8s_ecmp.core.rules import Rules
     from k8s_ecmp.core.undo import done_of
+    from k8s_ecmp.core.waves import rollout_of
     from k8s_ecmp.model import GuardTrip, Plan, RouterPlan
     from k8s_ecmp.routers.connection import error_text
     from k8s_ecmp.routers.tasks import outcomes, run
@@ -165,6 +168,7 @@ def _way_back(context: typer.Context, settings: "Settings", entry: "Entry", over
         tag=settings.tag,
         cluster_source=f"journal entry {entry.id}",
         cluster_digest=f"sha256:{entry.hash}",
+        rollout=rollout_of(settings.rollout),
         routers=tuple(routers),
         holds=holds if any(router.changes for router in routers) else (),
         skipped=tuple(skip for router in routers for skip in router.skipped),

@@ -63,15 +63,20 @@ def plan(
     with progress_over(len(nornir.inventory.hosts), "reading routers") as progress:
         results = run(nornir, plan_routes, intent=intent, device_diff=device_diff, progress=progress)
     planned = runs.assemble(intent, results)
-    _show(planned, output, intent.desired.nodes)
     if out is not None:
         write_plan(out, planned)
+    _show(planned, output, intent.desired.nodes, out)
+    if out is not None:
         say(f"wrote {out}; apply it with: k8s-ecmp apply {out}")
     return runs.plan_exit(planned)
 
 
-def _show(plan: "Plan", output: PlanFormat, nodes: "Mapping[str, NodeVerdict]") -> None:
+def _show(plan: "Plan", output: PlanFormat, nodes: "Mapping[str, NodeVerdict]", out: Path | None) -> None:
     """Writes the plan to standard output."""
+    from k8s_ecmp.views.document import plan_id
+    from k8s_ecmp.views.plan_about import PlanFile
+
+    file = None if out is None else PlanFile(str(out), plan_id(plan))
     match output:
         case PlanFormat.json:
             from k8s_ecmp.views.document import encode_plan
@@ -80,15 +85,15 @@ def _show(plan: "Plan", output: PlanFormat, nodes: "Mapping[str, NodeVerdict]") 
         case PlanFormat.markdown:
             from k8s_ecmp.views.plan_markdown import plan_markdown
 
-            _write(plan_markdown(plan))
+            _write(plan_markdown(plan, file=file))
         case PlanFormat.html:
             from k8s_ecmp.views.plan_html import plan_html
 
-            _write(plan_html(plan, nodes))
+            _write(plan_html(plan, nodes, file))
         case PlanFormat.text:
             from k8s_ecmp.views.plan_text import print_plan
 
-            print_plan(plan)
+            print_plan(plan, file=file)
 
 
 def _write(text: str) -> None:

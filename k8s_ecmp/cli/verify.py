@@ -8,7 +8,8 @@ from k8s_ecmp.cli.common import FilterOption, RouterOption, progress_over, route
 def verify(context: typer.Context, router: RouterOption = None, filters: FilterOption = None) -> int:
     """Check that every router has what the cluster asks for, in its configuration and in its tables. Writes nothing.
 
-    Compares with what the cluster asks for, whatever mode, policy and guards hold back. Exits with 0 when all is in
+    Compares with what the cluster asks for, whatever mode, policy and guards hold back. Warns of next hops that do not
+    answer ARP or ND, where the router shows that (`k8s-ecmp platforms`); that is no drift. Exits with 0 when all is in
     sync, 2 on drift, 3 when nothing but conflicts stands in the way, 1 when a router could not be asked.
     """
     from k8s_ecmp import runs

@@ -59,8 +59,9 @@ class NodeVerdict(msgspec.Struct, frozen=True):
 
     `standing`: "eligible"; "draining" (healthy, but asked to leave: it keeps a Local address that nobody else serves);
     "out". `bad` says that at this moment, undamped, Kubernetes reports the node as not Ready or its own health check
-    fails. `selected` says that `nodes.selector` admits it. `annotated` and `internal` hold addresses by family. A node
-    whose annotation is not `readable` is out and gives no address: its InternalIP would be a next hop that nobody asked
+    fails. `selected` says that `nodes.selector` admits it. `annotated` and `internal` hold addresses by family; so does
+    `addresses`: those that it gives to whoever prefers none, the annotated ones, else its first InternalIP (rule N6). A
+    node whose annotation cannot be read is out and gives none: its InternalIP would be a next hop that nobody asked
     for. `changes_at` is when a hold ends and the verdict may be another; None: it lasts.
     """
 
@@ -72,14 +73,12 @@ class NodeVerdict(msgspec.Struct, frozen=True):
     labels: Mapping[str, str]
     annotated: Mapping[int, tuple[str, ...]]
     internal: Mapping[int, tuple[str, ...]]
-    readable: bool = True
+    addresses: Mapping[int, tuple[str, ...]]
     changes_at: datetime | None = None
 
     def address_of(self, family: int) -> tuple[str, ...]:
-        """The annotated addresses of the family, else its first InternalIP, else nothing (rule N6)."""
-        if not self.readable:
-            return ()
-        return self.annotated.get(family) or self.internal.get(family, ())[:1]
+        """Of the family, those that it gives to whoever prefers none."""
+        return self.addresses.get(family, ())
 
 
 def judge_nodes(
@@ -177,6 +176,8 @@ def _judge(
             standing = "draining" if drain else "eligible"
             held = next((state.text for state in (ready, network) if not state.raw_good), None)
             reason = drain or held or ready.text
+    internal = _by_family(node.internal_ips)
+    given = {} if annotated is None else {family: found[:1] for family, found in internal.items()} | annotated
     return NodeVerdict(
         name=node.name,
         standing=standing,
@@ -185,8 +186,8 @@ def _judge(
         selected=selected,
         labels=node.labels,
         annotated=annotated or {},
-        internal=_by_family(node.internal_ips),
-        readable=annotated is not None,
+        internal=internal,
+        addresses=given,
         changes_at=min(
             (until for until in (ready.until, network.until, answers.until, excuse) if until is not None), default=None
         ),

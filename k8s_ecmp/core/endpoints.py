@@ -113,13 +113,13 @@ def local_nodes(
         tiers.append(("terminating but still serving endpoint", endpoints.terminating, "eligible"))
         tiers.append(("terminating but still serving endpoint on a draining node", endpoints.terminating, "draining"))
     for basis, names, standing in tiers:
-        chosen = frozenset(
+        chosen = [
             name
             for name in names
             if (verdict := verdicts.get(name)) is not None
             and verdict.standing == standing
-            and verdict.address_of(family)
-        )
+            and verdict.addresses.get(family)
+        ]
         if chosen:
-            return chosen, basis
+            return frozenset(chosen), basis
     return frozenset(), ""

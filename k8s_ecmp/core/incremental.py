@@ -368,6 +368,6 @@ def _alike(old: NodeVerdict, new: NodeVerdict) -> bool:
         old.standing == new.standing
         and old.annotated == new.annotated
         and old.internal == new.internal
-        and old.readable == new.readable
+        and old.addresses == new.addresses
         and old.labels == new.labels
     )

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from k8s_ecmp.core.contested import contested
 from k8s_ecmp.core.desired import Desired, decide
 from k8s_ecmp.core.freeze import freeze_of
 from k8s_ecmp.core.guards import cluster_holds, run_holds
 from k8s_ecmp.core.rules import Rules
+from k8s_ecmp.core.waves import rollout_of
 from k8s_ecmp.model import ClusterState, DesiredRoute, Plan, RouterPlan
 from k8s_ecmp.settings import Settings
 
@@ -92,8 +94,10 @@ class Intent:
             tag=self.settings.tag,
             cluster_source=self.cluster.source,
             cluster_digest=self.digest,
-            routers=tuple(routers),
+            routers=tuple(msgspec.structs.replace(router, standing=None) for router in routers),
             holds=holds + many,
             overrides=tuple(sorted(self.rules.overrides)),
             skipped=self.desired.skipped + tuple(skip for router in routers for skip in router.skipped),
+            contested=contested(list(routers)),
+            rollout=rollout_of(self.settings.rollout),
         )

@@ -308,4 +308,4 @@ class LiveNodes:
         self._follow(name, old, new)
 
 
-_NO_VERDICT = NodeVerdict("", "out", "", False, False, {}, {}, {})
+_NO_VERDICT = NodeVerdict("", "out", "", False, False, {}, {}, {}, {})

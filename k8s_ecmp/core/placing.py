@@ -79,7 +79,8 @@ class View:
         if found is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            addresses = (address for name in nodes for address in self.verdicts[name].address_of(family))
+            verdicts = self.verdicts
+            addresses = [address for name in nodes for address in verdicts[name].addresses.get(family, ())]
             found = self._known[key] = Hops(tuple(sorted(nodes)), sorted_addresses(addresses))
         return found
 

@@ -33,9 +33,13 @@ from k8s_ecmp.model import (
     RouterStatus,
     RunningRoutes,
     Skipped,
+    Standing,
 )
 
 _MOST_REMARKS = 10  # of a router
+_NO_DISCARD = (
+    "{} has no endpoint, and a discard route cannot be announced: where it is needed, configure it on the router"
+)
 
 
 def plan_router(
@@ -60,9 +64,15 @@ def plan_router(
         ParseError: a static line of the router's VRF may be about any prefix.
     """
     marks = traits.marks(rules, router)
-    plan = plan_prefixes(router, traits, desired, Table.of(running, marks, router.vrf), rules, unresolved)
+    table = Table.of(running, marks, router.vrf)
+    plan = plan_prefixes(router, traits, desired, table, rules, unresolved)
     touched = [change.prefix for change in plan.changes]
-    return msgspec.structs.replace(plan, fingerprint=fingerprint(running, marks, router.vrf, touched))
+    return msgspec.structs.replace(
+        plan,
+        fingerprint=fingerprint(running, marks, router.vrf, touched),
+        failure_domain=router.failure_domain,
+        standing=Standing(frozenset(table.here), frozenset(table.owned)),
+    )
 
 
 def plan_prefixes(
@@ -99,7 +109,11 @@ def plan_prefixes(
     asked: dict[Prefix, tuple[DesiredRoute, Selected]] = {}
     conflicts: list[Conflict] = []
     wanted: dict[Prefix, str] = still_wanted(desired)
+    left_out: list[Skipped] = []
     for route in desired.routes:
+        if route.kind == "discard" and not traits.discards:
+            left_out.append(Skipped(f"router {router.name}", _NO_DISCARD.format(route.prefix)))
+            continue
         selected = selection.of(route)
         present = here.get(route.prefix)
         if not selected.addresses and route.kind != "discard":
@@ -130,7 +144,7 @@ def plan_prefixes(
         changes=tuple(reasons.explained(change, asked.get(change.prefix)) for change in kept),
         conflicts=tuple(conflicts),
         guards=trips,
-        skipped=compare.skipped() + _remarks(router, table.running),
+        skipped=compare.skipped() + tuple(left_out) + _remarks(router, table.running),
     )
 
 

@@ -50,6 +50,10 @@ class PlatformTraits:
     limits: Limits
     default_distance: int = 1
     features: Features = NO_FEATURES
+    bfd_apart: tuple[str, ...] = ()
+    """The lines for BFD where it is a setting beside the routes."""
+    discards: bool = True
+    """Whether a route may be one that drops packets."""
 
     def marks(self, owner: Owner, router: RouterView) -> Marks:
         """Our marks as this platform carries them, and what the inventory asks for beside.
@@ -59,6 +63,8 @@ class PlatformTraits:
         """
         options: tuple[str, ...] = ()
         if router.bfd:
+            if self.bfd_apart:
+                raise self._is_apart(router)
             if not self.features.bfd:
                 raise self._cannot(router, "bfd: true")
             options += self.features.bfd
@@ -67,6 +73,16 @@ class PlatformTraits:
                 raise self._cannot(router, f"track: {router.track}")
             options += (self.features.track, router.track)
         return Marks(owner.tag, owner.owner, self.name_mark, options, self.features)
+
+    def _is_apart(self, router: RouterView) -> SettingsError:
+        """Such a line cannot be ours: it has no mark, and belongs to everybody's routes over the next hop."""
+        return SettingsError(
+            f"router {router.name} in the inventory has bfd: true, which is no part of a route on {self.name} but a "
+            "line for each next hop and its interface, without tag and name: it serves everybody's routes that are "
+            "written with that interface, and ours are written without one",
+            remedy=f"take it out of data.k8s_ecmp. For routes of your own: {' or '.join(map(repr, self.bfd_apart))}; "
+            "for ours `track: OBJECT`, or probes",
+        )
 
     def _cannot(self, router: RouterView, asked: str) -> SettingsError:
         return SettingsError(

@@ -22,6 +22,7 @@ class RouterView(NamedTuple):
     minimum: int
     bfd: bool = False
     track: str | None = None
+    failure_domain: str | None = None
 
     @classmethod
     def of(cls, name: str, settings: RouterSettings) -> "RouterView":
@@ -36,6 +37,7 @@ class RouterView(NamedTuple):
             minimum=hops.minimum,
             bfd=settings.bfd,
             track=settings.track,
+            failure_domain=settings.failure_domain,
         )
 
 

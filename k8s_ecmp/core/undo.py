@@ -96,6 +96,7 @@ def plan_undo(
         changes=tuple(changes),
         guards=trips,
         skipped=tuple(skipped),
+        failure_domain=router.failure_domain,
     )
 
 

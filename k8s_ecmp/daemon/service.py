@@ -11,9 +11,10 @@ from pathlib import Path
 from types import FrameType
 
 from nornir.core import Nornir
+from nornir.core.inventory import Host
 
 import k8s_ecmp
-from k8s_ecmp.bgp.heartbeat import Heartbeat
+from k8s_ecmp.bgp.heartbeat import Heartbeat, Promise
 from k8s_ecmp.daemon.account import Account
 from k8s_ecmp.daemon.authority import Authority, Sole
 from k8s_ecmp.daemon.clock import Clock
@@ -80,15 +81,16 @@ class Daemon:
             self._authority = Sole(self.identity)
         self._recorder = Recorder(settings.cluster, instance=self.identity) if self._live else None
         self._notices = Notices(self._recorder)
+        nornir = init_nornir(settings, base_folder)
+        alone = any(_is_replica(host) for host in nornir.inventory.hosts.values())
         self._account = Account(
             settings,
-            self._authority,
+            Sole(self.identity) if alone else self._authority,
             self.identity,
             lambda: self._source.server,
             self._elector.name if self._elector is not None else None,
             self._on_journal,
         )
-        nornir = init_nornir(settings, base_folder)
         for file in exposed(nornir):
             _log.warning("%s; %s", file, file.remedy)
         self._workers = self._make_workers(nornir)
@@ -99,7 +101,7 @@ class Daemon:
         self._drains = Drains(self._workers, self._write_drains)
         probe = settings.nodes.probe
         self._prober = Prober(probe, self._loop.tell_health) if probe.enabled else None
-        self._heartbeat = Heartbeat(_promises(nornir), self._loop.alive)
+        self._heartbeat = Heartbeat(_promises(nornir), self._loop.alive, self._current)
         listen = settings.daemon.listen
         self._health = HealthServer(listen, self.report, self._loop.alive, self._instruments) if listen else None
         self._draining: dict[str, str] = {}
@@ -120,7 +122,7 @@ class Daemon:
                     nornir.config,
                     self._settings,
                     self._decision,
-                    self._authority,
+                    Sole(self.identity) if _is_replica(host) else self._authority,
                     self._clock,
                     self._instruments,
                     self._account,
@@ -258,6 +260,11 @@ class Daemon:
         self._elector.annotate(DRAIN_PENDING_ANNOTATION, pending)
         return True
 
+    def _current(self, router: str) -> bool:
+        """Whether what the router has is what the cluster asks for, as far as can be seen from here."""
+        worker = next(worker for worker in self._workers if worker.name == router)
+        return worker.settled and self._decision.not_synced() is None and self._account.trouble is None
+
     # --- for others ---
 
     def report(self) -> DaemonReport:
@@ -266,7 +273,7 @@ class Daemon:
         routed, events = decision.counts()
         not_synced = decision.not_synced()
         leading = authority.leading
-        waiting = [worker.name for worker in self._workers if not worker.settled] if leading else []
+        waiting = [worker.name for worker in self._workers if worker.leading and not worker.settled]
         trouble = self._elector.trouble if self._elector is not None and authority.leader is None else None
         journal_trouble = self._account.trouble
         not_ready = (
@@ -304,11 +311,19 @@ class Daemon:
         )
 
 
-def _promises(nornir: Nornir) -> dict[tuple[Path, str], float]:
+def _is_replica(host: Host) -> bool:
+    """Whether each daemon has an ExaBGP of its own for this router: then it writes there with or without the Lease."""
+    found = router_settings(host)
+    return found.mode == "bgp" and bool(found.bgp.replicas)
+
+
+def _promises(nornir: Nornir) -> dict[tuple[Path, str], Promise]:
     """Within which time this daemon promises to be back, for each BGP peer that withdraws its routes otherwise."""
     peers = {host.name: router_settings(host) for host in nornir.inventory.hosts.values()}
     return {
-        (found.bgp.state_folder, name): found.bgp.dead_man_s
+        (found.bgp.state_folder, name): Promise(
+            found.bgp.dead_man_s, found.bgp.hand_over_s if found.bgp.replicas else None
+        )
         for name, found in peers.items()
         if found.mode == "bgp" and found.bgp.dead_man_s
     }

@@ -119,6 +119,7 @@ class Worker:
         self._window = Window(settings.guards.window_s)
         self.ledger = Ledger(self.name, self.platform)
         self._doubtful: frozenset[Prefix] = frozenset()
+        self._silent: tuple[str, ...] = ()
         self._waiting: frozenset[Prefix] = frozenset()
         self._looked: object = None
         self._refusals = 0
@@ -173,6 +174,11 @@ class Worker:
         """Whether it has ended within that time."""
         self._thread.join(max(0.0, timeout_s))
         return not self._thread.is_alive()
+
+    @property
+    def leading(self) -> bool:
+        """Whether this process is the one that writes to the router."""
+        return self._authority.leading
 
     @property
     def settled(self) -> bool:
@@ -326,6 +332,7 @@ class Worker:
             interval_s = self._settings.daemon.resync_s
             self._resync_s = time.monotonic() + interval_s * (1 + random.uniform(-_JITTER, _JITTER))  # noqa: S311
             problems = self._session.drift_in_tables()
+            self._silent = self._session.silent_hops()
             with self._alone():
                 snapshot = self._decision.snapshot(None)
                 planned = self._plan(table, snapshot, None)
@@ -424,9 +431,9 @@ class Worker:
             self._held_s = now_s + _HELD_AGAIN_S
         elif self._waiting:
             self._held_s = now_s + _WAITING_AGAIN_S
-        unresolved = [skip.reason for skip in planned.skipped]
+        seen = [*(skip.reason for skip in planned.skipped), *self._silent]
         if not planned.changes or planned.status == "blocked" or not self._writes:
-            ledger.warned(unresolved)
+            ledger.warned(seen)
             return True
         began_s = time.monotonic()
         try:
@@ -455,7 +462,7 @@ class Worker:
             _log.warning("taken back", extra={"router": self.name, "error": error.message})
             self._put_back(batch)
             return False
-        ledger.warned([*unresolved, *warnings])
+        ledger.warned([*seen, *warnings])
         self._refusals = 0
         ended_s = self._used_s = time.monotonic()
         after = self._session.table

@@ -24,16 +24,16 @@ class Access:
     """
 
     def __init__(self, cluster: ClusterSettings) -> None:
-        """Reads the kubeconfig; connects to nothing yet.
+        """Reads the kubeconfig; connects to nothing yet. A credential plugin that fails is asked again by `api`.
 
         Raises:
-            ClusterError: as `Api`.
+            ClusterError: the kubeconfig is missing or wrong.
         """
         self._cluster = cluster
         self._lock = threading.Lock()
         self._sockets = Sockets()
-        self._api: Api = Api(cluster, self._sockets)
-        self._refused = False
+        self._api: Api = Api(cluster, self._sockets, anonymous=True)
+        self._refused = self._api.flaw is not None
         self._marks = _marks(self._api.files)
         self.server: str = self._api.server
 

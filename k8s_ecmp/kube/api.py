@@ -48,20 +48,23 @@ class Busy(ClusterUnreachable):
 class Api:
     """One API server, with the credentials of one moment. Several threads may use it.
 
-    `server` is its URL; `files` are those that it was configured from.
+    `server` is its URL; `files` are those that it was configured from; `flaw` is why it has no credentials.
     """
 
-    def __init__(self, cluster: ClusterSettings, sockets: Sockets | None = None) -> None:
+    def __init__(self, cluster: ClusterSettings, sockets: Sockets | None = None, *, anonymous: bool = False) -> None:
         """Reads the kubeconfig; connects to nothing yet.
 
         Args:
             cluster: kubeconfig and context.
             sockets: learns of every connection that is made.
+            anonymous: go on where there are no credentials at the moment.
 
         Raises:
             ClusterError: as `load_configuration`.
         """
-        self._configuration, self.files = load(cluster)
+        self._configuration, self.files, self.flaw = load(cluster)
+        if self.flaw is not None and not anonymous:
+            raise self.flaw
         self._client = ApiClient(self._configuration)
         if sockets is not None:
             sockets.follow(self._client)

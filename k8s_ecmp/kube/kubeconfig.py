@@ -24,23 +24,31 @@ from k8s_ecmp.settings import ClusterSettings
 _DEFAULT = "~/.kube/config"
 _VARIABLE = "KUBECONFIG"
 _FILE_KEYS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+_EXITED = re.compile(r"(process returned -?\d+)\b.*")
 _REMEDY = "set cluster.kubeconfig, or KUBECONFIG in the environment, or read the cluster from a file of kubectl's"
 
 
 class Loaded(NamedTuple):
-    """The client's configuration with server, trust and credentials, and the files that it was read from."""
+    """The client's configuration with server, trust and credentials, and the files that it was read from.
+
+    `flaw` says why there are no credentials at the moment, though the kubeconfig is right; None: there are.
+    """
 
     configuration: Configuration
     files: tuple[Path, ...]
+    flaw: ClusterError | None = None
 
 
 def load_configuration(cluster: ClusterSettings) -> Configuration:
     """The client's configuration; as `load`.
 
     Raises:
-        ClusterError: as `load`.
+        ClusterError: as `load`, or there are no credentials.
     """
-    return load(cluster).configuration
+    loaded = load(cluster)
+    if loaded.flaw is not None:
+        raise loaded.flaw
+    return loaded.configuration
 
 
 def load(cluster: ClusterSettings) -> Loaded:
@@ -49,7 +57,7 @@ def load(cluster: ClusterSettings) -> Loaded:
     `cluster.kubeconfig`, else the files of KUBECONFIG, else ~/.kube/config, else, in a pod, its service account.
 
     Raises:
-        ClusterError: there is no kubeconfig, it is broken, it has no such context, or its credentials cannot be had.
+        ClusterError: there is no kubeconfig, it is broken, or it has no such context.
     """
     named = [cluster.kubeconfig] if cluster.kubeconfig else os.environ.get(_VARIABLE, "").split(os.pathsep)
     paths = [str(Path(path).expanduser()) for path in named if path] or [str(Path(_DEFAULT).expanduser())]
@@ -58,7 +66,8 @@ def load(cluster: ClusterSettings) -> Loaded:
     # One attempt: the client's three, without a pause, only triple the time until the error is seen.
     configuration.retries = False
     if present:
-        return Loaded(configuration, (*map(Path, present), *_load_files(present, cluster.context, configuration)))
+        files, flaw = _load_files(present, cluster.context, configuration)
+        return Loaded(configuration, (*map(Path, present), *files), flaw)
     if cluster.kubeconfig or "KUBERNETES_SERVICE_HOST" not in os.environ:
         raise ClusterError(f"there is no kubeconfig {', '.join(paths)}", remedy=_REMEDY)
     try:
@@ -68,8 +77,11 @@ def load(cluster: ClusterSettings) -> Loaded:
     return Loaded(configuration, (Path(SERVICE_TOKEN_FILENAME), Path(SERVICE_CERT_FILENAME)))
 
 
-def _load_files(paths: list[str], context: str | None, configuration: Configuration) -> tuple[Path, ...]:
-    """Loads the kubeconfig; the files that its context names."""
+def _load_files(
+    paths: list[str], context: str | None, configuration: Configuration
+) -> tuple[tuple[Path, ...], ClusterError | None]:
+    """Loads the kubeconfig; the files that its context names, and why its credential plugin gave nothing."""
+    flaw = None
     shown = ", ".join(paths)
     joined = os.pathsep.join(paths)
     try:
@@ -90,12 +102,13 @@ def _load_files(paths: list[str], context: str | None, configuration: Configurat
     if "exec" in user.value and not configuration.auth_settings() and not configuration.cert_file:
         plugin = user.value["exec"]
         command = plugin.get("command") if isinstance(plugin, dict) else None
-        why = "; ".join(complaints) or "it gave neither token nor certificate"
-        raise ClusterError(
+        # What it wrote to stderr may hold a token that nobody here knows as one.
+        why = "; ".join(_EXITED.sub(r"\1", said) for said in complaints) or "it gave neither token nor certificate"
+        flaw = ClusterError(
             f"kubeconfig {shown}: the credential plugin {command} failed: {why}",
-            remedy="run `kubectl get nodes` with the same kubeconfig to see it work",
+            remedy="run `kubectl get nodes` with the same kubeconfig to see what it says",
         )
-    return (*chosen.files(), *user.files())
+    return (*chosen.files(), *user.files()), flaw
 
 
 class _Entry(NamedTuple):
@@ -163,18 +176,21 @@ def _safe(error: Exception) -> str:
 
 @contextmanager
 def root_log() -> Iterator[list[str]]:
-    """Collects what the client writes to the root logger in this thread, and keeps it off stderr."""
+    """Collects what the client writes to the root logger in this thread, and keeps it out of every log and off stderr:
+    it quotes what credential plugins say.
+    """
     complaints: list[str] = []
     thread = threading.get_ident()
 
-    class Collect(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == thread and record.name == "root":
-                complaints.append(" ".join(record.getMessage().split()))
+    def collect(record: logging.LogRecord) -> bool:
+        if record.thread != thread:
+            return True
+        complaints.append(" ".join(record.getMessage().split()))
+        return False
 
-    handler, root = Collect(logging.ERROR), logging.getLogger()
-    root.addHandler(handler)
+    root = logging.getLogger()
+    root.addFilter(collect)  # a logger's filter sees what is logged with itself alone
     try:
         yield complaints
     finally:
-        root.removeHandler(handler)
+        root.removeFilter(collect)

@@ -12,17 +12,20 @@ from k8s_ecmp.platforms.edits import Edit
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a platform can promise; the transaction asks here instead of guessing.
 
-    `max_paths` is the highest number of next hops that was seen to work for one prefix, `max_routes` the highest
-    number of static routes (None: no limit known). `name_mark` says whether a hop carries the owner's name beside the
-    tag. `default_distance` is the administrative distance of a static route on which none is written.
+    `max_paths` is the highest number of next hops of one prefix that was counted, or that the vendor's documents name
+    for sets of equal cost (docs/platforms has the sources), `max_routes` the highest number of static routes (None: no
+    limit known). `name_mark` says whether a hop carries the owner's name beside the tag. `default_distance` is the
+    administrative distance of a static route on which none is written.
 
     `undo`: the driver takes its own last commit back exactly; where not, the inverse patch is written. Commit timers
-    are multiples of `timer_step_s` up to `timer_max_s`. `bfd` are the options of a next hop that follows a BFD session,
-    `track` the first word of the option that names a tracked object; empty where the platform has none. `resilient`:
-    how the platform keeps flows where they are when a next hop leaves, None where it cannot; `resilient_line` is the
-    regular expression that finds it in a running configuration, with a group "prefix" where it is for one prefix and
-    all within. `hashing`: how next hops are chosen without it, None where that is not
-    known. `verify`: how deep the router's tables can be read.
+    are multiples of `timer_step_s` up to `timer_max_s`. `discards`: a route may drop packets. `bfd` are the options of
+    a next hop that follows a BFD session, `track` the first word of the option that names a tracked object; empty where
+    the platform has none. `bfd_apart`: the lines by which people let routes follow BFD where it is a setting beside the
+    routes. `resilient`: how the platform keeps flows where they are when a next hop leaves, None where it cannot;
+    `resilient_line` is the regular expression that finds it in a running configuration, with a group "prefix" where it
+    is for one prefix and all within. `hashing`: how next hops are chosen without it, None where that is not known.
+    `verify`: how deep the router's tables can be read. `neighbours`: whether it shows next hops that do not answer ARP
+    or ND.
     """
 
     atomic: bool
@@ -38,13 +41,30 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     timer_step_s: int = 1
     timer_max_s: int = 7200
     vrf: bool = True
+    discards: bool = True
     ipv6: bool = True
     bfd: tuple[str, ...] = ()
+    bfd_apart: tuple[str, ...] = ()
     track: str = ""
     hashing: Hashing | None = "modulo"
     resilient: str | None = None
     resilient_line: str | None = None
     verify: Literal["configuration", "rib", "fib"] = "configuration"
+    neighbours: bool = False
+
+    def timer_s(self, confirm_within_s: int, hops: int) -> int:
+        """Seconds of the timer that a commit is given; 0: none.
+
+        Args:
+            confirm_within_s: what is asked for; 0 for no timer.
+            hops: next hops before and after, over all prefixes that change. A timer runs from the beginning of the
+                commit, so it has to last longer for a large one: FRR 8.4 takes 0.4 ms for each of 160,000, and up to a
+                second for 500 is allowed here.
+        """
+        if not (self.confirm and confirm_within_s):
+            return 0
+        step = self.timer_step_s
+        return min(-(-(confirm_within_s + hops // 500) // step) * step, self.timer_max_s)
 
 
 class Better(NamedTuple):
@@ -58,6 +78,14 @@ class Better(NamedTuple):
     distance: int | None
 
 
+class Neighbour(NamedTuple):
+    """An ARP or ND entry: a canonical address, the interface ("" where it is not shown), and whether it is resolved."""
+
+    address: str
+    interface: str
+    resolved: bool
+
+
 class Installed(NamedTuple):
     """What the router's tables hold for a prefix: labels of the hops in the RIB's best route and in the FIB.
 
@@ -65,7 +93,7 @@ class Installed(NamedTuple):
     of the static one that it keeps out; None where the platform shows best routes alone.
 
     `shortage` says how many next hops of the RIB the FIB has where it has fewer and does not show which; `fib` then has
-    those that it does show.
+    those that it does show. `neighbours` are those of its next hops that the FIB itself shows as unresolved.
     """
 
     rib: frozenset[str]
@@ -73,6 +101,7 @@ class Installed(NamedTuple):
     better: Better | None = None
     behind: frozenset[str] | None = None
     shortage: str = ""
+    neighbours: frozenset[Neighbour] = frozenset()
 
 
 class Verification(Protocol):

@@ -33,6 +33,7 @@ class Bgp(FlatPlatform):
         max_paths=255,
         default_distance=20,
         vrf=False,
+        discards=False,
         hashing=None,
         verify="configuration",
     )

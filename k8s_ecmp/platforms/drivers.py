@@ -100,7 +100,6 @@ DRIVERS: dict[str, DriverTraits] = {
             confirm=False,
             message=False,
             lock=True,
-            verify="rib",
         ),
         DriverTraits(
             name="nxos",

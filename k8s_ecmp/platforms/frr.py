@@ -42,6 +42,7 @@ class Frr(FlatPlatform):
         bfd=("bfd",),
         hashing="hash-threshold",
         verify="fib",
+        neighbours=True,
     )
     signs = frozenset(
         {"frr", "hostname", "log", "service", "ip", "ipv6", "no", "vrf", "interface", "router", "route-map", "line"}

@@ -17,18 +17,23 @@ _KEYWORDS = {4: "ip", 6: "ipv6"}
 
 
 class FrrVerification:
-    """The questions to zebra, asked with vtysh, and how to read its answers."""
+    """The questions to zebra, asked with vtysh, and how to read its answers: about static routes, or BGP's."""
+
+    def __init__(self, protocol: str = "static") -> None:
+        self._protocol = protocol
 
     def table_commands(self, vrfs: Sequence[str]) -> tuple[str, ...]:
         """One for each VRF and family; `vrf all` would print one JSON document after another."""
-        return tuple(f"show {keyword} route vrf {vrf} static json" for vrf in vrfs for keyword in _KEYWORDS.values())
+        return tuple(
+            f"show {keyword} route vrf {vrf} {self._protocol} json" for vrf in vrfs for keyword in _KEYWORDS.values()
+        )
 
     def prefix_commands(self, vrf: str, prefixes: Sequence[Prefix]) -> tuple[str, ...]:
         """One for each prefix."""
         return tuple(f"show {_KEYWORDS[prefix.family]} route vrf {vrf} {prefix} json" for prefix in prefixes)
 
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
-        """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
+        """The protocol's routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
 
         Raises:
             ParseError: an answer has not the expected form.
@@ -37,7 +42,8 @@ class FrrVerification:
         for command, answer in answers.items():
             for table in _documents(command, answer):
                 for text, entries in table.items():
-                    tables |= {(vrf, Prefix.parse(text)): found for vrf, found in _routes(command, entries)}
+                    prefix = Prefix.parse(text)
+                    tables |= {(vrf, prefix): found for vrf, found in _routes(command, entries, self._protocol)}
         return tables
 
     def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
@@ -112,19 +118,19 @@ def _documents(command: str, answer: str) -> Iterator[dict[str, Any]]:
         yield document
 
 
-def _routes(command: str, entries: Sequence[Any]) -> Iterator[tuple[str, Installed]]:
-    """What is installed of a prefix's static routes, one pair for each VRF; the selected one where there are more.
+def _routes(command: str, entries: Sequence[Any], protocol: str) -> Iterator[tuple[str, Installed]]:
+    """What is installed of a prefix's routes of a protocol, a pair for each VRF; the selected one where there are more.
 
     Zebra lists those that another route keeps out, too, but not those that have no usable next hop.
     """
     best: dict[str, Installed] = {}
     for entry in entries:
         try:
-            vrf, static, selected = entry["vrfName"], entry["protocol"] == "static", bool(entry.get("selected"))
-            rib, fib, better, behind, _ = best.get(vrf, Installed(_NONE, _NONE, None, _NONE))
-            if static and selected:
+            vrf, asked, selected = entry["vrfName"], entry["protocol"] == protocol, bool(entry.get("selected"))
+            rib, fib, better, behind, *_ = best.get(vrf, Installed(_NONE, _NONE, None, _NONE))
+            if asked and selected:
                 rib, fib, *_ = _installed(entry["nexthops"], installed=bool(entry.get("installed")))
-            elif static:
+            elif asked:
                 behind = (behind or _NONE) | _installed(entry["nexthops"], installed=False).rib
             elif selected:
                 better = Better(str(entry["protocol"]), entry.get("distance"))

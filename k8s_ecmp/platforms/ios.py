@@ -30,12 +30,14 @@ _DOTTED_TAG = re.compile(r" tag \d+\.\d+\.\d+\.\d+(?: |$)")
 _DHCP = "dhcp"
 _PERMANENT = "permanent"
 # Settings with free text behind them, which running configurations put between two ^C. A message may stand in one line.
-# A banner inside a block (of a client group, of a web page) has no type, and may name a file instead of a text.
+# A banner inside a block (of a client group, of a web page) has no type; it and that of web authentication may name a
+# file instead of a text ("ip admission auth-proxy-banner http flash:login.html").
 _TEXT = re.compile(
     r"(?:banner (?:motd|login|exec|incoming|prompt-timeout|slip-ppp|config-save)"
     r"|\s+banner(?: text| title)?(?= +(?:\^C|[^\w\s]|\w(?!\S)))"
-    r"|\s*(?:menu \S+ (?:title|prompt)|aaa authentication (?:banner|fail-message)|(?:vacant|refuse)-message"
-    r"|busy-message \S+|ip (?:auth-proxy|admission) auth-proxy-banner \S+)) +(\^C|\S)(.*)"
+    r"|ip (?:auth-proxy|admission) (?:auth-proxy-banner \S+|consent-banner text)(?= +(?:\^C|[^\w\s/]|\w(?!\S)))"
+    r"|\s*(?:menu \S+ (?:title|prompt)|login-string \S+|aaa authentication (?:banner|fail-message)"
+    r"|(?:vacant|refuse)-message|busy-message \S+)) +(\^C|\S)(.*)"
 )
 # What running configurations have behind the static routes.
 _AFTER_ROUTES = re.compile(
@@ -50,7 +52,9 @@ class Ios(FlatPlatform):
 
     name = "ios"
     # max_paths: the software allows 32 equal-cost routes, hardware may use fewer, the Catalyst 3560 sixteen (its
-    # configuration guide, "Configuring the Number of Equal-Cost Routing Paths"). Not seen on a device.
+    # configuration guide, "Configuring the Number of Equal-Cost Routing Paths"); 32 is the range of `maximum-paths` in
+    # IOS-XE (Cisco-IOS-XE-ospf of 17.1.1). Up to 12.2 "static routes always install six routes" (IOS IP configuration
+    # guide, "Changing the Maximum Number of Paths"). Not seen on a device.
     capabilities: ClassVar[Capabilities] = Capabilities(
         atomic=False,
         device_diff=True,
@@ -61,7 +65,11 @@ class Ios(FlatPlatform):
         max_paths=32,
         timer_step_s=60,
         track="track",
+        # "All static routes that specify the same values for the interface-type, interface-number, and ip-address
+        # arguments will automatically use BFD" (IOS IP Routing command reference, "ip route static bfd").
+        bfd_apart=("ip route static bfd INTERFACE NEXTHOP", "ipv6 route static bfd INTERFACE NEXTHOP"),
         verify="fib",
+        neighbours=True,
     )
     signs = frozenset(
         {"aaa", "access-list", "alias", "archive", "banner", "boot-end-marker", "boot-start-marker", "bridge"}
@@ -168,9 +176,11 @@ class Ios(FlatPlatform):
         return DEFAULT_VRF if line[0] == "!" or line.split(None, 1)[0] in self.frame else ELSEWHERE
 
     def text_block(self, line: str) -> Callable[[str], bool] | None:
-        """Banners and their like run to their delimiter, macros to a line "@"."""
+        """Banners and their like run to their delimiter, macros to a line "@", those of port events to a line "}"."""
         if line.startswith("macro name "):
             return _is_at_sign
+        if line.startswith("macro auto execute ") and line.rstrip().endswith("{"):
+            return _is_brace
         found = _TEXT.match(line)
         if found is None:
             return None
@@ -273,6 +283,10 @@ def _dotted(value: int) -> str:
 
 def _is_at_sign(line: str) -> bool:
     return line.strip() == "@"
+
+
+def _is_brace(line: str) -> bool:
+    return line.strip() == "}"
 
 
 PLATFORM = Ios()

@@ -1,12 +1,11 @@
 """What a Cisco IOS router really routes: `show ip route` and `show ipv6 route` for the RIB, `show ip cef` for the FIB.
 
 Forms of the answers as in the IOS IP Routing, IPv6 and IP Switching command references and in captures of IOS 15 and
-IOS-XE 16. A whole table is asked of the RIB alone, because `show ip cef` cannot be held to static routes; single
-prefixes are asked of both. `detail` makes CEF name the configured next hop and not what it resolves to.
+IOS-XE 16. `detail` makes CEF name the configured next hop and not what it resolves to, of one prefix as of the table.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from k8s_ecmp.errors import ParseError, TableUnreadable
 from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Prefix, address_family, canonical_address
@@ -43,8 +42,13 @@ class IosVerification:
     """The questions and how to read the answers."""
 
     def table_commands(self, vrfs: Sequence[str]) -> tuple[str, ...]:
-        """One for each VRF and family."""
-        return tuple(f"show {keyword} route {_in(vrf)}static" for vrf in vrfs for keyword in _KEYWORDS.values())
+        """RIB and FIB of each VRF and family."""
+        return tuple(
+            command
+            for vrf in vrfs
+            for family, keyword in _KEYWORDS.items()
+            for command in (f"show {keyword} route {_in(vrf)}static", _whole_fib(vrf, family))
+        )
 
     def prefix_commands(self, vrf: str, prefixes: Sequence[Prefix]) -> tuple[str, ...]:
         """RIB and FIB of each prefix."""
@@ -56,26 +60,18 @@ class IosVerification:
         Raises:
             TableUnreadable: an answer has not the expected form.
         """
-        rib: dict[tuple[str, Prefix], frozenset[str]] = {}
-        fib: dict[tuple[str, Prefix], frozenset[str]] = {}
-        better: dict[tuple[str, Prefix], Better | None] = {}
+        tables: dict[tuple[str, Prefix], Installed] = {}
+        forwarding = _Forwarding(answers)
+        none = frozenset[str]()
         for command, answer in answers.items():
             _, _, table, *rest = command.split()
+            if table == "cef":
+                continue
             vrf = rest[1] if rest[0] == "vrf" else DEFAULT_VRF
-            read = _read_cef if table == "cef" else _read_table if rest[-1] == "static" else _read_entry
-            try:
-                found = read(command, answer)
-            except ValueError as error:
-                raise TableUnreadable(f"the router's answer to {command!r}: {error}") from None
-            (fib if table == "cef" else rib).update({(vrf, prefix): hops for prefix, hops, _ in found})
-            better |= {(vrf, prefix): other for prefix, _, other in found if table != "cef"}
-        none = frozenset[str]()
-        return {
-            key: Installed(none, none, other)
-            if (other := better[key]) is not None
-            else Installed(hops, fib.get(key, _unshown(answers, key, hops)))
-            for key, hops in rib.items()
-        }
+            for prefix, hops, better in _read(_read_table if rest[-1] == "static" else _read_entry, command, answer):
+                fib = none if better else forwarding.labels(vrf, prefix, hops)
+                tables[vrf, prefix] = Installed(hops, fib, better)
+        return tables
 
     def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
         """The route to each address."""
@@ -102,6 +98,32 @@ class IosVerification:
         return frozenset(unresolved)
 
 
+class _Forwarding:
+    """The FIBs among the answers, each read when it is first looked into."""
+
+    def __init__(self, answers: Mapping[str, str]) -> None:
+        self._answers = answers
+        self._read: dict[str, dict[Prefix, frozenset[str]]] = {}
+
+    def labels(self, vrf: str, prefix: Prefix, rib: frozenset[str]) -> frozenset[str]:
+        """What forwards of a prefix; as the RIB has it where the FIB was not asked or CEF is off."""
+        for command in (_fib(vrf, prefix), _whole_fib(vrf, prefix.family)):
+            answer = self._answers.get(command)
+            if answer is None or _CEF_OFF.search(answer):
+                continue
+            if command not in self._read:
+                self._read[command] = {found: hops for found, hops, _ in _read(_read_cef, command, answer)}
+            return self._read[command].get(prefix, frozenset())
+        return rib
+
+
+def _read(reader: Callable[[str, str], _Found], command: str, answer: str) -> _Found:
+    try:
+        return reader(command, answer)
+    except ValueError as error:
+        raise TableUnreadable(f"the router's answer to {command!r}: {error}") from None
+
+
 def _in(vrf: str) -> str:
     return "" if vrf == DEFAULT_VRF else f"vrf {vrf} "
 
@@ -121,14 +143,12 @@ def _fib(vrf: str, prefix: Prefix) -> str:
     return f"show {_KEYWORDS[prefix.family]} cef {_in(vrf)}{_written(prefix)} detail"
 
 
+def _whole_fib(vrf: str, family: int) -> str:
+    return f"show {_KEYWORDS[family]} cef {_in(vrf)}detail"
+
+
 def _resolve(vrf: str, address: str) -> str:
     return f"show {_KEYWORDS[address_family(address)]} route {_in(vrf)}{address.upper()}"
-
-
-def _unshown(answers: Mapping[str, str], key: tuple[str, Prefix], rib: frozenset[str]) -> frozenset[str]:
-    """The FIB of a prefix that no answer shows: as the RIB where it was not asked or CEF is off, else empty."""
-    answer = answers.get(_fib(*key))
-    return rib if answer is None or _CEF_OFF.search(answer) else frozenset()
 
 
 def _unexpected(command: str, text: str) -> TableUnreadable:
@@ -209,23 +229,23 @@ def _read_entry(command: str, answer: str) -> _Found:
 
 
 def _read_cef(command: str, answer: str) -> _Found:
-    """`show ip cef PREFIX MASK detail`: the prefix, and its paths two blanks in; what is deeper resolves a path."""
+    """`show ip cef [PREFIX MASK] detail`: prefixes, with their paths two blanks in; what is deeper resolves a path."""
     text = _answer(command, answer)
     if text is None:
         return []
-    hops: set[str] = set()
-    prefix: Prefix | None = None
+    found: dict[Prefix, set[str]] = {}
+    hops: set[str] | None = None
     for line in text.splitlines():
         entry = _CEF_ENTRY.match(line)
         path = _CEF_PATH.match(line)
         if entry:
-            prefix = _prefix(entry[1])
-        elif path and prefix is not None:
+            hops = found.setdefault(_prefix(entry[1]), set())
+        elif path and hops is not None:
             kind, target = path.groups()
             hops.add(_interface(target) if kind == "attached to" else canonical_address(target))
-    if prefix is None:
+    if not found:
         raise _unexpected(command, text)
-    return [(prefix, frozenset(hops), None)]
+    return [(prefix, frozenset(hops), None) for prefix, hops in found.items()]
 
 
 def _label(text: str) -> str | None:

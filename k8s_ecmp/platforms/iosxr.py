@@ -1,8 +1,13 @@
-"""Cisco IOS-XR: lines `PREFIX [vrf V] [INTERFACE] [NEXTHOP] [DISTANCE] [options]` under `router static`.
+"""Cisco IOS-XR: lines `PREFIX [vrf V] [INTERFACE] [NEXTHOP] [bfd ...] [DISTANCE] [options]` under `router static`.
 
 Grammar as in Cisco's "Routing Command Reference for IOS XR" (static routes) and in running configurations of 6.x and
-7.x. A next hop is known by VRF, interface and address (lists `vrf-next-hop-*` of Cisco-IOS-XR-ip-static-cfg), so that
-typing it again with other attributes replaces these; that omitted attributes go was not seen on a device.
+7.x. Order of the words as in the model that is made from the command line, Cisco-IOS-XR-um-router-static-cfg of 7.9.2:
+bfd fast-detect [minimum-interval] [multiplier] [multihop], distance, tag, permanent, vrflabel, tunnel-id, description,
+track, metric; the BFD command reference has `bfd` right behind the next hop, too ("address-family ipv4 unicast (BFD)").
+They are read in any order.
+
+A next hop is known by VRF, interface and address (lists `vrf-next-hop-*` of Cisco-IOS-XR-ip-static-cfg), so that typing
+it again with other attributes replaces these; that omitted attributes go was not seen on a device.
 """
 
 import re
@@ -20,8 +25,9 @@ from k8s_ecmp.platforms.reading import Statement
 from k8s_ecmp.platforms.remarks import Remarks
 from k8s_ecmp.platforms.words import DISTANCE_MAX, TAG_MAX, as_address, is_number, number
 
-_VALUES = frozenset({"metric", "track", "tunnel-id", "vrflabel", "load-metric", "minimum-interval", "multiplier"})
-_FLAGS = frozenset({"permanent", "bfd", "fast-detect"})
+_VALUES = frozenset({"metric", "track", "tunnel-id", "vrflabel", "load-metric"})
+_BFD_VALUES = frozenset({"minimum-interval", "multiplier", "multihop"})
+_FLAGS = frozenset({"permanent", "bfd", "fast-detect", "prefer-rib-over-ldp"})
 _TARGETS = {"sr-policy": 2, "explicit-path": 3}  # words of next hops that are neither address nor interface
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z-]*[A-Za-z]?\d[\w/.:-]*")
 # First words of what stands behind `router static` in a running configuration.
@@ -29,7 +35,7 @@ _BEHIND_STATIC = frozenset(
     {"router", "l2vpn", "evpn", "mpls", "multicast-routing", "netconf-yang", "rsvp", "segment-routing", "ssh"}
     | {"telemetry", "xml", "end"}
 )
-_EARLY = frozenset({"bfd", "fast-detect", "minimum-interval", "multiplier"})
+_EARLY = frozenset({"bfd", "fast-detect"}) | _BFD_VALUES
 
 
 class IosXr(FlatPlatform):
@@ -37,9 +43,9 @@ class IosXr(FlatPlatform):
 
     name = "iosxr"
     # max_paths: 64 outside of BGP, which reaches more ("High-scale BGP Multipath and Load Balancing", Cisco 8000 BGP
-    # guide); 32 together with some features ("Implementing UCMP", NCS 5500 routing guide). Neither speaks of static
-    # routes by name. Not seen on a device. max_routes is each router's own:
-    # `maximum path ipv4 N` under `router static`.
+    # guide), and the range of OSPF and IS-IS (`maximum paths`, Cisco-IOS-XR-um-router-ospf-cfg and -isis-cfg of 7.9.2);
+    # 32 together with some features ("Implementing UCMP", NCS 5500 routing guide). None speaks of static routes by
+    # name. Not seen on a device. max_routes is each router's own: `maximum path ipv4 N` under `router static`.
     capabilities: ClassVar[Capabilities] = Capabilities(
         atomic=True,
         device_diff=True,
@@ -51,6 +57,7 @@ class IosXr(FlatPlatform):
         bfd=("bfd", "fast-detect"),
         track="track",
         verify="fib",
+        neighbours=True,
     )
     signs = frozenset(
         {"aaa", "apply-group", "banner", "bundle", "cdp", "class-map", "clock", "control-plane", "domain", "end"}
@@ -120,18 +127,17 @@ class IosXr(FlatPlatform):
         return Tail(NextHop(address, interface, vrf, discard, distance, tag, name, group + options))
 
     def shown(self, vrf: str, prefix: Prefix, hop: NextHop, beside: str | None) -> str:  # noqa: ARG002
-        """As `show running-config` has it: distance, BFD, tag, description, then the rest; indented by its blocks."""
+        """As `show running-config` has it: BFD, distance, tag, description, then the rest; indented by its blocks."""
         hop = self.normal(hop)
         early, late = self.options(hop)
         words = [
             str(prefix),
             f"vrf {hop.vrf}" if hop.vrf else "",
             "Null0" if hop.discard else "",
-            " ".join(_target(hop)),
             hop.interface,
             hop.address,
+            early,
             str(hop.distance) if hop.distance else "",
-            early.removeprefix(" ".join(_target(hop))).strip(),
             f"tag {hop.tag}" if hop.tag else "",
             f"description {quoted(hop.name)}" if hop.name is not None else "",
             late,
@@ -157,7 +163,7 @@ class IosXr(FlatPlatform):
         for word in rest:
             into = bfd if word in _EARLY else others
             into.append(word)
-            if word in _VALUES:
+            if word in _VALUES or word in _BFD_VALUES:
                 into += (value for value in [next(rest, None)] if value is not None)
         return " ".join((*target, *bfd)), " ".join(others)
 
@@ -215,7 +221,7 @@ def _attributes(words: Sequence[str]) -> tuple[int | None, int | None, str | Non
     unknown = False
     while rest:
         word = rest.pop(0)
-        if word in ("tag", "description") or word in _VALUES:
+        if word in ("tag", "description") or word in _VALUES or word in _BFD_VALUES:
             if not rest:
                 raise ValueError(f"{word} has no value")
             value = _text(rest) if word == "description" else rest.pop(0)

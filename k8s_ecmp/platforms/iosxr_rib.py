@@ -77,12 +77,13 @@ def is_blank(answer: str) -> bool:
         TableUnreadable: it is no reply.
     """
     try:
-        return not any(_local(element) == "vrf-name" and (element.text or "").strip() for element in _parsed(answer))
+        return not any(local_name(element) == "vrf-name" and (element.text or "").strip() for element in parsed(answer))
     except ET.ParseError as error:
         raise TableUnreadable(f"the router's answer about its RIB is no XML: {error}") from None
 
 
-def _parsed(answer: str) -> Iterator[ET.Element]:
+def parsed(answer: str) -> Iterator[ET.Element]:
+    """All elements of a reply; raises `ElementTree.ParseError` where it is none."""
     return ET.fromstring(answer).iter()  # noqa: S314  from the router that we program
 
 
@@ -93,15 +94,15 @@ def read_rib(command: str, answer: str) -> Iterator[Entry]:
         TableUnreadable: it is no such reply.
     """
     try:
-        elements = _parsed(answer)
+        elements = parsed(answer)
     except ET.ParseError as error:
         raise TableUnreadable(f"the router's answer to {command!r} is no XML: {error}") from None
     for route in elements:
-        if _local(route) != "route" or route.find("{*}protocol-name") is None:
+        if local_name(route) != "route" or route.find("{*}protocol-name") is None:
             continue
         try:
             prefix = Prefix.parse(f"{_text(route, 'prefix')}/{_text(route, 'prefix-length-xr')}", strict=False)
-            paths = [path for path in route.iter() if _local(path).endswith("-rib-edm-path")]
+            paths = [path for path in route.iter() if local_name(path).endswith("-rib-edm-path")]
             labels = frozenset(_label(path) for path in paths)
             distance = int(text) if (text := _text(route, "distance")) else None
         except ValueError as error:
@@ -121,5 +122,6 @@ def _text(element: ET.Element, name: str) -> str:
     return (element.findtext(f"{{*}}{name}") or "").strip()
 
 
-def _local(element: ET.Element) -> str:
+def local_name(element: ET.Element) -> str:
+    """The name without its namespace."""
     return str(element.tag).rpartition("}")[2]

@@ -1,7 +1,7 @@
 """What an IOS-XR router really routes: its RIB by `show route`, its FIB by `show cef`.
 
 Forms as in Cisco's command references and in outputs of 6.x and 7.x. Over NETCONF there are no show commands: the
-answers are the RIB's YANG model, and the FIB is not asked for.
+answers are the YANG models of both; a FIB that the login may not see is left out.
 """
 
 import re
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from k8s_ecmp.errors import TableUnreadable
 from k8s_ecmp.model import DISCARD, Prefix, address_family, canonical_address
 from k8s_ecmp.platforms.base import Better, Installed
+from k8s_ecmp.platforms.iosxr_fib import read_fib
 from k8s_ecmp.platforms.iosxr_rib import Entry, Question, read_rib
 
 _HEAD = re.compile(r"S(?:\*| )[^\s]* *(?:\(!\) *)?([0-9a-fA-F.:]+/\d+)")
@@ -57,12 +58,13 @@ class IosXrVerification:
             asked = Question.of(command)
             if asked.table != "route":
                 continue
-            forwarding = answers.get(asked._replace(table="cef").command)
+            question = asked._replace(table="cef").command
+            forwarding = answers.get(question)
             fib: Mapping[Prefix, frozenset[str]] | None = None
             if forwarding is not None:
-                fib = dict(_cef(command, forwarding))
+                fib = dict(_cef(question, forwarding))
             elif not _is_xml(answer):
-                raise TableUnreadable(f"the router gave no answer to {asked._replace(table='cef').command!r}")
+                raise TableUnreadable(f"the router gave no answer to {question!r}")
             for prefix, protocol, labels, distance in _entries(asked, answer):
                 if protocol == "static" and asked.what in ("static", str(prefix)):
                     installed = labels if fib is None else _same(labels, fib.get(prefix, _NONE))
@@ -177,7 +179,9 @@ def _single(answer: str) -> Iterator[Entry]:
 
 def _cef(command: str, answer: str) -> Iterator[tuple[Prefix, frozenset[str]]]:
     """The FIB's hops by prefix: addresses, interfaces, "discard". From the table or from one entry."""
-    command = command.replace("route", "cef", 1)
+    if _is_xml(answer):
+        yield from read_fib(command, answer)
+        return
     if _is_nothing(command, answer):
         return
     try:

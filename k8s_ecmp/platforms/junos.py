@@ -37,8 +37,10 @@ class Junos:
     """Juniper Junos."""
 
     name = "junos"
-    # max_paths: `chassis maximum-ecmp` takes up to 128 on current platforms; 16 are in use without it (Junos CLI
-    # reference). Not seen on a device. BFD needs an interval, which has no default for static routes.
+    # max_paths: `chassis maximum-ecmp` takes up to 128 on current platforms, and 16 are in use without it (Junos CLI
+    # reference); static routes are among those that it is for ("Configuring ECMP Next Hops for RSVP and LDP LSPs for
+    # Load Balancing", 13.1, where it ends at 64). Not seen on a device.
+    # BFD needs an interval, which has no default for static routes.
     capabilities: ClassVar[Capabilities] = Capabilities(
         atomic=True,
         device_diff=True,
@@ -54,6 +56,7 @@ class Junos:
         resilient="policy `then load-balance consistent-hash`",
         resilient_line=r"^(?!\s*(?:inactive:|deactivate )).*\bload-balance consistent-hash\b",
         verify="fib",
+        neighbours=True,
     )
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a Junos router really routes: `show route` and `show route forwarding-table`, as the CLI prints them.
+"""What a Junos router really routes: `show route`, as the CLI prints it; `junos_forwarding` has the forwarding table.
 
 Forms as in the Junos CLI reference ("show route", "show route forwarding-table", "show route summary") and in outputs
 of 12.3 to 22.4. Where no route matches, `show route` prints nothing at all, and so it does where the login may not see
@@ -7,11 +7,11 @@ the table; the summary, which always has its lines on the router itself, tells t
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from k8s_ecmp.errors import TableUnreadable
 from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Prefix, address_family, canonical_address
 from k8s_ecmp.platforms.base import Better, Installed
+from k8s_ecmp.platforms.junos_forwarding import Forwarded, answer_lines, in_force, read_forwarding
 
 _FAMILIES = {4: "inet", 6: "inet6"}
 _RIB_TABLE = re.compile(r"(\S+): \d+ destinations?, \d+ routes?")
@@ -19,18 +19,7 @@ _RIB_ROUTE = re.compile(r"(?P<prefix>\S+/\d+)?\s*(?P<active>[*+-])?\s*\[(?P<prot
 _RIB_HOP = re.compile(r">?\s*to (?P<address>\S+)(?: via (?P<interface>[^\s,]+))?")
 _RIB_VIA = re.compile(r">?\s*via (?P<interface>[^\s,]+)")
 _RIB_KINDS = {"Discard": DISCARD, "Reject": DISCARD, "Receive": "receive"}
-_FIB_TABLE = re.compile(r"Routing table: (?P<table>\S+)|(?P<family>Internet6?|ISO|MPLS):")
-_FIB_KINDS = {"dscd": DISCARD, "rjct": DISCARD}
 _NONE: frozenset[str] = frozenset()
-_NEIGHBOUR = "a next hop shown by its MAC address"
-_MAC = re.compile(r"(?:[0-9a-f]{1,2}:){5}[0-9a-f]{1,2}")
-
-
-class _Forwarded(NamedTuple):
-    """A route in the forwarding table: labels of its next hops, and how many are shown by their MAC address."""
-
-    labels: frozenset[str] = _NONE
-    neighbours: int = 0
 
 
 class JunosVerification:
@@ -68,7 +57,7 @@ class JunosVerification:
             TableUnreadable: an answer has not the expected form, or the router shows nothing of a table.
         """
         rib: dict[tuple[str, Prefix], Installed] = {}
-        fib: dict[tuple[str, Prefix], _Forwarded] = {}
+        fib: dict[tuple[str, Prefix], Forwarded] = {}
         shown = False
         for command, answer in answers.items():
             words = command.split()
@@ -77,13 +66,13 @@ class JunosVerification:
                 continue
             if "forwarding-table" in words:
                 shown = shown or bool(answer.strip())
-                fib |= {(vrf, prefix): route for prefix, route in _forwarding(command, answer)}
+                fib |= {(vrf, prefix): route for prefix, route in read_forwarding(command, answer)}
             else:
                 _expect_shown(command, answers)
                 rib |= {(vrf, prefix): found for prefix, found in _routes(command, answer)}
         if not shown:  # the router keeps its forwarding table to itself
             return rib
-        return {key: _in_force(found, fib.get(key, _Forwarded())) for key, found in rib.items()}
+        return {key: in_force(key, found, fib.get(key, Forwarded())) for key, found in rib.items()}
 
     def resolve_commands(self, vrf: str, addresses: Sequence[str]) -> tuple[str, ...]:
         """One for each address: what the router would send to it by; and one for each table."""
@@ -107,30 +96,6 @@ class JunosVerification:
         return frozenset(unresolved)
 
 
-def _in_force(found: Installed, route: _Forwarded) -> Installed:
-    """With what the forwarding table has of a static route.
-
-    A MAC address accounts for one next hop of the routing table that is not shown by its own address. Without a policy
-    for load balancing the router forwards by one next hop alone (type `ucst`).
-    """
-    rib = found.rib
-    if not rib:
-        return found
-    labels, neighbours = route
-    unshown = len(rib - labels)
-    if neighbours == 0:
-        return found._replace(fib=labels)
-    if neighbours >= unshown:
-        return found._replace(fib=labels | rib | ({_NEIGHBOUR} if neighbours > unshown else _NONE))
-    count = len(rib) - unshown + neighbours
-    number = "one" if count == 1 else str(count)
-    return found._replace(
-        fib=labels,
-        shortage=f"only {number} of {len(rib)} next hops {'is' if count == 1 else 'are'} in the forwarding table: "
-        "is a load-balance policy exported to it?",
-    )
-
-
 def _resolve_command(vrf: str, address: str) -> str:
     return f"show route {address} table {_table(vrf, address_family(address))}"
 
@@ -145,7 +110,7 @@ def _expect_shown(command: str, answers: Mapping[str, str]) -> None:
     Raises:
         TableUnreadable: it has another form, or is blank and the table's summary is blank, too.
     """
-    lines = [line for line in _lines(command, answers[command]) if line.strip()]
+    lines = [line for line in answer_lines(command, answers[command]) if line.strip()]
     if lines:
         if not any(_RIB_TABLE.match(line) or _RIB_ROUTE.match(line) for line in lines):
             raise TableUnreadable(
@@ -153,7 +118,7 @@ def _expect_shown(command: str, answers: Mapping[str, str]) -> None:
             )
         return
     question = _summary(command.split(" table ")[1])
-    if not "".join(_lines(question, answers.get(question, ""))).strip():
+    if not "".join(answer_lines(question, answers.get(question, ""))).strip():
         raise TableUnreadable(
             f"the router's answers to {command!r} and {question!r} are blank",
             remedy="does the login see the routing table? it needs the permission `view` on the router itself",
@@ -173,14 +138,6 @@ def _vrf(table: str) -> str:
         if table.endswith(f".{name}"):
             return table[: -len(name) - 1]
     return table
-
-
-def _lines(command: str, answer: str) -> list[str]:
-    lines = answer.splitlines()
-    for line in lines:
-        if line.lstrip().startswith(("error:", "syntax error", "unknown command", "invalid")):
-            raise TableUnreadable(f"the router's answer to {command!r} is an error: {line.strip()[:80]!r}")
-    return lines
 
 
 class _Shown:
@@ -214,7 +171,7 @@ def _routes(command: str, answer: str) -> Iterator[tuple[Prefix, Installed]]:
     prefix: Prefix | None = None
     shown: dict[Prefix, _Shown] = {}
     labels: set[str] | None = None
-    for line in _lines(command, answer):
+    for line in answer_lines(command, answer):
         if not line.strip() or _RIB_TABLE.match(line) or line.startswith("+ = Active"):
             labels = None
             continue
@@ -256,50 +213,3 @@ def _prefix(command: str, text: str) -> Prefix:
         return Prefix.parse(text, strict=False)
     except ValueError as error:
         raise TableUnreadable(f"the router's answer to {command!r}: {error}") from None
-
-
-def _forwarding(command: str, answer: str) -> Iterator[tuple[Prefix, _Forwarded]]:
-    """Each destination of a route (type `user`) with its unicast next hops.
-
-    Columns: Destination, Type, RtRef, Next hop, Type, Index, NhRef, Netif. A route over several has type `ulst` and its
-    next hops on the lines behind it; a resolved neighbour may be shown by its MAC address.
-    """
-    prefix: Prefix | None = None
-    typed = False  # the type of a long destination is on the next line
-    found: dict[Prefix, _Forwarded] = {}
-    for line in _lines(command, answer):
-        words = line.split()
-        if not words or _FIB_TABLE.match(line.strip()) or words[0] in ("Destination", "Enabled"):
-            prefix = None if not words else prefix
-            continue
-        if line[0] not in " \t":
-            prefix, words, typed = _destination(command, words[0]), words[1:], False
-        if words and not typed:
-            prefix, typed = prefix if words[0] == "user" else None, True
-        if prefix is not None:
-            labels, neighbours = found.get(prefix, _Forwarded())
-            macs = sum(_MAC.fullmatch(word) is not None for word in words)
-            found[prefix] = _Forwarded(labels | _fib_labels(words), neighbours + macs)
-    yield from found.items()
-
-
-def _destination(command: str, text: str) -> Prefix | None:
-    if text == "default":
-        text = "::/0" if "inet6" in command.split() else "0.0.0.0/0"
-    try:
-        return Prefix.parse(text, strict=False)
-    except ValueError:
-        return None
-
-
-def _fib_labels(words: Sequence[str]) -> set[str]:
-    found = set()
-    for word in words:
-        if word in _FIB_KINDS:
-            found.add(_FIB_KINDS[word])
-        elif "." in word or ":" in word:
-            try:
-                found.add(canonical_address(word))
-            except ValueError:
-                continue
-    return found

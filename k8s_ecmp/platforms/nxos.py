@@ -41,9 +41,13 @@ class Nxos(FlatPlatform):
         name_mark=True,
         max_paths=64,
         track="track",
+        # "Enables BFD for all static routes on an interface" (Nexus 9000 interfaces guide, "Configuring BFD on Static
+        # Routes", whose routes are written with it).
+        bfd_apart=("ip route static bfd INTERFACE NEXTHOP", "ipv6 route static bfd INTERFACE NEXTHOP"),
         resilient="hardware profile ecmp resilient",
         resilient_line=r"^hardware profile ecmp resilient\s*$",
-        verify="rib",
+        verify="fib",
+        neighbours=True,
     )
     signs = frozenset(
         {"aaa", "banner", "boot", "cfs", "class-map", "clock", "copp", "crypto", "event", "fabric", "feature", "flow"}

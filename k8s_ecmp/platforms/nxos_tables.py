@@ -1,4 +1,4 @@
-"""What NX-OS really routes: `show ip route` and `show ipv6 route` as text.
+"""What NX-OS really routes: `show ip route` and `show ipv6 route` as text; `nxos_forwarding` has the forwarding table.
 
 The form is that of the Nexus 9000 unicast routing guide and of captures of 7.x to 10.x. "*" marks the best paths, "**"
 multicast ones. A route that the forwarding manager has not taken over yet is marked "pending ufdm"; it counts for the
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from k8s_ecmp.errors import TableUnreadable
 from k8s_ecmp.model import DISCARD, NextHop, Prefix, address_family, canonical_address
 from k8s_ecmp.platforms.base import Better, Installed
+from k8s_ecmp.platforms.nxos_forwarding import Forwarded, in_force, prefix_command, read_forwarding, table_command
 
 _KEYWORDS = {4: "ip", 6: "ipv6"}
 _TABLE = re.compile(r'\s*IP(?:v6)? Rout(?:e|ing) Table for VRF "([^"]+)"\s*')
@@ -38,15 +39,24 @@ class _Route(NamedTuple):
 
 
 class NxosVerification:
-    """The questions to the routing table, and how to read its answers."""
+    """The questions to the tables, and how to read their answers."""
 
     def table_commands(self, vrfs: Sequence[str]) -> tuple[str, ...]:
-        """One for each VRF and family."""
-        return tuple(f"show {keyword} route static vrf {vrf}" for vrf in vrfs for keyword in _KEYWORDS.values())
+        """RIB and FIB of each VRF and family."""
+        return tuple(
+            command
+            for vrf in vrfs
+            for family, keyword in _KEYWORDS.items()
+            for command in (f"show {keyword} route static vrf {vrf}", table_command(vrf, family))
+        )
 
     def prefix_commands(self, vrf: str, prefixes: Sequence[Prefix]) -> tuple[str, ...]:
-        """One for each prefix. Where it is not there the answer may show the one that covers it."""
-        return tuple(f"show {_KEYWORDS[prefix.family]} route {prefix} vrf {vrf}" for prefix in prefixes)
+        """RIB and FIB of each prefix. Where it is not there the answer may show the one that covers it."""
+        return tuple(
+            command
+            for prefix in prefixes
+            for command in (f"show {_KEYWORDS[prefix.family]} route {prefix} vrf {vrf}", prefix_command(vrf, prefix))
+        )
 
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
         """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
@@ -55,11 +65,15 @@ class NxosVerification:
             TableUnreadable: an answer has not the expected form.
         """
         tables: dict[tuple[str, Prefix], Installed] = {}
+        forwarding = _Forwarding(answers)
         for command, answer in answers.items():
+            if command.startswith("show forwarding "):
+                continue
             for vrf, prefix, pending, paths in _routes(command, answer):
                 rib = frozenset(path.label for path in paths if path.best and path.protocol == "static")
                 if rib:
-                    tables[vrf, prefix] = Installed(rib, frozenset() if pending else rib)
+                    fib = frozenset[str]() if pending else forwarding.labels(vrf, prefix, rib)
+                    tables[vrf, prefix] = Installed(rib, fib)
                 else:
                     tables[vrf, prefix] = _kept_out(paths)
         return tables
@@ -85,6 +99,23 @@ class NxosVerification:
             ):
                 unresolved.add(address)
         return frozenset(unresolved)
+
+
+class _Forwarding:
+    """The forwarding tables among the answers, each read when it is first looked into."""
+
+    def __init__(self, answers: Mapping[str, str]) -> None:
+        self._answers = answers
+        self._read: dict[str, Mapping[Prefix, Forwarded]] = {}
+
+    def labels(self, vrf: str, prefix: Prefix, rib: frozenset[str]) -> frozenset[str]:
+        """Those of the next hops that forward; all of them where the forwarding table was not asked."""
+        for command in (prefix_command(vrf, prefix), table_command(vrf, prefix.family)):
+            if command in self._answers:
+                if command not in self._read:
+                    self._read[command] = read_forwarding(command, self._answers[command])
+                return in_force(command, prefix, rib, self._read[command].get(prefix))
+        return rib
 
 
 def _resolve_command(vrf: str, address: str) -> str:

@@ -16,8 +16,8 @@ from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.inventory import router_view
 from k8s_ecmp.routers.record import Record
 from k8s_ecmp.routers.session import Progress, new_session, open_session, port_of, tell, template_for
-from k8s_ecmp.routers.tables import floating
-from k8s_ecmp.routers.transaction import Transaction, WayBack
+from k8s_ecmp.routers.tables import floating, silent_hops
+from k8s_ecmp.routers.transaction import Transaction, WayBack, hops_of
 from k8s_ecmp.settings import Settings
 
 _HOW: Mapping[WayBack, str] = {
@@ -85,7 +85,7 @@ def apply_plan(
         record.begin(task.host.name, changes, planned.commands)
         tell(progress, task, "commit")
         with settled_on_error(session):
-            session.commit(rollout.confirm_within_s, sum(len(change.before) + len(change.after) for change in changes))
+            session.commit(rollout.confirm_within_s, hops_of(changes))
         with taken_back_on_error(session):
             with contextlib.ExitStack() as stack:
                 witness = session
@@ -96,6 +96,10 @@ def apply_plan(
                 warnings = _verify_commit(witness, vrf, running, changes, marks, rollout.verify_timeout_s)
             tell(progress, task, "confirm")
             session.confirm()
+        # Only now, because nothing that is found here, and no time that it takes, is a reason to take the change back.
+        with contextlib.suppress(EcmpError):
+            hops = {change.prefix: frozenset(change.next_hops) for change in changes}
+            warnings += silent_hops(session.neighbours(vrf, hops), hops)
     return CommitResult(task.host.name, "committed", len(changes), time.monotonic() - started, None, warnings)
 
 
@@ -113,7 +117,8 @@ def settled_on_error(session: Transaction) -> Iterator[None]:
             stood = session.take_back_what_stands()
         except NotSaved as unsaved:
             raise VerifyFailed(
-                f"{error}; what was in force of the change was taken back, {_HOW['inverse']}, but {unsaved}"
+                f"{error}; what was in force of the change was taken back, {_HOW['inverse']}, but {unsaved}",
+                undone="inverse",
             ) from error
         except EcmpError as second:
             raise CommitFailed(
@@ -121,7 +126,9 @@ def settled_on_error(session: Transaction) -> Iterator[None]:
                 remedy="run verify, then apply",
             ) from error
         if stood is not None:
-            raise VerifyFailed(f"{error}; what was in force of the change was taken back, {_HOW[stood]}") from error
+            raise VerifyFailed(
+                f"{error}; what was in force of the change was taken back, {_HOW[stood]}", undone=stood
+            ) from error
         raise CommitFailed(f"{error}; nothing of the change is in force") from error
 
 
@@ -138,7 +145,9 @@ def taken_back_on_error(session: Transaction) -> Iterator[None]:
             how = _take_back(session)
         except NotSaved as unsaved:
             raise VerifyFailed(
-                f"{error}; the change was taken back, {_HOW['inverse']}, but {unsaved}", prefixes=prefixes
+                f"{error}; the change was taken back, {_HOW['inverse']}, but {unsaved}",
+                prefixes=prefixes,
+                undone="inverse",
             ) from error
         except EcmpError as second:
             left = (
@@ -147,7 +156,7 @@ def taken_back_on_error(session: Transaction) -> Iterator[None]:
                 else "the change is in force and not verified"
             )
             raise RouterError(f"{error}; it could not be taken back: {error_text(second)}; {left}") from error
-        raise VerifyFailed(f"{error}; the change was taken back, {_HOW[how]}", prefixes=prefixes) from error
+        raise VerifyFailed(f"{error}; the change was taken back, {_HOW[how]}", prefixes=prefixes, undone=how) from error
 
 
 def _take_back(session: Transaction) -> WayBack:

@@ -24,6 +24,8 @@ from k8s_ecmp.settings import CredentialSettings
 
 CONNECTION = "k8s_ecmp"
 OPTIONS = "napalm"
+RECEIVER = "k8s_ecmp_receiver"
+"""The connection to the router itself of a host to which ExaBGP announces, where it may be read."""
 BASE_FOLDER = "k8s_ecmp_base_folder"
 OWNER = "k8s_ecmp_owner"
 CREDENTIALS = "k8s_ecmp_credentials"
@@ -70,6 +72,9 @@ class RouterConnection:
         self.connection: Driver = driver
 
     def close(self) -> None:
+        receiver = getattr(self.connection, "receiver", None)
+        if receiver is not None:
+            receiver.close()
         self.connection.close()
 
 
@@ -130,9 +135,10 @@ def connect(host: Host, configuration: Config) -> Driver:
     if CONNECTION not in ConnectionPluginRegister.available:
         ConnectionPluginRegister.register(CONNECTION, RouterConnection)
     if CONNECTION not in host.connections:
-        parameters, said = _parameters(host, configuration)
+        parameters, said = parameters_of(host, configuration)
         with _translated(parameters, said):
             host.open_connection(CONNECTION, configuration, **parameters, default_to_host_attributes=False)
+        _let_look(host, configuration, host.connections[CONNECTION].connection)
     driver: Driver = host.connections[CONNECTION].connection
     return driver
 
@@ -145,9 +151,10 @@ def another_connection(host: Host, configuration: Config) -> Iterator[Driver]:
         RouterError: no connection; a subclass says why.
     """
     connection = RouterConnection()
-    parameters, said = _parameters(host, configuration)
+    parameters, said = parameters_of(host, configuration)
     with _translated(parameters, said):
         connection.open(**parameters, configuration=configuration)
+    _let_look(host, configuration, connection.connection)
     try:
         yield connection.connection
     finally:
@@ -155,9 +162,21 @@ def another_connection(host: Host, configuration: Config) -> Iterator[Driver]:
             connection.close()
 
 
-def _parameters(host: Host, configuration: Config) -> tuple[dict[str, Any], str]:
-    """What `RouterConnection.open` takes, with the login resolved; and which sources said what of it."""
-    found = host.get_connection_parameters(OPTIONS)
+def _let_look(host: Host, configuration: Config, driver: Any) -> None:
+    """Gives a BGP peer's driver the way to the router itself, where the inventory has one."""
+    if RECEIVER in host.connection_options:
+        from k8s_ecmp.routers.receiver import Receiver
+
+        driver.receiver = Receiver(host, configuration)
+
+
+def parameters_of(host: Host, configuration: Config, connection: str = OPTIONS) -> tuple[dict[str, Any], str]:
+    """What `RouterConnection.open` takes, with the login resolved; and which sources said what of it.
+
+    Raises:
+        CredentialsUnusable: a source of the login cannot be asked.
+    """
+    found = host.get_connection_parameters(connection)
     names = ("hostname", "username", "password", "port", "platform", "extras")
     parameters = {name: getattr(found, name) for name in names}
     settings = configuration.user_defined.get(CREDENTIALS) or CredentialSettings()
@@ -179,9 +198,9 @@ def _translated(parameters: Mapping[str, Any], said: str) -> Iterator[None]:
         raise RouterError(f"cannot connect to {parameters['hostname']}: {describe(error)}") from error
 
 
-def platform_of(host: Host) -> str | None:
+def platform_of(host: Host, connection: str = OPTIONS) -> str | None:
     """The platform that the connection is made with: that of the connection's options, else the host's."""
-    platform: str | None = host.get_connection_parameters(OPTIONS).platform
+    platform: str | None = host.get_connection_parameters(connection).platform
     return platform
 
 

@@ -48,3 +48,7 @@ class Comparing(Protocol):
     def compare(self, expected: Mapping[Prefix, frozenset[str]], *, whole: bool) -> Comparison:
         """Compares its table with what is announced, which is all there is where `whole`; never raises."""
         ...
+
+    def why_down(self) -> str:
+        """What it says of a session that is not established; "": nothing. Never raises."""
+        ...

@@ -11,7 +11,7 @@ from nornir.init_nornir import InitNornir
 
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.errors import SettingsError
-from k8s_ecmp.routers.connection import BASE_FOLDER, CREDENTIALS, OPTIONS, OWNER, platform_of
+from k8s_ecmp.routers.connection import BASE_FOLDER, CREDENTIALS, OPTIONS, OWNER, RECEIVER, platform_of
 from k8s_ecmp.routers.runner import DeadlineRunner
 from k8s_ecmp.settings import RouterSettings, Settings, load_router_settings
 
@@ -100,6 +100,10 @@ def reach_through_exabgp(host: Host) -> None:
     """
     settings = router_settings(host)
     if settings.mode == "bgp" and platform_of(host) != "bgp":
+        if settings.bgp.read_receiver:
+            own = host.get_connection_parameters(OPTIONS)
+            names = ("hostname", "port", "username", "password", "platform", "extras")
+            host.connection_options[RECEIVER] = ConnectionOptions(**{name: getattr(own, name) for name in names})
         extras = {"optional_args": {"folder": str(settings.bgp.state_folder), "peer": host.name}}
         host.connection_options[OPTIONS] = ConnectionOptions(
             hostname=host.hostname, username="", password="", platform="bgp", extras=extras

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
+from k8s_ecmp.errors import EcmpError
 from k8s_ecmp.model import CommitResult, RouteChange
 
 
@@ -32,6 +35,16 @@ class Record(Protocol):
             EcmpError: it could not be written down.
         """
         ...
+
+
+def ended(record: Record, result: CommitResult) -> CommitResult:
+    """Writes down what became of a router's plan; where that cannot be done, the result says so."""
+    try:
+        record.end(result)
+    except EcmpError as error:
+        lost = f"what became of this could not be written down: {error}"
+        return msgspec.structs.replace(result, recorded=False, warnings=(*result.warnings, lost))
+    return result
 
 
 class _Unrecorded:

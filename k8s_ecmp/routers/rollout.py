@@ -9,7 +9,9 @@ import msgspec
 from nornir.core import Nornir
 from nornir.core.task import AggregatedResult, Result
 
-from k8s_ecmp.errors import DeadlineExceeded, PlanRefused
+from k8s_ecmp.core.waves import order as order_of
+from k8s_ecmp.core.waves import ready as ready_of
+from k8s_ecmp.errors import DeadlineExceeded, EcmpError, JournalError, PlanRefused
 from k8s_ecmp.model import CommitResult, RouteChange, RouterPlan
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.inventory import router_settings
@@ -20,12 +22,12 @@ from k8s_ecmp.routers.spectator import NOBODY, Spectator
 from k8s_ecmp.routers.stopping import Stop
 from k8s_ecmp.routers.taking_back import look_again, take_back_routes
 from k8s_ecmp.routers.tasks import apply_routes, outcomes, run
-from k8s_ecmp.routers.waves import waves
 from k8s_ecmp.settings import Settings
 
 # Seconds that a router may take for each next hop that changes, above all else: FRR 8.4 takes 0.4 ms at 160,000.
 _PER_HOP_S = 0.005
 _BASE_S = 300.0
+_FROM_THE_COMMIT = frozenset(("commit", "connect again", "verify", "confirm"))  # steps after which a router is changed
 _LOOK_S = 5.0  # between two looks at the routers of a wave in a pause
 
 STOPPED = "the rollout was stopped before this wave"
@@ -47,7 +49,8 @@ def roll_out(
     A router whose plan failed or is blocked is left out, the others go on. A router that refuses before anything was
     committed (no connection, a lock, a stale plan) does not stop the others; one whose change had to be taken back, or
     whose state is not known, does, and so does one that differs from its plan in the pause: the waves after it are
-    "not-attempted", and with `on_failure: rollback-wave` the other routers of its wave are taken back too.
+    "not-attempted", and with `on_failure: rollback-wave` the other routers of its wave are taken back too. Once a
+    result could not be written down nothing more is begun, on no router.
 
     Args:
         nornir: the routers.
@@ -61,16 +64,16 @@ def roll_out(
     Raises:
         PlanRefused: the settings' mode writes to no router.
     """
-    ready = [plan for plan in plans if plan.changes and plan.status == "changes"]
+    ready = [_placed(plan, nornir) for plan in ready_of(plans)]
+    changing = {plan.name for plan in ready}
     for plan in plans:
         if plan.status == "failed":
             yield CommitResult(plan.name, "failed", error=plan.error)
-        elif plan not in ready:
+        elif plan.name not in changing:
             yield CommitResult(plan.name, "blocked" if plan.status == "blocked" else "unchanged")
     if ready and settings.mode in NEVER_WRITE:
         raise PlanRefused(f"mode is {settings.mode}, which writes to no router")
-    domains = [(plan.name, router_settings(nornir.inventory.hosts[plan.name]).failure_domain) for plan in ready]
-    order = waves(domains, settings.rollout)
+    order = order_of(ready, settings.rollout)
     spectator.begins(order)
     rollout = _Rollout(nornir, settings, ready, spectator, overrides, record, stop or Stop())
     stopped: str | None = None
@@ -83,10 +86,10 @@ def roll_out(
             else:
                 spectator.wave(number)
                 results, failed = rollout.change(wave, last=number == len(order) - 1)
-                stopped = failed and f"{failed} failed in an earlier wave"
+                stopped = rollout.account.lost or (failed and f"{failed} failed in an earlier wave")
             for result in results:
                 rollout.account.tell(result)
-                yield result
+                yield msgspec.structs.replace(result, step=rollout.account.steps.get(result.router))
     finally:  # of routers that were looked at and then not attempted
         close_kept(nornir.inventory.hosts.values())
 
@@ -120,7 +123,7 @@ class _Rollout:
         """
         results, failed = self._apply(wave)
         differing: list[str] = []
-        if failed is None and not last:
+        if failed is None and not last and not self.account.lost:
             results, differing = self._pause(results)
             failed = differing[0] if differing else None
         if failed is not None and self._settings.rollout.on_failure == "rollback-wave":
@@ -144,7 +147,7 @@ class _Rollout:
         found = outcomes(results, CommitResult, _lost)
         failed = None
         for result in found:
-            unknown = result.router in self.account.reached or result.router in late
+            unknown = self.account.steps.get(result.router) in _FROM_THE_COMMIT or result.router in late
             if result.outcome == "rolled-back" or (result.outcome == "failed" and unknown):
                 failed = failed or result.router
         return found, failed
@@ -213,19 +216,23 @@ class _Account:
         self._spectator = spectator
         self._lock = threading.Lock()
         self._told: dict[str, CommitResult] = {}
-        self.reached: set[str] = set()
+        self.steps: dict[str, str] = {}
+        self.lost = ""
+        """Why nothing is begun any more, once a result could not be written down."""
         self.done: dict[str, Sequence[RouteChange]] = {}
 
     def step(self, router: str, step: str) -> None:
-        """Of an apply; which routers came as far as the commit is kept."""
-        if step == "commit":
+        """Of an apply; how far each router came is kept."""
+        if step != "done":
             with self._lock:
-                self.reached.add(router)
+                self.steps[router] = step
         self._spectator.step(router, step)
 
     def begin(
         self, router: str, changes: Sequence[RouteChange], commands: Sequence[str], *, takes_back: bool = False
     ) -> None:
+        if self.lost and not takes_back:
+            raise JournalError(f"nothing was written to {router}: {self.lost}")
         self._record.begin(router, changes, commands, takes_back=takes_back)
         if not takes_back:
             with self._lock:
@@ -234,6 +241,9 @@ class _Account:
     def end(self, result: CommitResult) -> None:
         try:
             self._record.end(result)
+        except EcmpError:
+            self.lost = f"what became of {result.router} could not be written down"
+            raise
         finally:
             self.tell(result)
 
@@ -247,12 +257,21 @@ class _Account:
         self._spectator.ended(result)
 
 
+def _placed(plan: RouterPlan, nornir: Nornir) -> RouterPlan:
+    """With the failure domain of the inventory where the plan has none: one of an older program does not say it."""
+    domain = plan.failure_domain or router_settings(nornir.inventory.hosts[plan.name]).failure_domain
+    return msgspec.structs.replace(plan, failure_domain=domain)
+
+
 def _joined(result: CommitResult, after: CommitResult | None) -> CommitResult:
     """A committed router's result after the way back."""
     if after is None:
         return result
     return msgspec.structs.replace(
-        after, elapsed_s=result.elapsed_s + after.elapsed_s, warnings=(*result.warnings, *after.warnings)
+        after,
+        elapsed_s=result.elapsed_s + after.elapsed_s,
+        warnings=(*result.warnings, *after.warnings),
+        recorded=result.recorded and after.recorded,
     )
 
 

@@ -27,7 +27,7 @@ from k8s_ecmp.routers.connection import CONNECTION, connect
 from k8s_ecmp.routers.driver import Watching
 from k8s_ecmp.routers.inventory import reach_through_exabgp, router_view
 from k8s_ecmp.routers.session import new_session, template_for
-from k8s_ecmp.routers.tables import floating, table_problems
+from k8s_ecmp.routers.tables import floating, silent_hops, table_problems
 from k8s_ecmp.routers.through import prefixes_through
 from k8s_ecmp.routers.transaction import Port, Transaction
 from k8s_ecmp.settings import Settings
@@ -179,7 +179,7 @@ class StandingSession:
         try:
             tables = self.installed()
         except SessionDown as error:
-            return (str(error),)
+            return (self._open().why_down(error),)
         if tables is None or self._table is None:
             return ()
         expected = {p: frozenset(hop.table_label for hop in r.next_hops) for p, r in self._table.owned.items()}
@@ -191,6 +191,14 @@ class StandingSession:
             expected = {p: labels - lost for p, labels in expected.items()}
         received = self._open().compare_received(expected, whole=True)
         return table_problems(tables, expected, self._standby()) + received.problems
+
+    def silent_hops(self) -> tuple[str, ...]:
+        """A sentence for each next hop of ours that does not answer ARP or ND, as far as the router shows that."""
+        owned = self._table.owned if self._table is not None else {}
+        expected = {p: frozenset(hop.table_label for hop in route.next_hops) for p, route in owned.items()}
+        with contextlib.suppress(EcmpError):
+            return silent_hops(self._open().neighbours(self.view.vrf, expected), expected)
+        return ()
 
     def _standby(self) -> Mapping[Prefix, int]:
         """The floating ones among our routes."""

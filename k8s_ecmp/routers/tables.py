@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from k8s_ecmp.model import NextHop, Prefix, address_key
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.model import NextHop, Prefix, address_family, address_key
+from k8s_ecmp.platforms.base import Installed, Neighbour
 
 Floating = Mapping[Prefix, int]
 """Distances of floating static routes: those above the platform's own, meant to stand behind a better route."""
@@ -62,6 +62,30 @@ def standing_by(
         for prefix in sorted(standby.keys() & expected.keys() & tables.keys())
         if (better := tables[prefix].better) is not None
         and _stands_by(tables[prefix], frozenset(expected[prefix]), standby[prefix])
+    )
+
+
+def silent_hops(neighbours: Iterable[Neighbour], expected: Mapping[Prefix, Collection[str]]) -> tuple[str, ...]:
+    """A sentence for each expected next hop that the router has asked for by ARP or ND, and that has not answered.
+
+    One without an entry is not known to be silent: nobody may have sent to it yet, or it is no neighbour at all.
+    """
+    neighbours = list(neighbours)
+    hops = {label for labels in expected.values() for label in labels if is_address(label)}
+    silent = hops - {neighbour.address for neighbour in neighbours if neighbour.resolved}
+    interfaces: dict[str, set[str]] = {}
+    for address, interface, _ in neighbours:
+        if address in silent:
+            interfaces.setdefault(address, set()).add(interface)
+    return tuple(_silence(address, interfaces[address]) for address in sorted(interfaces, key=address_key))
+
+
+def _silence(address: str, interfaces: Collection[str]) -> str:
+    protocol = "ARP" if address_family(address) == 4 else "ND"
+    where = f" on {', '.join(sorted(filter(None, interfaces)))}" if any(interfaces) else ""
+    return (
+        f"next hop {address} does not answer {protocol}{where}, packets to it are lost: "
+        "is the node up, with this address, on this network?"
     )
 
 

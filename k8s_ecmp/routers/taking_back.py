@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from nornir.core.task import Result, Task
 
 from k8s_ecmp.core.configured import configured_problems
 from k8s_ecmp.core.staleness import way_back
-from k8s_ecmp.errors import CommitFailed, NotSaved, RouterError
+from k8s_ecmp.errors import CommitFailed, EcmpError, NotSaved, RouterError
 from k8s_ecmp.model import CommitResult, RouteChange, RunningRoutes
 from k8s_ecmp.routers.applying import owned_hops, settled_on_error
 from k8s_ecmp.routers.connection import error_text
@@ -89,11 +90,13 @@ def take_back_routes(
     error: Exception | None = None
     try:
         count, warnings = _take_back(task, settings, done[name], why, progress, record)
-        result = CommitResult(name, "rolled-back", count, time.monotonic() - started, why, warnings)
+        undone: Literal["inverse"] | None = "inverse" if count else None
+        result = CommitResult(name, "rolled-back", count, time.monotonic() - started, why, warnings, undone=undone)
     except Exception as caught:  # noqa: BLE001  whatever it is, it is this router's alone
         error = caught
         text = f"{why}, but that failed: {error_text(caught)}"
-        result = CommitResult(name, "failed", 0, time.monotonic() - started, text)
+        remedy = caught.remedy if isinstance(caught, EcmpError) else None
+        result = CommitResult(name, "failed", 0, time.monotonic() - started, text, remedy=remedy)
     result = ended(record, result)
     return Result(host=task.host, result=result, failed=error is not None, exception=error, changed=error is None)
 

@@ -6,7 +6,7 @@ router is in `Result.exception`, with `Result.failed` set, and never raised into
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -27,15 +27,16 @@ from k8s_ecmp.errors import (
     SessionDown,
     VerifyFailed,
 )
-from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, RouterPlan, RunningRoutes
+from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, Prefix, RouterPlan, RunningRoutes
+from k8s_ecmp.platforms.base import Installed
 from k8s_ecmp.platforms.resilience import hashed_resiliently
 from k8s_ecmp.routers.applying import apply_plan, owned_hops
 from k8s_ecmp.routers.connection import driver_class, error_text, platform_of
 from k8s_ecmp.routers.inventory import router_view
-from k8s_ecmp.routers.record import UNRECORDED, Record
+from k8s_ecmp.routers.record import UNRECORDED, Record, ended
 from k8s_ecmp.routers.session import NEVER_WRITE, Progress, open_session, port_of, tell, template_for
-from k8s_ecmp.routers.tables import floating, standing_by, table_problems
-from k8s_ecmp.routers.transaction import Port, Transaction, predict
+from k8s_ecmp.routers.tables import floating, silent_hops, standing_by, table_problems
+from k8s_ecmp.routers.transaction import Port, Transaction, predict, undo_of
 from k8s_ecmp.settings import Settings
 
 FOREIGN_LINES = "foreign-lines"
@@ -50,7 +51,8 @@ class VerifyReport:
 
     `plan` holds the drift as the changes that would mend it; `problems` are differences between its configuration and
     its routing and forwarding tables. `warnings` are as `apply` has them: floating routes that stand behind a better
-    one, and tables that could not be read. `error` is set when the router could not be asked.
+    one, next hops that do not answer ARP or ND, and tables that could not be read. `error` is set when the router could
+    not be asked.
     """
 
     router: str
@@ -119,7 +121,13 @@ def plan_routes(
                 port.capabilities.hashing,
                 hashed_resiliently(port.capabilities, running, planned.changes),
             )
-            planned = msgspec.structs.replace(planned, commands=predicted.commands, diff=predicted.diff, flows=flows)
+            planned = msgspec.structs.replace(
+                planned,
+                commands=predicted.commands,
+                diff=predicted.diff,
+                flows=flows,
+                undo=undo_of(port, planned.changes, intent.settings.rollout.confirm_within_s),
+            )
             if planned.changes and ask_device:
                 allowed = FOREIGN_LINES in intent.rules.overrides
                 try:
@@ -189,15 +197,19 @@ def apply_routes(
             outcome = "blocked"
         elif isinstance(error, VerifyFailed):
             outcome = "rolled-back"
-        return CommitResult(name, outcome, 0, time.monotonic() - started, error_text(error))
+        return CommitResult(
+            name,
+            outcome,
+            0,
+            time.monotonic() - started,
+            error_text(error),
+            remedy=error.remedy if isinstance(error, EcmpError) else None,
+            undone=error.undone if isinstance(error, VerifyFailed) else None,
+        )
 
     result = _guarded(task, apply, failed, progress)
     if planned is not None and planned.changes:
-        try:
-            record.end(result.result)
-        except EcmpError as error:
-            lost = f"what became of this could not be written down: {error}"
-            result.result = msgspec.structs.replace(result.result, warnings=(*result.result.warnings, lost))
+        result.result = ended(record, result.result)
     result.changed = result.result.outcome == "committed"
     result.diff = planned.diff if planned is not None else ""
     return result
@@ -222,14 +234,26 @@ def verify_routes(task: Task, *, intent: Intent, progress: Progress | None = Non
             try:
                 tables = session.installed(vrf, standby=standby)
             except SessionDown as error:
-                return VerifyReport(task.host.name, planned, (str(error),), len(expected))
+                return VerifyReport(task.host.name, planned, (session.why_down(error),), len(expected))
             if tables is None:
                 return VerifyReport(task.host.name, planned, (), len(expected), warnings=session.blind)
             problems = table_problems(tables, expected, standby)
-            warnings = standing_by(tables, expected, standby)
-            return VerifyReport(task.host.name, planned, problems, len(expected), warnings=warnings)
+            received = session.compare_received(expected, whole=True)
+            warnings = standing_by(tables, expected, standby) + received.warnings + session.half_blind
+            warnings += _silent(session, vrf, expected, tables)
+            return VerifyReport(task.host.name, planned, problems + received.problems, len(expected), warnings=warnings)
 
     return _guarded(task, verify, lambda error: VerifyReport(task.host.name, error=error_text(error)), progress)
+
+
+def _silent(
+    session: Transaction, vrf: str, expected: Mapping[Prefix, frozenset[str]], tables: Mapping[Prefix, Installed]
+) -> tuple[str, ...]:
+    """Warnings of next hops that do not answer, or that it cannot be told whether they do."""
+    try:
+        return silent_hops(session.neighbours(vrf, expected, tables), expected)
+    except EcmpError as error:
+        return (f"whether next hops answer ARP and ND could not be seen: {error_text(error)}",)
 
 
 def run(nornir: Nornir, task: Callable[..., Result], **kwargs: Any) -> AggregatedResult:

@@ -26,14 +26,15 @@ from k8s_ecmp.errors import (
     TableUnreadable,
     UnsupportedPlatform,
 )
-from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes, Undo
 from k8s_ecmp.platforms import get_platform
-from k8s_ecmp.platforms.base import Capabilities, Installed, Platform
+from k8s_ecmp.platforms.base import Capabilities, Installed, Neighbour, Platform
 from k8s_ecmp.platforms.drivers import driver_traits
 from k8s_ecmp.platforms.edits import unified
+from k8s_ecmp.platforms.neighbours import neighbour_commands, read_neighbours
 from k8s_ecmp.redaction import sanitized
 from k8s_ecmp.routers.connection import OPTIONS, optional_args, platform_of
-from k8s_ecmp.routers.driver import Driver
+from k8s_ecmp.routers.driver import Comparing, Comparison, Driver
 from k8s_ecmp.routers.drivers.vendor.base import describe
 from k8s_ecmp.routers.tables import Floating, is_address, standing_by, table_problems
 
@@ -45,6 +46,8 @@ _POLL_S = 0.1
 _RETRY_S = 1.0
 _RETURN_S = 60.0  # what a router may take to end a commit whose client is gone
 _HURRY_S = 1.0
+_RECEIVED_S = 5.0
+_RECEIVED_PER_S = 500  # prefixes that a receiver takes, with many next hops each
 _FEW = 24  # prefixes that are asked for one by one instead of reading the whole table
 
 
@@ -84,7 +87,9 @@ class Port:
         limits = Limits(self.capabilities.max_paths, self.capabilities.max_routes)
         promised = self.capabilities
         features = Features(promised.bfd, promised.track)
-        return PlatformTraits(self.platform, promised.name_mark, limits, promised.default_distance, features)
+        name_mark, distance = promised.name_mark, promised.default_distance
+        apart, discards = promised.bfd_apart, promised.discards
+        return PlatformTraits(self.platform, name_mark, limits, distance, features, apart, discards)
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,19 @@ def predict(port: Port, changes: Sequence[RouteChange], running: RunningRoutes, 
     return Predicted(tuple(commands.splitlines()), _predicted_diff(port, running, commands))
 
 
+def undo_of(port: Port, changes: Sequence[RouteChange], confirm_within_s: int) -> Undo | None:
+    """How a commit of the changes is taken back where what follows it fails; None where nothing changes."""
+    if not changes:
+        return None
+    timer_s = port.capabilities.timer_s(confirm_within_s, hops_of(changes))
+    return Undo(timer_s, "router" if timer_s or port.capabilities.undo else "inverse")
+
+
+def hops_of(changes: Sequence[RouteChange]) -> int:
+    """Next hops before and after, over all prefixes: how large a commit is."""
+    return sum(len(change.before) + len(change.after) for change in changes)
+
+
 def _predicted_diff(port: Port, running: RunningRoutes, commands: str) -> str:
     return unified(running.source, port.syntax.edits(running, commands))
 
@@ -121,6 +139,7 @@ class Transaction:
         self._pending = False
         self._staged: Sequence[RouteChange] = ()
         self._unreadable = ""
+        self._unanswered = ""
         self._diff = ""
         self.timer_s = 0
         """Seconds of the timer that the last commit was given; 0: none."""
@@ -231,20 +250,14 @@ class Transaction:
 
         Args:
             confirm_within_s: seconds; 0 for no timer.
-            hops: next hops that change. A timer runs from the beginning of the commit, so it has to last longer for a
-                large one: FRR 8.4 takes 0.4 ms for each of 160,000, and up to a second for 500 is allowed here.
+            hops: next hops that change, which a timer lasts longer for.
 
         Raises:
             CommitFailed: it broke off; the message says what is left.
         """
-        promised = self._port.capabilities
-        timer = None
-        if promised.confirm and confirm_within_s:
-            step = promised.timer_step_s
-            timer = min(-(-(confirm_within_s + hops // 500) // step) * step, promised.timer_max_s)
-        self._pending = timer is not None
-        self.timer_s = timer or 0
-        self._call("commit", self._driver.commit_config, revert_in=timer)
+        self.timer_s = self._port.capabilities.timer_s(confirm_within_s, hops)
+        self._pending = self.timer_s > 0
+        self._call("commit", self._driver.commit_config, revert_in=self.timer_s or None)
 
     def installed(
         self, vrf: str, prefixes: Sequence[Prefix] | None = None, standby: Collection[Prefix] = ()
@@ -274,12 +287,50 @@ class Transaction:
             found |= {prefix: entry for (in_vrf, prefix), entry in more.items() if in_vrf == vrf}
         return found
 
+    def neighbours(
+        self, vrf: str, expected: Mapping[Prefix, frozenset[str]], tables: Mapping[Prefix, Installed] | None = None
+    ) -> list[Neighbour]:
+        """What the router knows of next hops as neighbours; nothing where it does not show that.
+
+        Args:
+            vrf: the VRF.
+            expected: labels of next hops by prefix.
+            tables: what was read of them, where a platform shows neighbours there; None: that is read again.
+
+        Raises:
+            RouterError, ParseError: it cannot be asked, or its answer cannot be understood.
+        """
+        addresses = {label for labels in expected.values() for label in labels if is_address(label)}
+        if not addresses or not self._port.capabilities.neighbours or self._port.platform == "file":
+            return []
+        asked = neighbour_commands(self._port.syntax.name, vrf, addresses)
+        if asked:
+            answers = self._call("ask for neighbours", self._driver.cli, list(asked))
+            return [
+                neighbour
+                for command, family in asked.items()
+                for neighbour in read_neighbours(self._port.syntax.name, family, command, answers[command])
+            ]
+        if tables is None:
+            tables = self.installed(vrf, _samples(expected)) or {}
+        return [neighbour for found in tables.values() for neighbour in found.neighbours]
+
     @property
     def blind(self) -> tuple[str, ...]:
         """The warning that the tables could not be read when they were last asked for; nothing if they were."""
         if not self._unreadable:
             return ()
         return (f"the configuration alone was verified, the router's tables cannot be read: {self._unreadable}",)
+
+    @property
+    def half_blind(self) -> tuple[str, ...]:
+        """The warning that the driver had no answer about a table; nothing if it always had."""
+        if not self._unanswered:
+            return ()
+        return (
+            "the routing table alone was verified, not the forwarding table: that is too long to be read, or the login "
+            f"may not see it ({self._unanswered})",
+        )
 
     def _tables(self, what: str, commands: Sequence[str], read: Callable[[Mapping[str, str]], _T]) -> _T | None:
         """Asks the router; None where it refuses show commands or answers in a form of its own.
@@ -288,7 +339,9 @@ class Transaction:
         to take it back where the configuration is as planned; the report warns. Our own drivers know their routers.
         """
         try:
-            return read(self._call(what, self._driver.cli, list(commands)))
+            answers = self._call(what, self._driver.cli, list(commands))
+            self._unanswered = next((command for command in commands if command not in answers), self._unanswered)
+            return read(answers)
         except SessionDown:
             raise
         except (TableUnreadable, RouterError) as error:
@@ -330,7 +383,8 @@ class Transaction:
             try:
                 tables = self.installed(vrf, tuple(expected), standby)
             except SessionDown as error:
-                return (), (f"it waits for the session, and is announced as soon as that is established: {error}",)
+                down = self.why_down(error)
+                return (), (f"it waits for the session, and is announced as soon as that is established: {down}",)
             if tables is None:
                 return (), self.blind
             problems = table_problems(tables, expected, standby)
@@ -350,9 +404,11 @@ class Transaction:
             if hurry():
                 deadline = min(deadline, time.monotonic() + _HURRY_S)
             if not problems or time.monotonic() >= deadline:
-                return problems, standing_by(tables, reachable, standby) + tuple(
+                warnings = standing_by(tables, reachable, standby) + tuple(
                     f"next hop {address} is configured but cannot be resolved" for address in sorted(unresolved or ())
                 )
+                warnings += self.half_blind
+                return problems, warnings if problems else warnings + self._received(expected, deadline, hurry)
             time.sleep(_POLL_S)
 
     def _cut_off(
@@ -362,6 +418,35 @@ class Transaction:
         asked = {label for labels in removed.values() for label in labels if is_address(label)}.difference(unresolved)
         gone = self.unresolved(vrf, sorted(asked)).union(unresolved)
         return frozenset(prefix for prefix, labels in removed.items() if not gone.issuperset(labels))
+
+    def compare_received(self, expected: Mapping[Prefix, frozenset[str]], *, whole: bool) -> Comparison:
+        """How the table of a BGP peer that may be read differs from what is announced; nothing for other routers.
+
+        Args:
+            expected: announced next hops by prefix; none where it was withdrawn.
+            whole: whether that is all that is announced.
+        """
+        return Comparison() if self._receiver is None else self._receiver.compare(expected, whole=whole)
+
+    def why_down(self, error: SessionDown) -> str:
+        """That a BGP session is down, with what the router itself says of it where it may be read."""
+        said = "" if self._receiver is None else self._receiver.why_down()
+        return f"{error}; the router says: {said}" if said else str(error)
+
+    @property
+    def _receiver(self) -> Comparing | None:
+        return getattr(self._driver, "receiver", None)
+
+    def _received(
+        self, expected: Mapping[Prefix, frozenset[str]], deadline: float, hurry: Callable[[], bool]
+    ) -> tuple[str, ...]:
+        """Gives a receiver a moment to take what was just announced; what it lacks then is for people to mend."""
+        deadline = min(deadline, time.monotonic() + _RECEIVED_S + len(expected) / _RECEIVED_PER_S)
+        while True:
+            problems, warnings = self.compare_received(expected, whole=False)
+            if not problems or hurry() or time.monotonic() >= deadline:
+                return problems + warnings
+            time.sleep(_POLL_S)
 
     def confirm(self) -> None:
         """Makes a commit with a timer final.
@@ -467,6 +552,17 @@ class Transaction:
         except Exception as error:
             kind = CommitFailed if what == "commit" else RouterError
             raise kind(f"could not {what}: {describe(error)}") from error
+
+
+def _samples(expected: Mapping[Prefix, frozenset[str]]) -> list[Prefix]:
+    """A few prefixes that have all next hops, or as many of them as so few can have."""
+    found: list[Prefix] = []
+    seen: set[str] = set()
+    for prefix, labels in expected.items():
+        if not labels <= seen and len(found) < _FEW:
+            found.append(prefix)
+            seen |= labels
+    return found
 
 
 def _hops_at(running: RunningRoutes, change: RouteChange) -> tuple[NextHop, ...]:

@@ -11,7 +11,7 @@ from k8s_ecmp.model import RouterPlan
 from k8s_ecmp.routers.connection import error_text, platform_of
 from k8s_ecmp.routers.inventory import router_view
 from k8s_ecmp.routers.session import open_session, port_of, template_for
-from k8s_ecmp.routers.transaction import predict
+from k8s_ecmp.routers.transaction import predict, undo_of
 from k8s_ecmp.settings import Settings
 
 
@@ -25,7 +25,8 @@ def undo_routes(task: Task, *, settings: Settings, rules: Rules, done: Sequence[
             running = session.read()
         planned = plan_undo(router_view(task.host), port.traits, done, running, rules, why)
         predicted = predict(port, planned.changes, running, template)
-        planned = msgspec.structs.replace(planned, commands=predicted.commands, diff=predicted.diff)
+        undo = undo_of(port, planned.changes, settings.rollout.confirm_within_s)
+        planned = msgspec.structs.replace(planned, commands=predicted.commands, diff=predicted.diff, undo=undo)
         return Result(host=task.host, result=planned, diff=planned.diff)
     except Exception as error:  # noqa: BLE001  whatever it is, it is this router's alone
         failed = RouterPlan(name, platform_of(task.host) or "", "failed", error=error_text(error))

@@ -15,10 +15,12 @@ from typing import Any
 
 import msgspec
 
+from k8s_ecmp.core.waves import order
 from k8s_ecmp.errors import EcmpError, PlanRefused
 from k8s_ecmp.model import (
     DISCARD,
     Conflict,
+    Contested,
     DesiredRoute,
     Flows,
     FlowShift,
@@ -26,9 +28,11 @@ from k8s_ecmp.model import (
     NextHop,
     Plan,
     Prefix,
+    Rollout,
     RouteChange,
     RouterPlan,
     Skipped,
+    Undo,
     address_family,
     canonical_address,
 )
@@ -37,14 +41,17 @@ from k8s_ecmp.views.schema import (
     ChangeDocument,
     ClusterDocument,
     ConflictDocument,
+    ContestedDocument,
     FlowsDocument,
     FlowShiftDocument,
-    GuardDocument,
     PlanBody,
     PlanDocument,
+    RolloutDocument,
     RouterDocument,
     SkippedDocument,
     Summary,
+    UndoDocument,
+    guard_document,
     read_time,
     write_time,
 )
@@ -86,13 +93,12 @@ def _identified(plan: Plan) -> PlanDocument:
         tag=plan.tag,
         cluster=ClusterDocument(plan.cluster_source, plan.cluster_digest),
         routers=routers,
-        guards=tuple(
-            GuardDocument(trip.guard, trip.router, None if trip.prefix is None else str(trip.prefix), trip.detail)
-            for trip in plan.guards
-        ),
+        guards=tuple(map(guard_document, plan.guards)),
         skipped=tuple(SkippedDocument(skip.object, skip.reason) for skip in plan.skipped),
         summary=Summary.of(plan.routers),
         overrides=plan.overrides,
+        contested=tuple(ContestedDocument(str(c.prefix), c.ours, c.theirs, c.none, c.unknown) for c in plan.contested),
+        rollout=None if plan.rollout is None else _rollout_document(plan.rollout, plan.routers),
     )
     fields = {name: getattr(body, name) for name in body.__struct_fields__}
     return PlanDocument(id=_sha256(canonical_json(body)), **fields)
@@ -151,7 +157,24 @@ def _router_document(router: RouterPlan) -> RouterDocument:
         diff_source=router.diff_source,
         error=router.error,
         flows=None if router.flows is None else _flows_document(router.flows),
+        failure_domain=router.failure_domain,
+        undo=None if router.undo is None else UndoDocument(router.undo.timer_s, router.undo.by),
     )
+
+
+def _rollout_document(rollout: Rollout, routers: Sequence[RouterPlan]) -> RolloutDocument:
+    return RolloutDocument(
+        rollout.canary,
+        rollout.parallel,
+        rollout.pause_s,
+        rollout.on_failure,
+        rollout.confirm_within_s,
+        tuple(map(tuple, order(routers, rollout))),
+    )
+
+
+def _rollout(rollout: RolloutDocument) -> Rollout:
+    return Rollout(rollout.canary, rollout.parallel, rollout.pause_s, rollout.on_failure, rollout.confirm_within_s)
 
 
 def _flows_document(flows: Flows) -> FlowsDocument:
@@ -287,6 +310,10 @@ def plan_of(document: PlanDocument) -> Plan:
         holds=tuple(trip for trip in guards if trip.router is None),
         skipped=tuple(Skipped(skip.object, skip.reason) for skip in document.skipped),
         overrides=document.overrides,
+        contested=tuple(
+            Contested(Prefix.parse(c.prefix), c.ours, c.theirs, c.none, c.unknown) for c in document.contested
+        ),
+        rollout=None if document.rollout is None else _rollout(document.rollout),
     )
 
 
@@ -302,6 +329,11 @@ def _check(document: PlanDocument) -> None:
     for trip in document.guards:
         if trip.prefix is not None:
             Prefix.parse(trip.prefix)
+    rollout = document.rollout
+    if rollout is not None and [list(wave) for wave in rollout.waves] != order(document.routers, rollout):
+        raise ValueError("its waves are not those of its routers")
+    for place in document.contested:
+        Prefix.parse(place.prefix)
     for router in document.routers:
         for conflict in router.conflicts:
             Prefix.parse(conflict.prefix)
@@ -342,6 +374,8 @@ def _router_plan(router: RouterDocument, guards: tuple[GuardTrip, ...]) -> Route
         diff_source=router.diff_source,
         error=router.error,
         flows=None if router.flows is None else _flows(router.flows),
+        failure_domain=router.failure_domain,
+        undo=None if router.undo is None else Undo(router.undo.timer_s, router.undo.by),
     )
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from k8s_ecmp.core.eligibility import NodeVerdict
 from k8s_ecmp.model import Plan
+from k8s_ecmp.views import plan_rollout as rollout
 from k8s_ecmp.views import plan_rows as rows
-from k8s_ecmp.views.document import plan_id
 from k8s_ecmp.views.drawing import draw
 from k8s_ecmp.views.page import counted, visible
+from k8s_ecmp.views.plan_about import UNWRITTEN, PlanFile, about
 from k8s_ecmp.views.plan_flows import MEANING, TITLE, flow_lines
 from k8s_ecmp.views.schema import Summary
 
@@ -62,18 +63,24 @@ class _Section(NamedTuple):
     open: bool
 
 
-def plan_html(plan: Plan, nodes: Mapping[str, NodeVerdict] = _NO_NODES) -> str:
+def plan_html(plan: Plan, nodes: Mapping[str, NodeVerdict] = _NO_NODES, file: PlanFile | None = None) -> str:
     """The page.
 
     Args:
         plan: made now, or read from a file.
         nodes: the nodes behind the next hops by name, for the drawing; none when they are not known.
+        file: where the plan is kept; None: nowhere.
     """
     sheet = rows.Sheet(plan)
     page = _environment().get_template("plan.html.j2")
     return page.render(
         plan=plan,
-        identity=plan_id(plan),
+        about=about(plan, file),
+        unwritten=UNWRITTEN,
+        order=rollout,
+        stages=rollout.waves(plan),
+        rules=rollout.rules(plan),
+        undo=rollout.undo_lines(plan),
         sheet=sheet,
         count=Summary.of(plan.routers),
         changing=sum(bool(router.changes) for router in plan.routers),

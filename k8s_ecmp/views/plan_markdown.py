@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from k8s_ecmp.model import Plan
+from k8s_ecmp.views import plan_rollout as rollout
 from k8s_ecmp.views import plan_rows as rows
-from k8s_ecmp.views.document import plan_id
 from k8s_ecmp.views.markdown import code, codes, fenced, html_code, prose, table
 from k8s_ecmp.views.page import MOST_WORDS, counted
+from k8s_ecmp.views.plan_about import UNWRITTEN, About, PlanFile, about
 from k8s_ecmp.views.plan_flows import MEANING, TITLE, flow_lines
 
 T = TypeVar("T")
@@ -37,29 +38,30 @@ _ROOMS = (
 _SIGNS = {"changes": "🔶", "in-sync": "✅", "conflict": "⚠️", "blocked": "⛔", "failed": "❌"}
 
 
-def plan_markdown(plan: Plan, most_bytes: int = MOST_BYTES) -> str:
+def plan_markdown(plan: Plan, most_bytes: int = MOST_BYTES, file: PlanFile | None = None) -> str:
     """The plan; lists are shortened until it fits, each with a word on where the rest is.
 
     Args:
         plan: made now, or read from a file.
         most_bytes: what the text may be long in UTF-8; from 20,000 on it is kept whatever the plan holds.
+        file: where the plan is kept; None: nowhere.
     """
     sheet = rows.Sheet(plan)
-    identity = plan_id(plan)
+    what = about(plan, file)
     text = ""
     for room in _ROOMS:
-        text = "\n".join(_Writer(sheet, room, identity).lines()) + "\n"
+        text = "\n".join(_Writer(sheet, room, what).lines()) + "\n"
         if len(text.encode()) <= most_bytes:
             break
     return text
 
 
 class _Writer:
-    def __init__(self, sheet: rows.Sheet, room: _Room, identity: str) -> None:
+    def __init__(self, sheet: rows.Sheet, room: _Room, what: About) -> None:
         self._sheet = sheet
         self._plan = sheet.plan
         self._room = room
-        self._identity = identity
+        self._about = what
 
     def lines(self) -> Iterator[str]:
         """The whole text."""
@@ -67,6 +69,11 @@ class _Writer:
         yield f"## Route changes for {self._code(plan.owner)}"
         yield ""
         yield f"**{rows.summary(plan.routers)}**"
+        yield ""
+        yield (
+            f'{UNWRITTEN} Only static routes with tag {plan.tag} ("ours") are written or removed; every other route '
+            "stays as it is."
+        )
         yield ""
         if plan.holds:
             yield f"> **{rows.HELD}**, see guards."
@@ -78,14 +85,23 @@ class _Writer:
         yield from self._flows()
         yield from self._guards()
         yield from self._conflicts()
+        yield from self._order()
         yield from self._changes()
         yield from self._skipped()
-        yield "---"
-        yield (
-            f"Static routes with tag {plan.tag} of owner {self._code(plan.owner)}; routes without that mark are not "
-            f"touched. Cluster: {self._code(plan.cluster_source)}. Made {plan.created:%Y-%m-%d %H:%M:%S} UTC, expires "
-            f"{plan.expires:%Y-%m-%d %H:%M:%S} UTC. The plan file with this id does exactly this: `{self._identity}`"
-        )
+        yield "### About this plan"
+        yield ""
+        for fact in self._about.facts:
+            parts = (self._code(fact.code) if fact.code else "", fact.words)
+            yield f"- {fact.name}: {', '.join(filter(None, parts))}"
+        yield ""
+        yield self._spoken(self._about.next_step)
+
+    def _spoken(self, text: str) -> str:
+        """A sentence of ours in which commands stand between backticks."""
+        words, *rest = text.split("`")
+        for place, part in enumerate(rest):
+            words += part if place % 2 else self._code(part)
+        return words
 
     def _code(self, text: str) -> str:
         return code(text, self._room.text)
@@ -171,9 +187,33 @@ class _Writer:
         yield ""
         for clash in self._some(clashes):
             yield f"- {self._code(clash.prefix)} on {self._names(clash.routers)}: {self._prose(clash.reason)}"
+            for what, names in clash.elsewhere:
+                yield f"  - at this prefix on {self._names(names)}: {what}"
         yield from self._rest(clashes, "conflicts")
         yield ""
         yield rows.CONFLICT_REMEDY
+        yield ""
+
+    def _order(self) -> Iterator[str]:
+        stages = rollout.waves(self._plan)
+        if not stages:
+            return
+        yield f"### {rollout.ORDER_TITLE}"
+        yield ""
+        for stage in self._some(stages):
+            yield f"- {stage.title}: {self._names(stage.routers)}"
+        yield from self._rest(stages, "waves")
+        yield ""
+        yield " ".join(self._prose(sentence) for sentence in rollout.rules(self._plan))
+        yield ""
+        yield f"### {rollout.UNDO_TITLE}"
+        yield ""
+        undo = rollout.undo_lines(self._plan)
+        for sentence, names in self._some(undo):
+            yield f"- {self._names(names)}: {sentence}."
+        yield from self._rest(undo, "routers")
+        yield ""
+        yield rollout.LATER
         yield ""
 
     def _changes(self) -> Iterator[str]:

@@ -23,8 +23,8 @@ DIFF_SOURCES = {"device": "computed by the router", "predicted": "predicted by k
 HELD = "Held: nothing is written to any router"
 NOT_WRITTEN = "blocked, these changes are not written"
 CONFLICT_REMEDY = (
-    "Left alone: nothing is written at this prefix. "
-    "To keep that route, do nothing; to have ours, remove it and plan again."
+    "On a router with a conflict nothing is written at that prefix: the route that stands there stays. "
+    "To keep it, do nothing; to have ours, remove it on that router and plan again."
 )
 SKIPPED_WORDS = "of the cluster left out, in whole or in part"
 # Words that a network engineer may not know.
@@ -38,6 +38,9 @@ GLOSSARY = {
     "tag": "the number on a static route that says it is k8s-ecmp's",
     "owned": "with that tag, and so k8s-ecmp's to change",
     "conflict": "somebody else's route stands at a prefix that the cluster asks for",
+    "discard": "a route that drops the traffic to its prefix",
+    "canary": "a router that is changed first, alone, so that a mistake shows on one",
+    "failure domain": "routers that stand in for one another, such as a pair; never changed at the same time",
     "guard": "a check that stops what looks like an accident until a person has looked at it",
 }
 
@@ -125,11 +128,12 @@ class Held(NamedTuple):
 
 
 class Clash(NamedTuple):
-    """A conflict, and the routers that have it."""
+    """A conflict, the routers that have it, and what others have at that prefix: what, and which routers."""
 
     prefix: str
     reason: str
     routers: tuple[str, ...]
+    elsewhere: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 # What each guard is afraid of, and what to look at before it is overridden.
@@ -223,10 +227,16 @@ class Sheet:
         self.plan = plan
         self.groups: list[Group] = []
         self._moves: dict[str, tuple[int, int]] = {}
+        self._contested = {place.prefix: place for place in plan.contested}
+        self._created: dict[Prefix, set[str]] = {}
         members: dict[tuple[tuple[Row, ...], bool], list[RouterPlan]] = {}
         for router in plan.routers:
             rows = tuple(map(change_row, router.changes))
             self._moves[router.name] = (sum(len(row.gained) for row in rows), sum(len(row.lost) for row in rows))
+            if not self._blocked(router):
+                for change in router.changes:
+                    if change.action == "create" and change.prefix in self._contested:
+                        self._created.setdefault(change.prefix, set()).add(router.name)
             if rows or router.diff:
                 members.setdefault((rows, self._blocked(router)), []).append(router)
         seen: dict[tuple[str, str], str] = {}
@@ -275,7 +285,24 @@ class Sheet:
         for router in self.plan.routers:
             for conflict in router.conflicts:
                 found.setdefault(conflict, []).append(router.name)
-        return [Clash(prefix_text(c.prefix, c.vrf), c.reason, tuple(routers)) for c, routers in found.items()]
+        return [
+            Clash(prefix_text(c.prefix, c.vrf), c.reason, tuple(routers), self._elsewhere(c.prefix, routers))
+            for c, routers in found.items()
+        ]
+
+    def _elsewhere(self, prefix: Prefix, these: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        place = self._contested.get(prefix)
+        if place is None:
+            return ()
+        created = self._created.get(prefix, set())
+        words = {
+            "our route": place.ours,
+            "no static route; this plan creates ours": [name for name in place.none if name in created],
+            "no static route": [name for name in place.none if name not in created],
+            "a route that is not ours": [name for name in place.theirs if name not in these],
+            "not known, it could not be read": place.unknown,
+        }
+        return tuple((what, tuple(names)) for what, names in words.items() if names)
 
     def failures(self) -> list[tuple[str, tuple[str, ...]]]:
         """Each error with the routers that have it."""
@@ -301,6 +328,7 @@ def summary(routers: Sequence[RouterPlan]) -> str:
         parts.append(
             f"{count.create} to create, {count.update} to update, {count.delete} to delete "
             f"on {counted(changing, 'router')}"
+            + (", blocked ones counted too" if any(r.changes and r.status == "blocked" for r in routers) else "")
         )
     if count.conflict:
         parts.append(counted(count.conflict, "conflict"))
@@ -345,5 +373,5 @@ def _detail(trip: GuardTrip) -> str:
 
 def _held_what(everything: bool, one_prefix: bool) -> str:
     if one_prefix:
-        return "So this prefix stays as it is; other changes go on."
+        return "So this prefix stays as it is; this guard holds nothing else."
     return f"So nothing is written to {'any' if everything else 'this'} router."

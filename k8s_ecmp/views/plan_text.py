@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from k8s_ecmp.model import Plan, Skipped
+from k8s_ecmp.views import plan_rollout as rollout
 from k8s_ecmp.views import plan_rows as rows
 from k8s_ecmp.views.page import MOST_WORDS, Page, Part, header, status
+from k8s_ecmp.views.plan_about import UNWRITTEN, PlanFile, about, time_text
 from k8s_ecmp.views.plan_flows import TITLE, flow_lines
 
 if TYPE_CHECKING:
@@ -25,20 +27,24 @@ _CHANGE_STYLES = {"create": "green", "update": "yellow", "delete": "red"}
 _DIFF_STYLES = {"+": "green", "-": "red", " ": "dim"}
 
 
-def print_plan(plan: Plan, console: "Console | None" = None, *, times: bool = False) -> None:
+def print_plan(
+    plan: Plan, console: "Console | None" = None, *, file: PlanFile | None = None, applies: bool = False
+) -> None:
     """Shows a plan.
 
     Args:
         plan: made now, or read from a file.
         console: rich's; None: standard output.
-        times: show when it was made and when it expires, for a plan that comes from a file.
+        file: where it is kept; None: nowhere.
+        applies: whoever shows it is about to apply it; then it is not said that nothing was written, and what would.
     """
     page = Page(console)
     sheet = rows.Sheet(plan)
-    page.prose(f"Static routes with tag {plan.tag}, those of owner {plan.owner}; no others are touched.")
-    page.prose(f"Cluster: {plan.cluster_source}")
-    if times:
-        page.prose(f"Made {plan.created:%Y-%m-%d %H:%M:%S} UTC, expires {plan.expires:%Y-%m-%d %H:%M:%S} UTC")
+    what = about(plan, file)
+    page.prose(f"Route plan of owner {plan.owner}, made {time_text(plan.created)}.{'' if applies else f' {UNWRITTEN}'}")
+    page.prose(
+        f'Only static routes with tag {plan.tag} ("ours") are written or removed; every other route stays as it is.'
+    )
     if plan.overrides:
         page.prose(rows.overridden(plan.overrides), style="bold yellow")
     page.line()
@@ -58,12 +64,36 @@ def print_plan(plan: Plan, console: "Console | None" = None, *, times: bool = Fa
     if clashes := sheet.clashes():
         page.line()
         _conflicts(page, clashes)
+    if stages := rollout.waves(plan):
+        page.line()
+        _order(page, plan, stages)
     if plan.skipped:
         page.line()
         skipped_objects(page, plan.skipped)
     page.line()
+    page.line(("About this plan", "bold"))
+    for fact in what.facts:
+        page.prose(str(fact), indent=2, hang=4)
+    page.line()
     page.prose(rows.summary(plan.routers), style="bold")
+    if not applies:
+        page.prose(f"{UNWRITTEN} {what.next_step}")
     page.show()
+
+
+def _order(page: Page, plan: Plan, stages: Sequence[rollout.Wave]) -> None:
+    """In which order, and how it is undone."""
+    page.line((rollout.ORDER_TITLE, "bold"))
+    for stage in page.first(stages, _MOST_ITEMS):
+        page.prose(f"{stage.title}: {page.few(stage.routers, ', ')}", indent=2, hang=4)
+    page.left_out(stages, _MOST_ITEMS, "waves", indent=2, how=_SEE_ALL)
+    for sentence in rollout.rules(plan):
+        page.prose(sentence, indent=4)
+    page.line()
+    page.line((rollout.UNDO_TITLE, "bold"))
+    for sentence, routers in rollout.undo_lines(plan):
+        page.prose(f"{page.few(routers, ', ')}: {sentence}.", indent=2, hang=4)
+    page.prose(rollout.LATER, indent=2)
 
 
 def _plan_table(page: Page, sheet: rows.Sheet) -> None:
@@ -140,13 +170,15 @@ def _conflicts(page: Page, clashes: Sequence[rows.Clash]) -> None:
     for clash in page.first(clashes, _MOST_ITEMS):
         text = f"conflict {clash.prefix} on {page.few(clash.routers, ', ')}: {clash.reason}"
         page.prose(text, style="magenta", indent=2, hang=4)
+        for what, routers in clash.elsewhere:
+            page.prose(f"at this prefix on {page.few(routers, ', ')}: {what}", indent=4, hang=6)
     page.left_out(clashes, _MOST_ITEMS, "conflicts", indent=2)
     page.prose(rows.CONFLICT_REMEDY, indent=4)
 
 
 def skipped_objects(page: Page, skipped: Sequence[Skipped]) -> None:
     """What was left out, one a line; on a terminal many with one reason share a line."""
-    page.line((f"Skipped ({len(skipped)})", "bold"))
+    page.line((f"Skipped ({len(skipped)})", "bold"), f": objects {rows.SKIPPED_WORDS}")
     by_reason: dict[str, list[str]] = {}
     for skip in skipped:
         by_reason.setdefault(skip.reason, []).append(skip.object)

@@ -19,12 +19,16 @@ COLUMNS = (
     ("LOCK", "others cannot write while a change is under way; the routes are read again before a commit anyway"),
     ("MARKS", "what tells our next hops from others"),
     ("PATHS", "next hops of one prefix at most"),
-    ("BFD", "`bfd: true` lets static next hops follow BFD sessions"),
+    (
+        "BFD",
+        "`bfd: true` lets static next hops follow BFD sessions; apart: a setting beside the routes, which is not ours",
+    ),
     ("TRACK", "`track: OBJECT` lets static next hops follow a tracked object"),
     ("RESILIENT", "what keeps flows on their next hop when another one leaves"),
     ("IPV6", "IPv6 prefixes"),
     ("VRF", "routes in VRFs (routing-instances)"),
     ("VERIFY", "how deep a change is verified: configuration, routing table (rib), forwarding table (fib)"),
+    ("NEIGHBOURS", "next hops that do not answer ARP or ND are told"),
 )
 
 
@@ -47,12 +51,13 @@ def _row(driver: DriverTraits) -> tuple[str, ...]:
         _yes(found.lock),
         "tag and name" if found.name_mark else "tag",
         str(found.max_paths),
-        _yes(bool(found.bfd)),
+        "apart" if found.bfd_apart else _yes(bool(found.bfd)),
         _yes(bool(found.track)),
         found.resilient or "no",
         _yes(found.ipv6),
         _yes(found.vrf),
         found.verify,
+        _yes(found.neighbours),
     )
 
 

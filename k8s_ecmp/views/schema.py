@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from k8s_ecmp.model import Action, Hashing, RouterPlan, RouterStatus
+from k8s_ecmp.model import Action, GuardTrip, Hashing, RouterPlan, RouterStatus
 
 VERSION = 1
 
@@ -32,6 +32,34 @@ class ConflictDocument(msgspec.Struct, frozen=True):
     reason: str
 
 
+class ContestedDocument(msgspec.Struct, frozen=True):
+    """A `Contested`: names of routers."""
+
+    prefix: str
+    ours: tuple[str, ...]
+    theirs: tuple[str, ...]
+    none: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+class UndoDocument(msgspec.Struct, frozen=True):
+    """An `Undo`."""
+
+    timer_s: int
+    by: Literal["router", "inverse"]
+
+
+class RolloutDocument(msgspec.Struct, frozen=True):
+    """A `Rollout`. `waves` follow from it and the routers; they are written for readers."""
+
+    canary: Annotated[int, msgspec.Meta(ge=0)]
+    parallel: Annotated[int, msgspec.Meta(ge=1)]
+    pause_s: Annotated[float, msgspec.Meta(ge=0)]
+    on_failure: Literal["stop", "rollback-wave"]
+    confirm_within_s: Annotated[int, msgspec.Meta(ge=0)]
+    waves: tuple[tuple[str, ...], ...]
+
+
 class GuardDocument(msgspec.Struct, frozen=True):
     """A `GuardTrip`; `router` None: it holds everything."""
 
@@ -39,6 +67,11 @@ class GuardDocument(msgspec.Struct, frozen=True):
     router: str | None
     prefix: str | None
     detail: str
+
+
+def guard_document(trip: GuardTrip) -> GuardDocument:
+    """The document of a `GuardTrip`."""
+    return GuardDocument(trip.guard, trip.router, None if trip.prefix is None else str(trip.prefix), trip.detail)
 
 
 class SkippedDocument(msgspec.Struct, frozen=True):
@@ -70,7 +103,7 @@ class FlowsDocument(msgspec.Struct, frozen=True):
 
 
 class RouterDocument(msgspec.Struct, frozen=True):
-    """A `RouterPlan`; its guards stand in the plan's list. `flows` is missing in files of older programs."""
+    """A `RouterPlan`; its guards stand in the plan's list. Files of older programs lack what has a default."""
 
     name: str
     platform: str
@@ -83,6 +116,8 @@ class RouterDocument(msgspec.Struct, frozen=True):
     diff_source: Literal["predicted", "device"]
     error: str | None
     flows: FlowsDocument | None = None
+    failure_domain: str | None = None
+    undo: UndoDocument | None = None
 
 
 class ClusterDocument(msgspec.Struct, frozen=True):
@@ -130,6 +165,8 @@ class PlanBody(msgspec.Struct, frozen=True, kw_only=True):
     skipped: tuple[SkippedDocument, ...]
     summary: Summary
     overrides: tuple[str, ...] = ()
+    contested: tuple[ContestedDocument, ...] = ()
+    rollout: RolloutDocument | None = None
 
 
 class PlanDocument(PlanBody, frozen=True, kw_only=True):

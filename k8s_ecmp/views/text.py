@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from k8s_ecmp.model import CommitResult, DesiredRoute, Skipped
+from k8s_ecmp.views.apply_report import NOT_KEPT, Kept
 from k8s_ecmp.views.page import Page, counted, header, length, status
 from k8s_ecmp.views.plan_rows import overridden
 from k8s_ecmp.views.plan_text import print_plan, skipped_objects
@@ -18,9 +19,22 @@ _MOST_DETAILS = 100
 
 
 def print_results(
-    results: Sequence[CommitResult], console: "Console | None" = None, *, overrides: Sequence[str] = ()
+    results: Sequence[CommitResult],
+    console: "Console | None" = None,
+    *,
+    overrides: Sequence[str] = (),
+    identity: str | None = None,
+    kept: Kept = NOT_KEPT,
 ) -> None:
-    """Shows what became of every router's plan, and the guards that were switched off for it."""
+    """Shows what became of every router's plan.
+
+    Args:
+        results: of each router.
+        console: rich's; None: standard output.
+        overrides: the guards that were switched off for it.
+        identity: the plan's id.
+        kept: what the journal has of it.
+    """
     page = Page(console)
     rows = [
         [
@@ -28,10 +42,12 @@ def print_results(
             status(result.outcome),
             str(result.changes) if result.changes else "-",
             f"{result.elapsed_s:.1f}" if result.elapsed_s else "-",
+            result.step or "-",
+            _numbers(kept.routers.get(result.router, ())) or "-",
         ]
         for result in results
     ]
-    head, *lines = page.table([header("ROUTER", "OUTCOME", "CHANGES", "SECONDS"), *rows])
+    head, *lines = page.table([header("ROUTER", "OUTCOME", "CHANGES", "SECONDS", "STEP", "JOURNAL"), *rows])
     page.line(*head)
     for result, line in zip(results, lines, strict=True):
         page.line(*line)
@@ -42,8 +58,16 @@ def print_results(
     page.line()
     if overrides:
         page.prose(overridden(overrides))
+    if identity:
+        page.prose(f"Plan {identity}")
+    if kept.run:
+        page.prose(f"Journal, on the run as a whole: {_numbers(kept.run)}; `k8s-ecmp history show ID` shows an entry.")
     page.line((f"Apply: {_tally(result.outcome for result in results)}.", "bold"))
     page.show()
+
+
+def _numbers(entries: Iterable[int]) -> str:
+    return ", ".join(map(str, entries))
 
 
 def print_verify(rows: Sequence[tuple[str, str, Sequence[str]]], console: "Console | None" = None) -> None:

@@ -38,7 +38,7 @@ def hosts(site: Site, **peers: dict[str, Any]) -> None:
 
 def checked(site: Site) -> Outcome:
     """`bgp check`: ExaBGP itself reads what is made of the inventory."""
-    return site.run("bgp", "check")
+    return site.run_here("bgp", "check")
 
 
 def peer(folder: Path, **bgp: Any) -> Peer:
@@ -58,7 +58,7 @@ def test_everything_at_once_is_taken_by_exabgp(site: Site) -> None:
     )
     done = checked(site)
     assert (done.code, done.out) == (0, f"{site.folder}/exa: in order\n"), done.err
-    shown = site.run("bgp", "config")
+    shown = site.run_here("bgp", "config")
     assert shown.code == 0
     assert "s3cr3t" not in shown.out + shown.err
     assert 'md5-password "(hidden)"' in shown.out
@@ -71,7 +71,7 @@ def test_files_are_for_their_owner_alone_and_hold_the_password_once(site: Site) 
     password.write_text("s3cr3t-of-edge1\n")
     password.chmod(0o600)
     hosts(site, edge1={"password_file": str(password)})
-    done = site.run("bgp", "config", "--write")
+    done = site.run_here("bgp", "config", "--write")
     assert done.code == 0, done.err
     folder = site.folder / "exa"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -148,7 +148,7 @@ def test_a_template_of_the_user(site: Site) -> None:
     (site.folder / "templates").mkdir()
     (site.folder / "templates/exabgp.conf.j2").write_text("{% for s in sessions %}# of {{ s.peer }}\n{% endfor %}")
     site.settings(templates="templates")
-    assert site.run("bgp", "config").out.endswith("# of edge1\n")
+    assert site.run_here("bgp", "config").out.endswith("# of edge1\n")
 
 
 def test_the_bridge_reads_what_is_written_for_it(tmp_path: Path) -> None:
@@ -169,10 +169,10 @@ def test_sessions_that_carry_one_path_each_cut_the_next_hops(tmp_path: Path) -> 
 
 def test_commands_without_a_peer_or_without_exabgp_say_what_to_do(site: Site) -> None:
     (site.folder / "inventory/hosts.yaml").write_text(yaml.safe_dump({"r1": {"platform": "frr", "hostname": "r1"}}))
-    done = site.run("bgp", "status")
+    done = site.run_here("bgp", "status")
     assert done.code == 1
     assert "mode: bgp" in done.err
     hosts(site, edge1={})
-    done = site.run("bgp", "status")
+    done = site.run_here("bgp", "status")
     assert done.code == 1
     assert "k8s-ecmp bgp start" in done.err

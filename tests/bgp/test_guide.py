@@ -8,12 +8,13 @@ import pytest
 from k8s_ecmp.bgp.driver import BgpDriver
 from tests.site import REPO
 from tests.world import bgp
-from tests.world.bgp import SPEAKERS, TAG, BgpWorld, await_services
+from tests.world.bgp import SPEAKERS, TAG, BgpWorld, await_services, gobgp_table
 from tests.world.fib import FibHistory
+from tests.world.netns import wait_for
 
 pytestmark = pytest.mark.world
 
-GUIDE = (REPO / "docs/guides/bgp.md").read_text()
+GUIDE = (REPO / "docs/guides/bgp-receivers.md").read_text()
 NODES = ["10.9.0.101", "10.9.0.102", "10.9.0.103"]
 AGGREGATES = {"10.96.0.0/12": NODES, "fd00:96::/112": ["fd09::101", "fd09::102", "fd09::103"]}
 
@@ -27,7 +28,7 @@ def block(heading: str) -> str:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
-    if reason := bgp.missing("bird"):
+    if reason := bgp.missing("bird", "gobgpd", "gobgp"):
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("world")
     key = folder / "key"
@@ -39,11 +40,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
         world.bird = world.add_bird(
             "bird", 2, config=f"router id 10.9.0.2;\nprotocol device {{}}\nprotocol direct {{ ipv4; ipv6; }}\n{bird}"
         )
+        gobgp = block("GoBGP").replace('"10.9.0.1"', '"10.9.0.3"')
+        world.gobgp = world.add_gobgp("gobgp", 3, config=gobgp, password_file=str(key), ttl_security=True)
         world.start()
         yield world
 
 
-@pytest.mark.parametrize("name", ["frr", "bird"])
+@pytest.mark.parametrize("name", ["frr", "bird", "gobgp"])
 def test_it_takes_the_service_ranges_and_nothing_else(world: BgpWorld, name: str) -> None:
     world.write_cluster()
     world.cli("apply", "--yes", "--router", name)
@@ -53,9 +56,13 @@ def test_it_takes_the_service_ranges_and_nothing_else(world: BgpWorld, name: str
         for prefix in ("10.200.0.0/16", "0.0.0.0/0", "10.97.0.7/32"):
             peer.load_merge_candidate(config=f"announce route {prefix} next-hop {NODES[0]} tag {TAG} name prod")
         peer.commit_config()
-        netns = world.frr.netns if name == "frr" else world.bird.netns
-        with FibHistory(netns) as kernel:
-            await_services(kernel, {**AGGREGATES, "10.97.0.7/32": NODES[:1]})
+        wanted = {**AGGREGATES, "10.97.0.7/32": NODES[:1]}
+        if name == "gobgp":
+            table = {prefix: frozenset(hops) for prefix, hops in wanted.items()}
+            wait_for(lambda: gobgp_table(world.gobgp) == table, "GoBGP has taken what it may", 60)
+            return
+        with FibHistory(world.frr.netns if name == "frr" else world.bird.netns) as kernel:
+            await_services(kernel, wanted)
     finally:
         peer.close()
     assert SPEAKERS[0] in GUIDE

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_ecmp.bgp.announced import Announced
@@ -141,7 +141,6 @@ def test_nothing_is_changed_where_one_route_cannot_be(tmp_path: Path) -> None:
     assert set(of.routes) == {"10.96.0.1/32"} == set(peer(tmp_path).routes)
 
 
-@settings(max_examples=60)
 @given(st.lists(st.dictionaries(st.integers(1, 4), st.sets(st.sampled_from(HOPS), max_size=4)), max_size=8))
 def test_each_session_carries_at_most_one_path_and_all_of_them_carry_all(
     tmp_path_factory: pytest.TempPathFactory, steps: list[dict[int, set[str]]]

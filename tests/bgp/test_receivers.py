@@ -1,16 +1,17 @@
 """The same plan to routers that take BGP and to one with static routes: FRR, BIRD and GoBGP receive what that has."""
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.world import bgp
-from tests.world.bgp import SPEAKERS, BgpWorld, await_services, frr_config, services
+from tests.world.bgp import SPEAKERS, BgpWorld, Daemon, await_services, frr_config, gobgp_table, services
 from tests.world.fib import FibHistory
-from tests.world.netns import Namespace, wait_for
+from tests.world.frr import FrrRouter
+from tests.world.netns import wait_for
 from tests.world.objects import Port, ServiceState
 
 pytestmark = pytest.mark.world
@@ -35,40 +36,32 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
         yield world
 
 
-def gobgp_table(namespace: Namespace) -> dict[str, frozenset[str]]:
-    found = {}
-    for family in ("ipv4", "ipv6"):
-        said = json.loads(namespace.run("gobgp", "global", "rib", "-a", family, "-j") or "{}")
-        for prefix, paths in said.items():
-            hops = set()
-            for path in paths:
-                for attribute in path["attrs"]:
-                    hops |= {attribute["nexthop"]} if "nexthop" in attribute else set()
-            found[prefix] = frozenset(hops)
-    return found
+Received = Callable[[dict[str, list[str]]], None]
+
+
+@contextmanager
+def receiving(world: BgpWorld) -> Iterator[Received]:
+    """A check that static mode's kernel has what is expected, and every receiver has what static mode has.
+
+    FRR and BIRD in the kernel; GoBGP, which writes into no kernel without a zebra of its own, in its table.
+    """
+    routers = (world.static, world.frr, world.bird, world.several)
+    with ExitStack() as stack:
+        static, *others = [stack.enter_context(FibHistory(router.netns)) for router in routers]
+
+        def received(expected: dict[str, list[str]]) -> None:
+            await_services(static, expected)
+            wanted = services(static)
+            for kernel in others:
+                await_services(kernel, wanted)
+            wait_for(lambda: gobgp_table(world.gobgp) == wanted, "GoBGP has the same", 30, 0.1)
+
+        yield received
 
 
 def test_walkthrough_is_the_same_in_every_table(world: BgpWorld) -> None:
     cluster = world.cluster
-    with ExitStack() as stack:
-        kernels = {
-            name: stack.enter_context(FibHistory(router.netns))
-            for name, router in (
-                ("static", world.static),
-                ("frr", world.frr),
-                ("bird", world.bird),
-                ("several", world.several),
-            )
-        }
-
-        def received(expected: dict[str, list[str]]) -> None:
-            """Static mode's kernel has what is expected, and every receiver has what static mode has."""
-            await_services(kernels["static"], expected)
-            wanted = services(kernels["static"])
-            for kernel in kernels.values():
-                await_services(kernel, wanted)
-            wait_for(lambda: gobgp_table(world.gobgp.netns) == wanted, "GoBGP has the same", 30, 0.1)
-
+    with receiving(world) as received:
         # The range, to all nodes.
         planned = world.program()
         assert {router["platform"] for router in planned["routers"]} == {"frr", "bgp"}
@@ -117,6 +110,64 @@ def test_walkthrough_is_the_same_in_every_table(world: BgpWorld) -> None:
         received(aggregate)
 
 
+def test_external_ranges_and_a_drained_node_are_the_same_in_every_table(world: BgpWorld) -> None:
+    cluster = world.cluster
+    behind = {"10.96.0.7/32": NODES4[1:2], "fd00:96::7/128": NODES6[1:2]}
+    ranges = {"198.19.48.0/20": NODES4, "fd00:198::/64": NODES6}
+    external = {"198.19.48.10/32": NODES4[1:2], "fd00:198::10/128": NODES6[1:2]}
+    aggregates = {"10.96.0.0/12": NODES4, "fd00:96::/112": NODES6}
+    customer = ServiceState(
+        NGINX, ("10.96.0.7", "fd00:96::7"), (Port(80, 8080, "http", node_port=30606),), type="NodePort"
+    )
+    cluster.add_service(customer)
+    cluster.scale(NGINX, "n2")
+    cluster.change_service(NGINX, external_policy="Local")
+    with receiving(world) as received:
+        try:
+            world.program()
+            received(aggregates | behind)
+
+            # The external ranges are allowed, then the service has addresses of them.
+            world.write_settings(services={"external_ips": {"cidrs": list(ranges)}})
+            world.program()
+            received(aggregates | behind | ranges)
+            cluster.change_service(NGINX, external_ips=("198.19.48.10", "fd00:198::10"))
+            world.program()
+            received(aggregates | behind | ranges | external)
+            with world.node_space(2, "198.19.48.10/32", "fd00:198::10/128"):
+                for receiver in (world.static, world.frr, world.bird, world.several):
+                    assert_reaches(receiver, "198.19.48.10", "n2")
+                    assert_reaches(receiver, "[fd00:198::10]", "n2")
+
+            # The node of the pod is drained: the ranges go round it, the last endpoint keeps its node.
+            cluster.drain("n2")
+            world.program()
+            others = {p: [hop for hop in hops if hop[-1] != "2"] for p, hops in (aggregates | ranges).items()}
+            received(others | behind | external)
+            cluster.scale(NGINX, "n3")
+            world.program()
+            moved = {prefix: [hop[:-1] + "3" for hop in hops] for prefix, hops in (behind | external).items()}
+            received(others | moved)
+        finally:
+            cluster.undrain("n2")
+            cluster.delete_service(NGINX)
+            world.program()
+            world.write_settings()  # in two steps: mass-withdrawal guards against one
+            world.program()
+        received(aggregates)
+
+
+def assert_reaches(receiver: FrrRouter | Daemon, address: str, node: str) -> None:
+    """What the receiver sends to the address arrives at the node."""
+    family = "TCP6" if ":" in address else "TCP4"
+    ask = ("socat", "-T5", "-", f"{family}:{address}:80,connect-timeout=5")
+    assert wait_for(
+        lambda: receiver.netns.run(*ask, input="", check=False).strip() == node,
+        f"{receiver.name} reaches {node} at {address}",
+        30,
+    )
+
+
 def test_packets_arrive_at_the_nodes_of_a_local_service(world: BgpWorld) -> None:
     address = "10.96.0.9"
     world.cluster.add_service(
@@ -128,13 +179,7 @@ def test_packets_arrive_at_the_nodes_of_a_local_service(world: BgpWorld) -> None
             world.cluster.scale(NGINX, node)
             world.program()
             for receiver in (world.static, world.frr, world.bird, world.several):
-                ask = ("socat", "-T5", "-", f"TCP:{address}:80,connect-timeout=5")
-                answer = wait_for(
-                    lambda receiver=receiver, ask=ask: receiver.netns.run(*ask, input="", check=False).strip() == node,  # noqa: B023
-                    f"{receiver.name} reaches the pod on {node}",
-                    30,
-                )
-                assert answer
+                assert_reaches(receiver, address, node)
     world.cluster.delete_service(NGINX)
     world.program()
 

@@ -90,7 +90,7 @@ def confirming(*kept: str) -> Callable[[drains.DrainedNode], dict[str, str | Non
 
 def test_a_file_cannot_be_annotated(site: Site) -> None:
     for command in ("drain", "undrain"):
-        done = site.run(command, "node1")
+        done = site.run_here(command, "node1")
         assert done.code == 1
         assert "cluster.yaml" in done.err
         assert "cluster.source: live" in done.err
@@ -99,13 +99,13 @@ def test_a_file_cannot_be_annotated(site: Site) -> None:
 def test_the_ways_to_wait_need_wait(site: Site) -> None:
     site.settings(cluster={"source": "live"})
     for option in (["--timeout", "5"], ["--read-routers"]):
-        done = site.run("drain", "node1", *option)
+        done = site.run_here("drain", "node1", *option)
         assert done.code == 1
         assert "add --wait" in done.err
 
 
 def test_help_teaches(site: Site) -> None:
-    shown = re.sub(r"[\s│]+", " ", site.run("drain", "--help").out)
+    shown = re.sub(r"[\s│]+", " ", site.run_here("drain", "--help").out)
     for words in ("--wait", "--timeout", "--read-routers", "kubectl drain", "undrain", "the node stays annotated"):
         assert words in shown
 

@@ -14,7 +14,7 @@ import yaml
 from k8s_ecmp.core.guards import GUARDS
 from k8s_ecmp.journal import Journal
 from k8s_ecmp.platforms import get_platform
-from tests.routers.test_vendors import Device
+from tests.routers.vendors.device import Device
 from tests.site import Site, new_site
 from tests.world.emulators import emulator
 

@@ -25,86 +25,86 @@ def configs(site: Site) -> dict[str, str]:
 
 
 def entries(site: Site) -> list[dict[str, object]]:
-    done = site.run("history", "--format", "json")
+    done = site.run_here("history", "--format", "json")
     assert done.code == 0, done.err
     found: list[dict[str, object]] = done.json()["entries"]
     return found
 
 
 def test_apply_writes_down_what_it_does_and_history_shows_it(site: Site) -> None:
-    applied = site.run("apply", "--yes", "--ticket", "CHG-17", "--reason", "first routes")
+    applied = site.run_here("apply", "--yes", "--ticket", "CHG-17", "--reason", "first routes")
     assert applied.code == 0, applied.err
     found = entries(site)
     assert [(row["router"], row["outcome"], row["ticket"]) for row in found] == [
         ("edge1", "committed", "CHG-17"),
         ("edge2", "committed", "CHG-17"),
     ]
-    text = site.run("history").out
+    text = site.run_here("history").out
     assert "CHG-17" in text
     assert "first routes" in text
-    shown = site.run("history", "show", str(found[0]["id"]))
+    shown = site.run_here("history", "show", str(found[0]["id"]))
     assert shown.code == 0
     assert "create 10.96.0.0/12 in VRF default" in shown.out
     assert "+ 10.192.0.1, 10.192.0.2, 10.192.0.3" in shown.out
     assert "ip route 10.96.0.0/12" in shown.out
     assert "outcome: committed" in shown.out
     assert "edge2" not in shown.out.replace('"edge2"', "")
-    assert site.run("apply", "--yes").code == 0
+    assert site.run_here("apply", "--yes").code == 0
     assert len(entries(site)) == 2, "nothing to change leaves no entry"
-    checked = site.run("history", "check")
+    checked = site.run_here("history", "check")
     assert (checked.code, "is whole" in checked.out) == (0, True)
 
 
 def test_a_reviewed_file_and_an_override_stand_there_too(site: Site) -> None:
     path = str(site.folder / "today.plan")
-    site.run("plan", "--out", path)
+    site.run_here("plan", "--out", path)
     identity = json.loads(Path(path).read_text())["id"]
-    assert site.run("apply", path).code == 0
+    assert site.run_here("apply", path).code == 0
     site.not_ready("node2")
-    done = site.run("apply", "--yes", "--override", "mass-withdrawal", "--override", "panic")
+    done = site.run_here("apply", "--yes", "--override", "mass-withdrawal", "--override", "panic")
     assert done.code == 0, done.out + done.err
-    shown = site.run("history", "show", "2").out
+    shown = site.run_here("history", "show", "2").out
     assert "review" in shown
     assert identity in shown
     assert path in shown
     last = entries(site)[-1]["id"]
-    assert 'guards: ["mass-withdrawal", "panic"]' in site.run("history", "show", str(last)).out
+    assert 'guards: ["mass-withdrawal", "panic"]' in site.run_here("history", "show", str(last)).out
 
 
 def test_undo_plans_the_way_back_and_apply_goes_it(site: Site) -> None:
-    assert site.run("apply", "--yes").code == 0
+    assert site.run_here("apply", "--yes").code == 0
     full = configs(site)
     site.not_ready("node2")
-    assert site.run("apply", "--yes", "--override", "mass-withdrawal").code == 0
+    assert site.run_here("apply", "--yes", "--override", "mass-withdrawal").code == 0
     without = configs(site)
     assert without != full
     number = next(row["id"] for row in entries(site)[2:] if row["router"] == "edge1")
     path = str(site.folder / "back.plan")
-    planned = site.run("history", "undo", str(number), "--out", path)
+    planned = site.run_here("history", "undo", str(number), "--out", path)
     assert planned.code == 2, planned.out + planned.err
     assert f"takes back entry {number}" in planned.out
     assert configs(site) == without, "undo wrote to a router"
-    assert site.run("apply", path, "--reason", "too early").code == 0
+    assert site.run_here("apply", path, "--reason", "too early").code == 0
     assert sorted(site.config("edge1").read_text().splitlines()) == sorted(full["edge1"].splitlines())
     assert site.config("edge2").read_text() == without["edge2"]
-    assert site.run("history", "undo", str(number)).code == 0, "there is nothing left to take back"
+    assert site.run_here("history", "undo", str(number)).code == 0, "there is nothing left to take back"
 
 
 def test_undo_leaves_alone_what_was_changed_since(site: Site) -> None:
-    assert site.run("apply", "--yes").code == 0
+    assert site.run_here("apply", "--yes").code == 0
     number = str(entries(site)[0]["id"])
     text = site.config("edge1").read_text()
     lines = [line for line in text.splitlines() if "10.97.10.1/32 10.192.0.2" not in line]
     site.config("edge1").write_text("\n".join(lines) + "\n")
-    done = site.run("history", "undo", number, "--override", "empty-desired", "--override", "mass-withdrawal")
+    done = site.run_here("history", "undo", number, "--override", "empty-desired", "--override", "mass-withdrawal")
     assert done.code == 2, done.out + done.err
     assert "10.97.10.1/32: it was changed since; it is left alone" in done.out
     assert "delete  10.97.10.1/32" not in done.out
 
 
 def test_undo_keeps_to_the_guards(site: Site) -> None:
-    assert site.run("apply", "--yes").code == 0
-    done = site.run("history", "undo", str(entries(site)[0]["id"]))
+    assert site.run_here("apply", "--yes").code == 0
+    done = site.run_here("history", "undo", str(entries(site)[0]["id"]))
     assert done.code == 3
     assert "empty-desired" in done.out
 
@@ -112,7 +112,7 @@ def test_undo_keeps_to_the_guards(site: Site) -> None:
 def test_without_its_journal_nothing_is_written(site: Site) -> None:
     before = configs(site)
     (site.folder / "journal.sqlite").write_bytes(b"no database at all, but somebody's notes" * 10)
-    done = site.run("apply", "--yes")
+    done = site.run_here("apply", "--yes")
     assert done.code == 1
     assert "journal.sqlite" in done.err
     assert "nothing is written to routers" in done.err
@@ -121,7 +121,7 @@ def test_without_its_journal_nothing_is_written(site: Site) -> None:
 
 def test_a_journal_that_fills_up_stops_before_the_router(site: Site) -> None:
     """The plan still fits, the changes do not: a journal of the same size as now may not grow."""
-    assert site.run("apply", "--yes").code == 0
+    assert site.run_here("apply", "--yes").code == 0
     site.not_ready("node2")
     before = configs(site)
     path = site.folder / "journal.sqlite"
@@ -130,19 +130,19 @@ def test_a_journal_that_fills_up_stops_before_the_router(site: Site) -> None:
             "CREATE TRIGGER full BEFORE INSERT ON entry WHEN NEW.kind = 'begin' "
             "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
         )
-    done = site.run("apply", "--yes", "--override", "mass-withdrawal")
+    done = site.run_here("apply", "--yes", "--override", "mass-withdrawal")
     assert done.code == 1
     assert "disk is full" in done.out
     assert configs(site) == before
 
 
 def test_two_of_one_owner_never_write_at_once(site: Site) -> None:
-    assert site.run("apply", "--yes").code == 0
+    assert site.run_here("apply", "--yes").code == 0
     site.not_ready("node2")
     before = configs(site)
     with (site.folder / "journal.sqlite.demo.lock").open("r+") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        done = site.run("apply", "--yes", "--override", "mass-withdrawal")
+        done = site.run_here("apply", "--yes", "--override", "mass-withdrawal")
     assert done.code == 1
     assert "is writing to routers for owner demo; two of one owner never write at once" in done.err
     assert configs(site) == before
@@ -151,19 +151,19 @@ def test_two_of_one_owner_never_write_at_once(site: Site) -> None:
 def test_what_died_is_shown_and_resume_writes_what_became_of_it(site: Site) -> None:
     path = str(site.folder / "today.plan")
     journal = site.folder / "journal.sqlite"
-    site.run("plan", "--out", path)
+    site.run_here("plan", "--out", path)
     Journal(journal).close()
     with sqlite3.connect(journal) as connection:
         connection.execute(
             "CREATE TRIGGER stop BEFORE INSERT ON entry WHEN NEW.kind = 'result' BEGIN SELECT RAISE(ABORT, 'killed'); END"
         )
-    assert site.run("apply", path, "--router", "edge1").code == 0
+    assert site.run_here("apply", path, "--router", "edge1").code == 0
     assert [(row["router"], row["outcome"]) for row in entries(site)] == [("edge1", "died")]
-    text = site.run("history").out
+    text = site.run_here("history").out
     assert "1 ended without a word: `k8s-ecmp apply` looks what became of it" in " ".join(text.split())
     with sqlite3.connect(journal) as connection:
         connection.execute("DROP TRIGGER stop")
-    done = site.run("apply", path, "--resume")
+    done = site.run_here("apply", path, "--resume")
     assert done.code == 0, done.err
     assert "edge1: left out" in done.err
     assert "all of its change is in force" in done.err
@@ -171,7 +171,7 @@ def test_what_died_is_shown_and_resume_writes_what_became_of_it(site: Site) -> N
         ("edge1", "committed"),
         ("edge2", "committed"),
     ]
-    assert site.run("history", "check").code == 0
+    assert site.run_here("history", "check").code == 0
 
 
 @pytest.mark.parametrize(
@@ -194,11 +194,11 @@ def test_what_is_not_in_force_any_more_is_said_too(
         connection.execute(
             "CREATE TRIGGER stop BEFORE INSERT ON entry WHEN NEW.kind = 'result' BEGIN SELECT RAISE(ABORT, 'killed'); END"
         )
-    assert site.run("apply", "--yes", "--router", "edge1").code == 0
+    assert site.run_here("apply", "--yes", "--router", "edge1").code == 0
     with sqlite3.connect(site.folder / "journal.sqlite") as connection:
         connection.execute("DROP TRIGGER stop")
     site.config("edge1").write_text(spoil(site.config("edge1").read_text(), old))
-    done = site.run("apply", "--yes")
+    done = site.run_here("apply", "--yes")
     assert said in done.err, done.err
     assert entries(site)[0]["outcome"] == outcome
 
@@ -212,24 +212,24 @@ def test_an_apply_refuses_while_another_one_is_at_work(site: Site) -> None:
         wait_for(lambda: holder(journal, "demo"), "the first one writes", timeout=30)
         wait_for(lambda: "committed" in {row["outcome"] for row in entries(site)}, "its canary is done", timeout=30)
         before = configs(site)
-        second = site.run("apply", "--yes")
+        second = site.run_here("apply", "--yes")
         assert second.code == 1
         assert f"process {first.pid} is writing to routers for owner demo" in second.err
         assert configs(site) == before
         first.send_signal(signal.SIGINT)
         assert first.wait(60) == 1
-        assert site.run("apply", "--yes").code == 0
+        assert site.run_here("apply", "--yes").code == 0
     finally:
         first.kill()
         first.wait()
 
 
 def test_a_broken_chain_is_said(site: Site) -> None:
-    assert site.run("apply", "--yes").code == 0
+    assert site.run_here("apply", "--yes").code == 0
     with sqlite3.connect(site.folder / "journal.sqlite") as connection:
         connection.execute("DROP TRIGGER entry_stays")
         connection.execute("UPDATE entry SET ticket = 'CHG-18' WHERE id = 2")
-    done = site.run("history", "check")
+    done = site.run_here("history", "check")
     assert done.code == 1
     assert "entry 2 was changed" in done.out
 
@@ -242,12 +242,12 @@ def test_a_broken_chain_is_said(site: Site) -> None:
     ],
 )
 def test_before_the_first_apply_there_is_none(site: Site, arguments: list[str], message: str) -> None:
-    done = site.run(*arguments)
+    done = site.run_here(*arguments)
     assert done.code == 1
     assert message in done.err
 
 
 def test_what_is_no_change_cannot_be_undone(site: Site) -> None:
-    assert site.run("apply", "--yes").code == 0
-    assert "no change of a router" in site.run("history", "undo", "1").err
-    assert "no entry 99" in site.run("history", "undo", "99").err
+    assert site.run_here("apply", "--yes").code == 0
+    assert "no change of a router" in site.run_here("history", "undo", "1").err
+    assert "no entry 99" in site.run_here("history", "undo", "99").err

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.site import COMMAND, Site
+from tests.world.netns import wait_for
 
 OURS = re.compile(r".*\btag 4201\b.*\n")
 
@@ -39,7 +40,7 @@ def test_plan_apply_verify_and_again_nothing(site: Site) -> None:
 
 
 def test_the_ids_can_be_recomputed_by_anyone(site: Site) -> None:
-    document = site.run("plan", "--format", "json").json()
+    document = site.run_here("plan", "--format", "json").json()
 
     def digest(value: object) -> str:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -47,27 +48,27 @@ def test_the_ids_can_be_recomputed_by_anyone(site: Site) -> None:
 
     said = document.pop("id")
     assert said == digest(document)
-    other = site.run("plan", "--format", "json").json()
+    other = site.run_here("plan", "--format", "json").json()
     assert other["digest"] == document["digest"]
 
 
 def test_a_node_that_fails_leaves_and_the_rest_stays(site: Site) -> None:
-    site.run("apply", "--yes")
+    site.run_here("apply", "--yes")
     site.not_ready("node2")
-    planned = site.run("plan", "--format", "json")
+    planned = site.run_here("plan", "--format", "json")
     assert planned.code == 2
     changes = {change["prefix"]: change for change in planned.json()["routers"][0]["changes"]}
     aggregate = changes["10.96.0.0/12"]
     assert (aggregate["action"], aggregate["add"], aggregate["remove"]) == ("update", [], ["10.192.0.2"])
     assert aggregate["next_hops"] == ["10.192.0.1", "10.192.0.3"]
     assert any("node2" in reason and "not Ready" in reason for reason in aggregate["reasons"])
-    assert site.run("apply", "--yes").code == 0
+    assert site.run_here("apply", "--yes").code == 0
     assert "10.192.0.2 " not in site.config("edge1").read_text()
 
 
 def test_apply_without_a_terminal_needs_yes(site: Site) -> None:
     before = site.config("edge1").read_text()
-    done = site.run("apply")
+    done = site.run_here("apply")
     assert done.code == 1
     assert "--yes" in done.err
     assert site.config("edge1").read_text() == before
@@ -77,12 +78,12 @@ def test_a_conflict_is_reported_untouched_and_the_rest_goes_on(site: Site) -> No
     path = site.config("edge1")
     line = "ip route 10.97.10.1/32 192.0.2.77\n"
     path.write_text(path.read_text().replace("ip route 172", f"{line}ip route 172"))
-    done = site.run("apply", "--yes")
+    done = site.run_here("apply", "--yes")
     assert done.code == 3
     assert line in path.read_text()
     assert path.read_text().count("10.97.10.1/32") == 1
     assert "10.97.10.2/32" in path.read_text()
-    document = site.run("plan", "--format", "json")
+    document = site.run_here("plan", "--format", "json")
     assert document.code == 3
     (conflict,) = document.json()["routers"][0]["conflicts"]
     assert conflict["prefix"] == "10.97.10.1/32"
@@ -90,41 +91,41 @@ def test_a_conflict_is_reported_untouched_and_the_rest_goes_on(site: Site) -> No
 
 
 def test_panic_holds_everything_and_is_overridden_by_name_only(site: Site) -> None:
-    site.run("apply", "--yes")
+    site.run_here("apply", "--yes")
     before = site.config("edge1").read_text()
     site.not_ready("node1", "node2")
-    stopped = site.run("apply", "--yes")
+    stopped = site.run_here("apply", "--yes")
     assert stopped.code == 3
     assert "panic" in stopped.out
     assert site.config("edge1").read_text() == before
-    wrong = site.run("plan", "--override", "panick")
+    wrong = site.run_here("plan", "--override", "panick")
     assert wrong.code == 1
     assert "panic" in wrong.err
-    site.run("apply", "--yes", "--override", "panic", "--override", "mass-withdrawal")
+    site.run_here("apply", "--yes", "--override", "panic", "--override", "mass-withdrawal")
     assert site.config("edge1").read_text() != before
 
 
 def test_all_nodes_bad_at_once_says_panic_beside_every_held_prefix(site: Site) -> None:
-    site.run("apply", "--yes")
+    site.run_here("apply", "--yes")
     before = site.config("edge1").read_text()
     site.not_ready("node1", "node2", "node3")
-    document = site.run("plan", "--format", "json").json()
+    document = site.run_here("plan", "--format", "json").json()
     found = {(trip["guard"], trip["router"]) for trip in document["guards"]}
     assert found >= {("panic", None), ("empty-desired", None), ("last-next-hop", "edge1")}
-    assert site.run("apply", "--yes").code == 3
+    assert site.run_here("apply", "--yes").code == 3
     assert site.config("edge1").read_text() == before
 
 
 def test_verify_sees_what_mode_and_policy_hold_back(site: Site) -> None:
     site.settings(mode="withdraw-only")
-    assert site.run("plan").code == 0
-    assert site.run("verify").code == 2
+    assert site.run_here("plan").code == 0
+    assert site.run_here("verify").code == 2
     site.settings(mode="full")
-    site.run("apply", "--yes")
+    site.run_here("apply", "--yes")
     path = site.config("edge1")
     text = path.read_text().replace("ip route 10.97.10.2/32 10.192.0.3 tag 4201", "ip route 10.97.10.2/32 192.0.2.77")
     path.write_text(text)
-    verified = site.run("verify")
+    verified = site.run_here("verify")
     assert verified.code == 3
     assert "conflict 10.97.10.2/32" in verified.out
 
@@ -133,15 +134,15 @@ def test_verify_sees_what_mode_and_policy_hold_back(site: Site) -> None:
 def test_modes_that_never_write(site: Site, mode: str) -> None:
     site.settings(mode=mode)
     before = site.config("edge1").read_text()
-    assert site.run("plan").code == 2
-    assert site.run("apply", "--yes").code == 3
+    assert site.run_here("plan").code == 2
+    assert site.run_here("apply", "--yes").code == 3
     assert site.config("edge1").read_text() == before
 
 
 def test_the_freeze_file_stops_all(site: Site) -> None:
     (site.folder / "FREEZE").write_text("change freeze until Monday\n")
     site.settings(guards={"freeze_file": "FREEZE"})
-    stopped = site.run("apply", "--yes")
+    stopped = site.run_here("apply", "--yes")
     assert stopped.code == 3
     assert "change freeze until Monday" in stopped.out
 
@@ -160,14 +161,14 @@ def test_broken_json_names_file_and_place(site: Site) -> None:
     (site.folder / "cluster.yaml").rename(site.folder / "cluster.json")
     (site.folder / "cluster.json").write_text('{"kind": "List", "items": [{"kind": ')
     site.settings(cluster={"source": "cluster.json", "service_cidrs": ["10.96.0.0/12"]})
-    done = site.run("plan")
+    done = site.run_here("plan")
     assert done.code == 1
     assert "cluster.json" in one_line(done.err)
 
 
 def test_a_wrong_setting_names_path_value_and_what_is_allowed(site: Site) -> None:
     site.settings(tag=210)
-    done = site.run("plan")
+    done = site.run_here("plan")
     assert done.code == 1
     line = one_line(done.err)
     assert "tag" in line
@@ -189,12 +190,12 @@ def test_a_router_that_cannot_be_read_fails_alone(site: Site, config: str | None
         path.unlink()
     else:
         path.write_text(config)
-    planned = site.run("plan", "--format", "json")
+    planned = site.run_here("plan", "--format", "json")
     assert planned.code == 1
     first, second = planned.json()["routers"]
     assert (first["status"], second["status"]) == ("failed", "changes")
     assert says in first["error"]
-    assert site.run("apply", "--yes").code == 1
+    assert site.run_here("apply", "--yes").code == 1
     assert len(OURS.findall(site.config("edge2").read_text())) == 16
     if config is not None:
         assert path.read_text() == config
@@ -202,7 +203,7 @@ def test_a_router_that_cannot_be_read_fails_alone(site: Site, config: str | None
 
 def test_an_unknown_platform_fails_alone(site: Site) -> None:
     site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts["edge1"].update(platform="vrp"))
-    planned = site.run("plan", "--format", "json")
+    planned = site.run_here("plan", "--format", "json")
     assert planned.code == 1
     assert "vrp" in planned.json()["routers"][0]["error"]
     assert "frr" in planned.json()["routers"][0]["error"]
@@ -212,7 +213,7 @@ def test_a_bgp_peer_without_exabgp_fails_alone(site: Site) -> None:
     bgp = {"folder": "/nowhere", "local_as": 65010, "peer_as": 65001, "local_addresses": ["192.0.2.1"]}
     data = {"k8s_ecmp": {"mode": "bgp", "bgp": bgp}}
     site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts["edge1"].update(data=data))
-    planned = site.run("plan", "--format", "json")
+    planned = site.run_here("plan", "--format", "json")
     assert planned.code == 1
     assert [router["status"] for router in planned.json()["routers"]] == ["failed", "changes"]
     assert "k8s-ecmp bgp start" in planned.json()["routers"][0]["error"]
@@ -220,14 +221,14 @@ def test_a_bgp_peer_without_exabgp_fails_alone(site: Site) -> None:
 
 def test_a_bgp_peer_of_which_the_inventory_says_too_little(site: Site) -> None:
     site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts["edge1"].update(data={"k8s_ecmp": {"mode": "bgp"}}))
-    planned = site.run("plan")
+    planned = site.run_here("plan")
     assert planned.code == 1
     assert "edge1" in planned.err
     assert all(f"bgp.{name}" in planned.err for name in ("local_as", "peer_as", "local_addresses"))
 
 
 def test_a_router_that_is_not_in_the_inventory(site: Site) -> None:
-    done = site.run("plan", "--router", "edge9")
+    done = site.run_here("plan", "--router", "edge9")
     assert done.code == 1
     assert "edge1" in one_line(done.err)
 
@@ -254,13 +255,13 @@ def test_a_lock_held_elsewhere_fails_that_router_and_names_the_holder(site: Site
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "locked\n"
-        done = site.run("apply", "--yes")
+        done = site.run_here("apply", "--yes")
         assert holder.stdin is not None
         holder.stdin.close()
     assert done.code == 1
     assert f"process {holder.pid}" in done.out
     assert len(OURS.findall(site.config("edge2").read_text())) == 16
-    assert site.run("apply", "--yes").code == 0
+    assert site.run_here("apply", "--yes").code == 0
 
 
 @pytest.mark.slow
@@ -296,7 +297,7 @@ def test_kill_9_at_any_moment_leaves_old_or_new_and_the_next_run_heals(site: Sit
 
 
 def test_desired_by_the_contract(site: Site) -> None:
-    done = site.run("desired", "--format", "json")
+    done = site.run_here("desired", "--format", "json")
     assert done.code == 0
     document = done.json()
     assert document["version"] == 1
@@ -322,28 +323,28 @@ def test_the_cluster_can_come_by_stdin(site: Site) -> None:
 
 def test_no_eligible_node_is_an_empty_list_and_a_warning(site: Site) -> None:
     site.not_ready("node1", "node2", "node3")
-    done = site.run("desired", "--format", "json")
+    done = site.run_here("desired", "--format", "json")
     assert (done.code, done.json()["routes"]) == (0, [])
     assert "no node is eligible" in done.err
 
 
 def test_why(site: Site) -> None:
-    site.run("apply", "--yes")
-    done = site.run("why", "10.97.10.1", "--router", "edge2")
+    site.run_here("apply", "--yes")
+    done = site.run_here("why", "10.97.10.1", "--router", "edge2")
     assert done.code == 0
     assert "routed to 2 nodes" in done.out
     assert "runs there: 10.192.0.1, 10.192.0.2 (ours)" in done.out
-    assert site.run("why", "10.97.10.300").code == 1
+    assert site.run_here("why", "10.97.10.300").code == 1
 
 
 def test_version_and_help_teach(site: Site) -> None:
-    assert site.run("version").out.startswith("k8s-ecmp ")
-    text = site.run("--help").out
+    assert site.run_here("version").out.startswith("k8s-ecmp ")
+    text = site.run_here("--help").out
     assert all(word in text for word in ("plan", "apply", "verify", "desired", "why", "demo", "Exit codes"))
 
 
 def test_the_demo_runs(site: Site, tmp_path: Path) -> None:
-    done = site.run("demo", str(tmp_path / "tour"))
+    done = site.run_here("demo", str(tmp_path / "tour"))
     assert done.code == 0, done.err
     assert "conflict" in done.out
 
@@ -358,10 +359,7 @@ def test_an_interrupt_is_said_and_leaves_with_130(site: Site) -> None:
         text=True,
     ) as process:
         assert process.stderr is not None
-        deadline = time.monotonic() + 30
-        while not _reads_stdin(process.pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(lambda: _reads_stdin(process.pid), "it reads its stdin", timeout=30)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert "interrupted" in process.stderr.read()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def plan(site: Site) -> str:
     path = str(site.folder / "today.plan")
-    assert site.run("plan", "--out", path).code == 2
+    assert site.run_here("plan", "--out", path).code == 2
     return path
 
 
@@ -23,7 +23,7 @@ def configs(site: Site) -> dict[str, str]:
 
 
 def test_when_nothing_moved_the_plans_are_the_same(site: Site, plan: str) -> None:
-    done = site.run("apply", plan, "--rebase")
+    done = site.run_here("apply", plan, "--rebase")
     assert (done.code, done.err) == (0, "")
     assert "The plans are the same but for their times." in done.out
 
@@ -34,7 +34,7 @@ def test_what_the_cluster_and_the_routers_changed_is_shown_and_nothing_applied(s
     config.write_text(config.read_text().replace("ip route 172", "ip route 10.97.10.1/32 192.0.2.77\nip route 172"))
     before = configs(site)
     new = site.folder / "new.plan"
-    done = site.run("apply", plan, "--rebase", "--out", str(new))
+    done = site.run_here("apply", plan, "--rebase", "--out", str(new))
     assert done.code == 2, done.err
     assert configs(site) == before
     first, second = done.out.split("\nedge2\n")
@@ -44,24 +44,24 @@ def test_what_the_cluster_and_the_routers_changed_is_shown_and_nothing_applied(s
     assert "+ the new plan: create 10.96.0.0/12; add 10.192.0.1, 10.192.0.3" in second
     assert "Plans differ:" in second
     assert json.loads(new.read_text())["id"] != json.loads(Path(plan).read_text())["id"]
-    assert site.run("apply", str(new)).code == 3, "with the conflict that it shows"
+    assert site.run_here("apply", str(new)).code == 3, "with the conflict that it shows"
     assert "10.192.0.3 tag 4201" in site.config("edge1").read_text()
 
 
 def test_a_router_alone_and_one_that_is_gone(site: Site, plan: str) -> None:
     site.not_ready("node2")
-    alone = site.run("apply", plan, "--rebase", "--router", "edge2")
+    alone = site.run_here("apply", plan, "--rebase", "--router", "edge2")
     assert alone.code == 2
     assert "edge1" not in alone.out
     site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts.pop("edge1"))
-    done = site.run("apply", plan, "--rebase")
+    done = site.run_here("apply", plan, "--rebase")
     assert done.code == 2
     assert "edge1  changes -> not in the new plan" in done.out
 
 
 def test_a_guard_that_stops_the_new_plan_is_a_difference(site: Site, plan: str) -> None:
     site.settings(guards={"freeze_file": "cluster.yaml"})
-    done = site.run("apply", plan, "--rebase")
+    done = site.run_here("apply", plan, "--rebase")
     assert done.code == 2
     assert "every router" in done.out
     assert "+ stops now: guard frozen" in done.out
@@ -70,13 +70,13 @@ def test_a_guard_that_stops_the_new_plan_is_a_difference(site: Site, plan: str) 
 
 def test_an_expired_plan_can_be_rebased_an_edited_one_not(site: Site) -> None:
     path = site.folder / "old.plan"
-    assert site.run("plan", "--out", str(path)).code == 2
+    assert site.run_here("plan", "--out", str(path)).code == 2
     _make_expired(path)
-    refused = site.run("apply", str(path))
+    refused = site.run_here("apply", str(path))
     assert (refused.code, "expired" in refused.err, "--rebase" in refused.err) == (3, True, True)
-    assert site.run("apply", str(path), "--rebase").code == 0
+    assert site.run_here("apply", str(path), "--rebase").code == 0
     path.write_text(path.read_text().replace("10.192.0.3", "10.192.0.4"))
-    assert site.run("apply", str(path), "--rebase").code == 3
+    assert site.run_here("apply", str(path), "--rebase").code == 3
 
 
 def _make_expired(path: Path) -> None:
@@ -91,21 +91,21 @@ def _make_expired(path: Path) -> None:
 
 def test_a_router_that_cannot_be_read_is_an_error(site: Site, plan: str) -> None:
     site.config("edge1").unlink()
-    done = site.run("apply", plan, "--rebase")
+    done = site.run_here("apply", plan, "--rebase")
     assert done.code == 1
     assert "edge1  changes -> failed" in done.out
 
 
 def test_a_stale_plan_says_which_routes_moved_and_names_the_remedy(site: Site) -> None:
-    assert site.run("apply", "--yes").code == 0
+    assert site.run_here("apply", "--yes").code == 0
     site.not_ready("node2")
     path = str(site.folder / "today.plan")
-    assert site.run("plan", "--out", path, "--override", "mass-withdrawal").code == 2
+    assert site.run_here("plan", "--out", path, "--override", "mass-withdrawal").code == 2
     config = site.config("edge1")
     lines = [line for line in config.read_text().splitlines(keepends=True) if "10.96.0.0/12 10.192.0.3" not in line]
     config.write_text("".join(lines))
     before = configs(site)
-    done = site.run("apply", path, "--override", "mass-withdrawal")
+    done = site.run_here("apply", path, "--override", "mass-withdrawal")
     assert done.code == 3
     assert (
         "the routes on edge1 are not those that the plan was made for: "
@@ -117,14 +117,14 @@ def test_a_stale_plan_says_which_routes_moved_and_names_the_remedy(site: Site) -
 
 
 def test_a_stale_plan_whose_own_prefixes_did_not_move_says_that(site: Site) -> None:
-    assert site.run("apply", "--yes").code == 0
+    assert site.run_here("apply", "--yes").code == 0
     config = site.config("edge1")
     whole = config.read_text()
     config.write_text("".join(line for line in whole.splitlines(keepends=True) if "10.97.10.1/32" not in line))
     path = str(site.folder / "today.plan")
-    assert site.run("plan", "--out", path).code == 2
+    assert site.run_here("plan", "--out", path).code == 2
     gone = ("198.51.100", "10.97.10.1/32")
     config.write_text("".join(line for line in whole.splitlines(keepends=True) if not any(p in line for p in gone)))
-    done = site.run("apply", path)
+    done = site.run_here("apply", path)
     assert done.code == 3
     assert "one of ours elsewhere" in done.err

@@ -17,7 +17,7 @@ from tests.fleet import Fleet
 from tests.site import COMMAND, Outcome, Site
 from tests.world.netns import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def plan_file(site: Site) -> str:

@@ -7,6 +7,7 @@ configuration; all commands, good and bad; then every file, in every way in whic
 import base64
 import contextlib
 import http.server
+import json
 import os
 import signal
 import sqlite3
@@ -16,12 +17,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from tests.daemon.running import Running, rewrite
 from tests.site import COMMAND, Site, new_site
@@ -30,6 +36,8 @@ from tests.world.emulators.eos import Eos
 from tests.world.emulators.ios import Ios
 from tests.world.emulators.junos import Junos
 from tests.world.frr import FrrRouter, Link
+from tests.world.kube import sample
+from tests.world.kube.server import KubeApi, missing
 from tests.world.netns import run as execute
 from tests.world.netns import wait_for
 
@@ -45,6 +53,10 @@ PLACES = (
     "inventory-wrong",
     "kubeconfig-token",
     "kubeconfig-url",
+    "kubeconfig-wrong",
+    "kubeconfig-password",
+    "plugin-environment",
+    "plugin-stderr",
     "frr-password",
     "frr-bgp-md5",
     "eos-user",
@@ -117,6 +129,8 @@ class World:
     environment: dict[str, str]
     ours: set[Path] = field(default_factory=set)
     """Files that the test has put secrets into, and that a run only reads."""
+    more: dict[str, str] = field(default_factory=dict)
+    """Secrets beside those of `PLANTED`: such as must have a form."""
     count: int = 0
     codes: dict[str, int] = field(default_factory=dict)
 
@@ -205,7 +219,7 @@ class World:
 
     def found(self) -> list[str]:
         """Where a secret stands."""
-        wanted = [(place, form) for place, secret in PLANTED.items() for form in forms(secret)]
+        wanted = [(place, form) for place, secret in {**PLANTED, **self.more}.items() for form in forms(secret)]
         found = []
         for path in self.written():
             content = path.read_bytes()
@@ -366,6 +380,102 @@ def cluster_refuses(world: World) -> None:
     settings.write_text(before)
 
 
+def the_api_server(world: World) -> None:
+    """A real one, with good logins and bad ones of each kind that a kubeconfig may have."""
+    if reason := missing():
+        pytest.skip(reason)
+    outside = world.folder.parent / "kube"
+    outside.mkdir()
+    authority, certificate, key = client_certificate()
+    (outside / "clients.crt").write_text(authority)
+    flags = [f"--client-ca-file={outside}/clients.crt"]
+    body = "".join(key.splitlines()[1:-1])
+    world.more = {f"client-key-{at}": body[at : at + 48] for at in range(0, len(body) - 48, 48)}
+    coded = {name: base64.b64encode(text.encode()).decode() for name, text in (("crt", certificate), ("key", key))}
+    world.more |= {f"client-key-data-{at}": coded["key"][at : at + 60] for at in range(60, len(coded["key"]) - 60, 60)}
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "interactiveMode": "Never",
+        "env": [{"name": "LOGIN", "value": PLANTED["plugin-environment"]}],
+    }
+    fails = world.plant(world.folder / "fails", plugin_script("exit 3"), 0o700)
+    works = world.plant(
+        world.folder / "works", plugin_script(f"echo '{credential(PLANTED['kubeconfig-token'])}'"), 0o700
+    )
+    users: list[tuple[bool, dict[str, Any]]] = [
+        (True, {"token": PLANTED["kubeconfig-token"]}),
+        (True, {"client-certificate-data": coded["crt"], "client-key-data": coded["key"]}),
+        (True, {"exec": {**plugin, "command": str(works)}}),
+        (False, {"token": PLANTED["kubeconfig-wrong"]}),
+        (False, {"username": "admin", "password": PLANTED["kubeconfig-password"]}),
+        (False, {"exec": {**plugin, "command": str(fails)}}),
+    ]
+    with KubeApi(outside, flags, tokens=[PLANTED["kubeconfig-token"]]) as server:
+        sample.create(server)
+        for number, (right, user) in enumerate(users):
+            path = server.kubeconfig(world.folder / f"kubeconfig-{number}", credentials=user)
+            world.plant(path, path.read_text())
+            world.site.settings(cluster={"source": "live", "kubeconfig": str(path)})
+            assert world.run("desired") == (0 if right else 1), world.said()
+            assert ("10.43.0.0/16" in world.said()) is right
+            codes = (0, 2, 3) if right else (1,)
+            assert world.run("plan", "--format", "html", "--out", str(world.folder / f"work/{number}.plan")) in codes
+            if "token" in user:
+                assert world.run("doctor") in (0, 1)
+            seen = "all watches are synced" if right else '"logger": "k8s_ecmp.kube'
+            with world.started(*world.command("run", "--log-level", "debug", "--listen", "none")) as process:
+                log = world.folder / f"output/{world.count}.err"
+                if "exec" in user and not right:  # no credentials at all: it ends by itself
+                    assert process.wait(timeout=60) == 1
+                    assert f"{fails} failed: exec: process returned 3" in log.read_text()
+                    continue
+                wait_for(lambda log=log, seen=seen: seen in log.read_text(), seen, timeout=60)
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(timeout=60) == 0
+
+
+def plugin_script(end: str) -> str:
+    """A credential plugin that says too much."""
+    return f'#!/bin/sh\necho "$LOGIN: refreshing {PLANTED["plugin-stderr"]}" >&2\n{end}\n'
+
+
+def credential(token: str) -> str:
+    """What a plugin answers."""
+    kind = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+    return json.dumps({**kind, "status": {"token": token}})
+
+
+def client_certificate() -> tuple[str, str, str]:
+    """An authority's certificate, and one for an administrator with its key, as PEM."""
+    now = datetime.now(UTC)
+    keys = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2)]
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "clients")])
+    admin = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters"),
+            x509.NameAttribute(NameOID.COMMON_NAME, "admin"),
+        ]
+    )
+    made = [
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=name is issuer, path_length=None), critical=True)
+        .sign(keys[0], hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+        .decode()
+        for name, key in ((issuer, keys[0]), (admin, keys[1]))
+    ]
+    secret = keys[1].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return made[0], made[1], secret.decode()
+
+
 def daemon(world: World) -> None:
     world.wants_more("node1")
     running = Running(world.site)
@@ -407,7 +517,18 @@ def daemon(world: World) -> None:
 @pytest.mark.world
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("runs", [read_and_write, refused_logins, failed_commits, killed, cluster_refuses, daemon])
+@pytest.mark.parametrize(
+    "runs",
+    [
+        read_and_write,
+        refused_logins,
+        failed_commits,
+        killed,
+        cluster_refuses,
+        pytest.param(the_api_server, marks=pytest.mark.kubeworld),
+        daemon,
+    ],
+)
 def test_nothing_that_is_left_holds_a_secret(world: World, runs: Callable[[World], None]) -> None:
     runs(world)
     assert world.found() == []

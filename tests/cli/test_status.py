@@ -47,7 +47,7 @@ def free_port() -> Iterator[int]:
 def test_it_asks_the_daemon_of_the_settings(site: Site, serve: Serve) -> None:
     server = serve(CALM)
     site.settings(daemon={"listen": server.address})
-    done = site.run("status")
+    done = site.run_here("status")
     assert (done.code, done.err) == (0, "")
     assert done.out == (GOLDEN / "status-calm.pipe.txt").read_text()
 
@@ -56,7 +56,7 @@ def test_it_asks_the_daemon_of_the_settings(site: Site, serve: Serve) -> None:
 def test_a_wildcard_is_asked_on_loopback(site: Site, serve: Serve, listen: str, at: str) -> None:
     port = serve(CALM, f"{listen}:0").address.rpartition(":")[2]
     site.settings(daemon={"listen": f"{at}:{port}"})
-    assert site.run("status").code == 0
+    assert site.run_here("status").code == 0
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_a_wildcard_is_asked_on_loopback(site: Site, serve: Serve, listen: str, 
 )
 def test_exit_codes_in_both_forms(site: Site, serve: Serve, report: DaemonReport, code: int) -> None:
     url = f"http://{serve(report).address}"
-    assert site.run("status", "--url", url).code == code
-    shown = site.run("status", "--url", url, "--format", "json")
+    assert site.run_here("status", "--url", url).code == code
+    shown = site.run_here("status", "--url", url, "--format", "json")
     assert shown.code == code
     assert msgspec.convert(shown.json(), DaemonReport) == report
     assert shown.out == json.dumps(shown.json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
@@ -91,7 +91,7 @@ def test_urls_need_no_settings(tmp_path: Path, serve: Serve, form: str) -> None:
 
 def test_no_daemon(site: Site, free_port: int) -> None:
     site.settings(daemon={"listen": f"127.0.0.1:{free_port}"})
-    done = site.run("status")
+    done = site.run_here("status")
     assert (done.code, done.out) == (1, "")
     assert done.err == (
         f"error: no daemon answers at http://127.0.0.1:{free_port}: connection refused "
@@ -101,14 +101,14 @@ def test_no_daemon(site: Site, free_port: int) -> None:
 
 def test_no_listen(site: Site) -> None:
     site.settings(daemon={"listen": None})
-    done = site.run("status")
+    done = site.run_here("status")
     assert done.code == 1
     assert done.err == "error: daemon.listen is null, so the daemon cannot be asked (name its URL with --url)\n"
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "http://", "http://x:99999", "http://[::1"])
 def test_a_url_of_another_form(site: Site, url: str) -> None:
-    done = site.run("status", "--url", url)
+    done = site.run_here("status", "--url", url)
     assert done.code == 1
     assert done.err.startswith(f"error: --url {url!r}")
 
@@ -135,7 +135,7 @@ def test_something_else_answers(site: Site, answer: bytes, words: str) -> None:
 
         thread = threading.Thread(target=respond)
         thread.start()
-        done = site.run("status", "--url", f"127.0.0.1:{server.getsockname()[1]}")
+        done = site.run_here("status", "--url", f"127.0.0.1:{server.getsockname()[1]}")
         thread.join()
     assert (done.code, done.out) == (1, "")
     assert words in done.err
@@ -150,7 +150,7 @@ def test_without_a_daemon_it_says_who_holds_the_lease(
     site.settings(
         cluster={"source": "live", "kubeconfig": str(kubeconfig)}, daemon={"listen": f"127.0.0.1:{free_port}"}
     )
-    assert "the Lease default/k8s-ecmp-demo does not exist" in site.run("status").err
+    assert "the Lease default/k8s-ecmp-demo does not exist" in site.run_here("status").err
     leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
     renewed = "2026-03-01T12:00:00.000000Z"
     lease = {
@@ -161,7 +161,7 @@ def test_without_a_daemon_it_says_who_holds_the_lease(
     }
     kube_api.request("POST", leases, lease)
     try:
-        done = site.run("status")
+        done = site.run_here("status")
     finally:
         kube_api.request("DELETE", f"{leases}/k8s-ecmp-demo")
     assert done.code == 1

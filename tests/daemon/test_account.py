@@ -46,6 +46,7 @@ def test_what_waits_when_it_stops_is_written(path: Path) -> None:
         assert journal.unfinished("prod") == []
 
 
+@pytest.mark.slow
 def test_what_a_busy_daemon_writes_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("k8s_ecmp.journal.files._FILE_BYTES", 64 * 1024)
     monkeypatch.setattr("k8s_ecmp.daemon.account._PRUNE_S", 0)
@@ -62,6 +63,7 @@ def test_what_a_busy_daemon_writes_is_bounded(path: Path, monkeypatch: pytest.Mo
         assert journal.entries(kinds=["pruned"])[-1].body["last"] == journal.first - 1
 
 
+@pytest.mark.slow
 def test_without_a_limit_every_file_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("k8s_ecmp.journal.files._FILE_BYTES", 64 * 1024)
     monkeypatch.setattr("k8s_ecmp.daemon.account._PRUNE_S", 0)

@@ -11,7 +11,7 @@ from tests.world import live as world
 from tests.world.live import EXCLUDE_LABEL, Live
 from tests.world.netns import wait_for
 
-pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow]
+pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow, pytest.mark.long]
 
 FOLLOW_S = 60  # a watch that has failed for long asks again at most every 30 s
 SETS = (("n1", "n2"), ("n2", "n3"), ("n1", "n2", "n3"), ("n3",))

@@ -13,7 +13,7 @@ from tests.world.fib import GONE
 from tests.world.kube.server import COLLECTIONS
 from tests.world.live import EXCLUDE_LABEL, Live
 
-pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow]
+pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow, pytest.mark.long]
 
 FOLLOW_S = 60
 NODES = ("n1", "n2", "n3", "n4", "n5")

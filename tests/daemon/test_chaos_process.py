@@ -14,7 +14,7 @@ from tests.world.daemon import Daemon
 from tests.world.fib import FibHistory
 from tests.world.live import EXCLUDE_LABEL, Live
 
-pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow]
+pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow, pytest.mark.long]
 
 SERVICES = 30
 NODES = ("n1", "n2", "n3", "n4")

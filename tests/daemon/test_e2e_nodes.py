@@ -9,7 +9,7 @@ from tests.daemon.following import Following, Table, following
 from tests.world import live as world
 from tests.world.live import DRAIN_ANNOTATION, EXCLUDE_LABEL, Live
 
-pytestmark = [pytest.mark.world, pytest.mark.kubeworld]
+pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.long]
 
 HOLD_DOWN_S = 2.0
 

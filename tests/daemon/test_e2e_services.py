@@ -14,7 +14,7 @@ from tests.world.live import EXCLUDE_LABEL, Live
 from tests.world.netns import wait_for
 from tests.world.traffic import Answer, Target, ask, spread
 
-pytestmark = [pytest.mark.world, pytest.mark.kubeworld]
+pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.long]
 
 EXTERNAL = ("198.51.100.0/24", "fd51::/64")
 BALANCED = ("192.0.2.0/24", "fd02::/64")

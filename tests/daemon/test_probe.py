@@ -19,7 +19,7 @@ UNHEALTHY = b"HTTP/1.0 503 Service Unavailable\r\nConnection: keep-alive\r\nCont
 CLOSING = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
 WAIT_S = 20.0
 
-pytestmark = pytest.mark.slow  # verdicts take some intervals
+pytestmark = [pytest.mark.slow, pytest.mark.long]  # verdicts take some intervals
 
 Behaviour = Callable[[socket.socket, bytes], bool]
 """Answers one request; False: close the connection."""

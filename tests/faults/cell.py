@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from tests.faults.disk import SmallDisk
-from tests.faults.invariants import Ended, Review, agreement, gaps
+from tests.faults.invariants import Ended, Review, agreement, gaps, unsettled
 from tests.faults.routers import Router
 from tests.faults.stepped import Stepped
 from tests.faults.watch import GONE, Seen
@@ -75,6 +75,8 @@ class Cell:
     problems: list[str] = field(default_factory=list)
     typed: dict[str, str] = field(default_factory=dict)
     """Lines that somebody else typed, by prefix."""
+    left: Sequence[str] = ()
+    """What was not settled on the router when the fault was over."""
     ended: Ended = "old"
     _around: Sequence[str] = ()
 
@@ -143,6 +145,7 @@ class Cell:
     def watched(self) -> Iterator[None]:
         with self.router.watched() as self.seen:
             yield
+            self.left = self.router.unsettled()
             self.router.settle()
 
     def look(self) -> None:
@@ -158,6 +161,7 @@ class Cell:
         rows = listed.json()["entries"] if listed.code == 0 else []
         whole = self.site.run_here("history", "check") if listed.code == 0 else Outcome(0, "", "")
         self.problems += agreement(self.ended, self.done, rows, whole)
+        self.problems += unsettled(self.left, self.done)
         code = None if self.done is None else self.done.code
         ended, codes = self._wanted
         said = "" if self.done is None else f": {self.done.out}{self.done.err}"
@@ -185,6 +189,7 @@ class Cell:
         again = self.site.run_here("plan")
         self.claim(again.code == 0, f"the plan after healing exits with {again.code}: {again.out}{again.err}")
         self.claim(_lines(self.router.running()) == _lines(self.prepared.new), "the healed configuration is another")
+        self.problems += unsettled(self.router.unsettled(), again)
 
 
 def inventory(site: Site, router: Router) -> None:

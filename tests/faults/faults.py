@@ -107,7 +107,7 @@ def journal_disk_is_full(step: str) -> Callable[[Cell], None]:
             run.until(step)
             with disk.full():
                 cell.done = run.finish()
-        cell.ends(*(("new", 0) if step == AFTER_COMMIT else ("old", 1)))
+        cell.ends("new" if step == AFTER_COMMIT else "old", 1)
 
     return happens
 
@@ -139,12 +139,10 @@ def router_disk_is_full(step: str) -> Callable[[Cell], None]:
             run.until(step)
             with full():
                 cell.done = run.finish()
-        # A switch whose startup configuration cannot be written keeps the change and says so.
-        unsaved = router.name == ("nxos_ssh" if step == "stage" else "eos")
-        if unsaved:
-            cell.ends("new", 1)
-        else:
-            cell.ends(*(("old", 1) if step == "stage" else ("new", 0)))
+        if step == "stage":
+            cell.ends("old", 1)
+        else:  # a switch whose startup configuration cannot be written keeps the change and says so
+            cell.ends("new", 1 if router.name == "eos" else 0)
 
     return happens
 

@@ -12,20 +12,12 @@ from k8s_ecmp.routers.drivers.frr import FrrDriver
 from tests.faults.routers import AFTER_COMMIT, BEFORE_COMMIT, Router
 from tests.faults.stepped import Stepped
 from tests.faults.watch import Hops, Poller, Seen, Table
+from tests.world.edge import FOREIGN, LINKS
 from tests.world.emulators.base import Drop
 from tests.world.fib import FibHistory
-from tests.world.frr import FrrRouter, Link
+from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
-LINKS = [Link("rack", ["10.192.0.254/24", "fd10:192::fe/64"]), Link("uplink", ["192.0.2.2/24"])]
-FOREIGN = """
-ip route 0.0.0.0/0 192.0.2.1
-ip route 172.16.0.0/12 192.0.2.9 tag 900
-ip route 10.97.0.0/16 192.0.2.9 tag 4202
-vrf red
- ip route 10.96.0.0/12 192.0.2.9 tag 4201
-exit-vrf
-"""
 _ROUTE = re.compile(r"^ip(?:v6)? route .*$", re.MULTILINE)
 _FOREVER = b"86400"  # what the init of the namespaces sleeps
 
@@ -141,13 +133,16 @@ class Frr(Router):
             self.router.run("rm", "/run/fill")
             self.router.run("mount", "-o", "remount,size=64m", "/run")
 
+    def unsettled(self) -> list[str]:
+        left = "ls /run/k8s-ecmp | grep -E '^(pending|tx.applying|tx.undoing)[.]'"
+        return [f"the file {name}" for name in self.router.run("sh", "-c", left, check=False).split()]
+
     def settle(self) -> None:
         def settled() -> bool:
             timers = [pid for pid in self.router.processes("sleep") if _seconds(pid) != _FOREVER]
             for pid in timers:
                 os.kill(pid, signal.SIGKILL)
-            left = "ls /run/k8s-ecmp | grep -E '^(pending|tx.applying|tx.undoing)[.]'"
-            return not timers and not self.router.run("sh", "-c", left, check=False)
+            return not timers and not self.unsettled()
 
         wait_for(settled, f"{self.router.name} has no change pending", timeout=60, interval=0.05)
 

@@ -13,6 +13,8 @@ from tests.faults.disk import SmallDisk
 from tests.faults.stepped import Stepped
 from tests.faults.watch import Poller, Seen, Table
 from tests.world.emulators.base import Drop, Emulator
+from tests.world.emulators.eos import Eos
+from tests.world.emulators.nxos import NxosSsh
 
 BEFORE_COMMIT, AFTER_COMMIT = "commit: commit", "connect again"
 _ROUTE = re.compile(r"ip(?:v6)? route (\S+) (\S+)")
@@ -69,6 +71,10 @@ class Router(ABC):
     @abstractmethod
     def full_disk(self) -> AbstractContextManager[None]:
         """The router can write no file any more."""
+
+    @abstractmethod
+    def unsettled(self) -> list[str]:
+        """What runs of ours have left on it: commits that wait for their confirm, candidates, files."""
 
     @abstractmethod
     def settle(self) -> None:
@@ -165,6 +171,9 @@ class FileRouter(Router):
             disk.save()
             del self.root
 
+    def unsettled(self) -> list[str]:
+        return [f"the file {path.name}" for path in self._path.parent.glob(".r1.cfg.*")]
+
     def settle(self) -> None:
         """There is none."""
 
@@ -251,6 +260,9 @@ class Emulated(Router):
         finally:
             self.device.faults.full_disk = False
 
+    def unsettled(self) -> list[str]:
+        return ["a commit that waits for its confirm"] if self.device.pending() else []
+
     def settle(self) -> None:
         if self.device.pending():
             self.device.expire()
@@ -260,12 +272,22 @@ class EosRouter(Emulated):
     """Sessions and a commit timer."""
 
     name, timer, lock = "eos", True, True
+    device: Eos
+
+    def unsettled(self) -> list[str]:
+        ended = ("completed", "aborted")
+        sessions = [f"the session {name}" for name, state in self.device.sessions().items() if state not in ended]
+        return super().unsettled() + sessions
 
 
 class NexusRouter(Emulated):
     """Line by line over SSH: no candidate, no lock, no timer."""
 
     name, timer, lock = "nxos_ssh", False, False
+    device: NxosSsh
+
+    def unsettled(self) -> list[str]:
+        return super().unsettled() + [f"the checkpoint {name}" for name in self.device.files]
 
 
 def _table(text: str) -> Table:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.invariants import Ended, Review, agreement, gaps
+from tests.faults.invariants import Ended, Review, agreement, gaps, unsettled
 from tests.faults.watch import Seen, Table
 from tests.site import Outcome
 
@@ -12,6 +12,9 @@ REVIEW = Review({PREFIX: frozenset({A, C})}, {PREFIX: frozenset({A, B})})
 OLD: Table = {PREFIX: frozenset({A, C}), OTHER: frozenset({X})}
 NEW: Table = {PREFIX: frozenset({A, B}), OTHER: frozenset({X})}
 WHOLE = Outcome(0, "", "")
+
+
+LOST = "warning: what became of this could not be written down"
 
 
 def through(*tables: Table) -> Seen:
@@ -58,6 +61,8 @@ def applied(outcome: str, error: str = "", code: int = 1) -> Outcome:
         ("new", applied("failed", "could not connect"), "failed", False),
         ("new", applied("failed", "nothing of the change is in force"), "failed", False),
         ("new", applied("failed", "the change is in force and not verified"), "failed", True),
+        ("new", applied("committed", LOST, code=1), "died", True),
+        ("new", applied("committed", LOST, code=0), "died", False),
         ("new", None, None, False),
         ("new", None, "died", True),
         ("part", applied("refused", code=3), "refused", False),
@@ -69,6 +74,14 @@ def test_what_report_and_journal_say_is_held_against_the_router(
     said = done.out if done else ""
     rows: list[dict[str, object]] = [{"outcome": outcome, "error": said}] if outcome else []
     assert (agreement(ended, done, rows, WHOLE) == []) is agrees
+
+
+def test_what_a_run_leaves_behind_it_has_to_say() -> None:
+    left = ["a commit that waits for its confirm"]
+    assert unsettled(left, applied("rolled-back")) == ["it ended and left a commit that waits for its confirm"]
+    assert unsettled([], applied("rolled-back")) == []
+    assert unsettled(left, applied("failed", "the router takes the change back by itself within 60 s")) == []
+    assert unsettled(left, None) == []
 
 
 def test_a_broken_journal_is_found() -> None:

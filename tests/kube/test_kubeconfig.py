@@ -157,16 +157,26 @@ class TestCredentialPlugin:
     @pytest.mark.parametrize(
         ("script", "why"),
         [
-            ("echo login expired >&2; exit 3", "exec: process returned 3. login expired"),
+            (f"echo {SECRET} expired >&2; exit 3", "exec: process returned 3 (run `kubectl get nodes`"),
             ("echo no json", "exec: failed to decode process output"),
             ("echo '{}'", "exec: malformed response"),
         ],
     )
-    def test_its_failure_ends_it(self, home: Path, script: str, why: str, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_its_failure_ends_it(
+        self,
+        home: Path,
+        script: str,
+        why: str,
+        capfd: pytest.CaptureFixture[str],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
         """The client would go on as nobody and print to stderr."""
         before = list(logging.getLogger().handlers)
         with pytest.raises(ClusterError) as raised:
             load_configuration(self.config(home, script))
-        assert f"the credential plugin {home}/plugin failed: {why}" in raised.value.message
+        assert f"the credential plugin {home}/plugin failed: {why}" in str(raised.value)
+        assert SECRET not in str(raised.value)
         assert capfd.readouterr().err == ""
+        assert caplog.text == ""
         assert logging.getLogger().handlers == before
+        assert logging.getLogger().filters == []

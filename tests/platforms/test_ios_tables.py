@@ -91,9 +91,13 @@ def key(prefix: str, vrf: str = "default") -> tuple[str, Prefix]:
 def test_questions(verification: Verification):
     assert verification.table_commands(["default", "red"]) == (
         "show ip route static",
+        "show ip cef detail",
         "show ipv6 route static",
+        "show ipv6 cef detail",
         "show ip route vrf red static",
+        "show ip cef vrf red detail",
         "show ipv6 route vrf red static",
+        "show ipv6 cef vrf red detail",
     )
     prefixes = [Prefix.parse("10.96.0.0/12"), Prefix.parse("fd96::/108")]
     assert verification.prefix_commands("red", prefixes) == (
@@ -159,11 +163,68 @@ def test_one_prefix_in_rib_and_fib(verification: Verification):
     }
 
 
+WHOLE_CEF = (
+    """IPv4 CEF is enabled for distributed and running
+VRF Default
+ 9 prefixes (9/0 fwd/non-fwd)
+ Table id 0x0
+ Database epoch:        2 (9 entries at this epoch)
+
+0.0.0.0/0, epoch 2, flags default route
+  recursive via 192.0.2.1
+    nexthop 192.0.2.1 GigabitEthernet0/1
+  recursive via 192.0.2.2
+    nexthop 192.0.2.2 GigabitEthernet0/1
+0.0.0.0/8, epoch 2
+  Special source: drop
+  drop
+10.0.0.0/24, epoch 2, flags attached, connected, cover dependents, need deagg
+  Covered dependent prefixes: 2
+    need deagg: 2
+  attached to GigabitEthernet0/0
+10.0.0.1/32, epoch 2, flags attached
+  Adj source: IP adj out of GigabitEthernet0/0, addr 10.0.0.1 7F1C2A3D
+    Dependent covered prefix type adjfib, cover 10.0.0.0/24
+  attached to GigabitEthernet0/0
+"""
+    + CEF
+    + """10.97.10.1/32, epoch 2
+  nexthop 10.0.0.1 GigabitEthernet0/0
+10.98.0.0/16, epoch 2, flags attached
+  attached to Null0
+224.0.0.0/4, epoch 2
+  Special source: drop
+  drop
+"""
+)
+
+
+def test_the_whole_fib(verification: Verification):
+    tables = verification.read_tables({"show ip route static": TABLE, "show ip cef detail": WHOLE_CEF})
+    assert tables[key("0.0.0.0/0")] == both("192.0.2.1", "192.0.2.2")
+    three = frozenset({"10.0.0.1", "10.0.0.2", "10.0.0.3"})
+    assert tables[key("10.96.0.0/12")] == Installed(three, three - {"10.0.0.3"})
+    assert tables[key("10.97.10.1/32")] == both("10.0.0.1")
+    assert tables[key("10.98.0.0/16")] == both("discard")
+    assert tables[key("172.16.1.0/24")] == Installed(frozenset({"10.0.0.9"}), frozenset())
+
+
+def test_a_fib_is_read_only_where_the_rib_has_something_to_look_for(verification: Verification):
+    answers = {
+        "show ipv6 route vrf red static": TABLE6.partition("S ")[0],
+        "show ipv6 cef vrf red detail": "% whatever",
+    }
+    assert verification.read_tables(answers) == {}
+    with pytest.raises(ParseError, match="unexpected form"):
+        verification.read_tables({"show ip route static": TABLE, "show ip cef detail": "IPv4 CEF is enabled\n"})
+
+
 def test_without_cef_the_rib_is_all_that_is_known(verification: Verification):
     route, cef = verification.prefix_commands("default", [Prefix.parse("10.96.0.0/12")])
-    assert verification.read_tables({route: ENTRY, cef: "%IPv4 CEF not running\n"}) == {
-        key("10.96.0.0/12"): both("10.0.0.1", "10.0.0.2")
-    }
+    for answers in ({route: ENTRY, cef: "%IPv4 CEF not running\n"}, {route: ENTRY}):
+        assert verification.read_tables(answers) == {key("10.96.0.0/12"): both("10.0.0.1", "10.0.0.2")}
+    table = verification.read_tables({"show ip route static": TABLE, "show ip cef detail": "%IPv4 CEF not running\n"})
+    assert table[key("10.96.0.0/12")] == both("10.0.0.1", "10.0.0.2", "10.0.0.3")
 
 
 @pytest.mark.parametrize(
@@ -237,16 +298,24 @@ def test_what_is_not_there(verification: Verification, command: str, answer: str
         ("show ipv6 route vrf red static", "\n"),
         ("show ip route 10.96.0.0 255.240.0.0", "Command authorization failed.\n"),
         ("show ip route 10.96.0.0 255.240.0.0", ""),
-        ("show ip cef 10.96.0.0 255.240.0.0 detail", "whatever\n"),
         ("show ip route static", "S     10.0.0.0/99 [1/0] via 10.0.0.1\n"),
         ("show ip route static", "S     10.0.0.0/8 [1/0] via 10.0.0.999\n"),
         ("show ip route 10.96.0.0 255.240.0.0", ENTRY.replace("10.0.0.2", "10.0.0.2.2")),
-        ("show ip cef 10.96.0.0 255.240.0.0 detail", "10.96.0.0/12, epoch 0\n  recursive via nobody\n"),
     ],
 )
 def test_other_answers_are_refused(verification: Verification, command: str, answer: str):
     with pytest.raises(ParseError, match="answer"):
         verification.read_tables({command: answer})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["whatever\n", "", "Command authorization failed.\n", "10.96.0.0/12, epoch 0\n  recursive via nobody\n"],
+)
+def test_a_fib_that_cannot_be_read_is_not_an_empty_one(verification: Verification, answer: str):
+    route, cef = verification.prefix_commands("default", [Prefix.parse("10.96.0.0/12")])
+    with pytest.raises(ParseError, match="answer to 'show ip cef"):
+        verification.read_tables({route: ENTRY, cef: answer})
 
 
 def test_unresolved_next_hops(verification: Verification):

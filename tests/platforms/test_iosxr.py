@@ -51,6 +51,23 @@ LINES = [
         "10.0.0.0/8 10.1.1.1 bfd fast-detect minimum-interval 100 multiplier 3 tag 5",
         NextHop("10.1.1.1", tag=5, options=("bfd", "fast-detect", "minimum-interval", "100", "multiplier", "3")),
     ),
+    *(
+        (f"10.0.0.0/8 10.1.1.1 {words}", NextHop("10.1.1.1", distance=200, tag=5, name="n", options=options))
+        for options in [
+            ("bfd", "fast-detect", "multiplier", "3", "minimum-interval", "50", "track", "t1", "metric", "9")
+        ]
+        for words in (
+            "bfd fast-detect multiplier 3 minimum-interval 50 200 tag 5 description n track t1 metric 9",
+            "200 bfd fast-detect multiplier 3 minimum-interval 50 tag 5 description n track t1 metric 9",
+            "tag 5 description n bfd fast-detect multiplier 3 minimum-interval 50 track t1 metric 9 200",
+            "description n bfd fast-detect multiplier 3 minimum-interval 50 200 track t1 tag 5 metric 9",
+        )
+    ),
+    (
+        "10.0.0.0/8 10.1.1.1 bfd fast-detect multihop 10.9.9.9 7",
+        NextHop("10.1.1.1", distance=7, options=("bfd", "fast-detect", "multihop", "10.9.9.9")),
+    ),
+    ("10.0.0.0/8 10.1.1.1 prefer-rib-over-ldp 7", NextHop("10.1.1.1", distance=7, options=("prefer-rib-over-ldp",))),
     ("10.0.0.0/8 10.1.1.1 newword 44 tag 5", NextHop("10.1.1.1", tag=5, options=("newword", "44"))),
     ("10.0.0.0/8 10.1.1.1 tag 5 tag 6", NextHop("10.1.1.1", tag=5, options=("tag", "6"))),
     ("10.0.0.0/8 sr-policy P1 tag 5", NextHop(tag=5, options=("sr-policy", "P1"))),

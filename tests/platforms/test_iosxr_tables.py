@@ -5,6 +5,7 @@ import pytest
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import Prefix
 from k8s_ecmp.platforms.base import Better, Installed
+from k8s_ecmp.platforms.iosxr_fib import fib_filter, fib_node
 from k8s_ecmp.platforms.iosxr_rib import Question, rib_filter
 from k8s_ecmp.platforms.iosxr_tables import IosXrVerification
 
@@ -246,3 +247,55 @@ def test_filters():
     assert "<vrf-name>a&amp;b</vrf-name>" in one
     assert "<route><address>fd96::</address><prefix-length>108</prefix-length></route>" in one
     assert rib_filter("show route ipv4 unicast static") == rib_filter("show route ipv4 unicast 10.192.0.9")
+
+
+def fib(*paths: str) -> str:
+    listed = "".join(f"<fib-sh-tbl-path>{path}</fib-sh-tbl-path>" for path in paths)
+    return (
+        '<rpc-reply xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><data>'
+        '<fib xmlns="http://cisco.com/ns/yang/Cisco-IOS-XR-fib-common-oper"><nodes><node><node-name>0/RP0/CPU0</node-name>'
+        "<protocols><protocol><protocol-name>ipv4</protocol-name><vrfs><vrf><vrf-name>red</vrf-name><ip-prefix-briefs>"
+        f"<ip-prefix-brief><prefix>10.96.0.0</prefix><prefix-length>12</prefix-length><fib-entry-path>{listed}"
+        "</fib-entry-path></ip-prefix-brief></ip-prefix-briefs></vrf></vrfs></protocol></protocols></node></nodes></fib>"
+        "</data></rpc-reply>"
+    )
+
+
+def hop(address: str, more: str = "") -> str:
+    return f"<brief-next-hop-prefix>{address}</brief-next-hop-prefix>{more}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "labels"),
+    [
+        (fib(hop("10.192.0.1/32"), hop("10.192.0.2")), {"10.192.0.1", "10.192.0.2"}),
+        (fib(hop("10.192.0.1"), hop("10.192.0.2", "<backup-path>true</backup-path>")), {"10.192.0.1"}),
+        (fib("<brief-interface-handle>Null0</brief-interface-handle>"), {"discard"}),
+        (fib(hop("", "<detail-fib-adjacency-type>fib-adjacency-drop</detail-fib-adjacency-type>")), {"discard"}),
+        (fib(hop("0.0.0.0", "<brief-interface-handle>tunnel-te1</brief-interface-handle>")), {"tunnel-te1"}),
+        (fib().replace("10.96.0.0", "10.112.0.0"), set()),
+        ("<rpc-reply><data/></rpc-reply>", set()),
+    ],
+)
+def test_fib_by_its_model(answer: str, labels: set[str]):
+    answers = {"show route vrf red ipv4 unicast static": RIB, "show cef vrf red ipv4": answer}
+    assert XR.read_tables(answers)["red", Prefix.parse("10.96.0.0/12")].fib == labels
+
+
+@pytest.mark.parametrize("answer", ["<data>", fib(hop("nobody")), fib().replace(">12<", ">99<")])
+def test_a_fib_s_model_that_cannot_be_read(answer: str):
+    with pytest.raises(ParseError):
+        XR.read_tables({"show route vrf red ipv4 unicast static": RIB, "show cef vrf red ipv4": answer})
+
+
+def test_the_questions_about_the_fib_s_model():
+    names = "".join(
+        f"<node><node-name>{name}</node-name></node>" for name in ("0/0/CPU0", "0/RSP1/CPU0", "0/RSP0/CPU0")
+    )
+    assert fib_node(f"<fib><nodes>{names}</nodes></fib>") == "0/RSP0/CPU0"
+    assert fib_node("<fib><nodes><node><node-name>0/1/CPU0</node-name></node></nodes></fib>") == "0/1/CPU0"
+    assert fib_node("<data/>") == ""
+    one = fib_filter("show cef vrf red ipv6 fd96::/108", "0/RP0/CPU0")
+    assert "<protocol-name>ipv6</protocol-name><vrfs><vrf><vrf-name>red</vrf-name>" in one
+    assert "<ip-prefix-brief><prefix>fd96::</prefix><prefix-length>108</prefix-length></ip-prefix-brief>" in one
+    assert "<prefix/><prefix-length/>" in fib_filter("show cef ipv4", "0/RP0/CPU0")

@@ -4,7 +4,7 @@ import pytest
 
 from k8s_ecmp.errors import ParseError, TableUnreadable
 from k8s_ecmp.model import Prefix
-from k8s_ecmp.platforms.base import Better, Installed
+from k8s_ecmp.platforms.base import Better, Installed, Neighbour
 from k8s_ecmp.platforms.junos_tables import JunosVerification
 from k8s_ecmp.routers.tables import table_problems
 
@@ -134,6 +134,22 @@ def test_ipv6_and_long_prefixes():
     }
 
 
+def test_next_hops_that_wait_for_an_answer_are_in_force_and_told():
+    held = FORWARDING.replace("10.0.0.2           ucst", "10.0.0.2           hold").replace(
+        "10.0.0.3           ucst", "10.0.0.3           hold"
+    )
+    tables = VERIFICATION.read_tables({RIB: ROUTES, FIB: held})
+    aggregate, host = (
+        tables["default", Prefix.parse("10.96.0.0/12")],
+        tables["default", Prefix.parse("192.168.100.100/32")],
+    )
+    assert aggregate.fib == aggregate.rib == {"10.0.0.1", "10.0.0.2"}
+    assert aggregate.neighbours == {Neighbour("10.0.0.2", "et-0/0/0.0", resolved=False)}
+    assert host.neighbours == {Neighbour("10.0.0.3", "et-0/0/0.0", resolved=False)}
+    answered = VERIFICATION.read_tables({RIB: ROUTES, FIB: FORWARDING})
+    assert not any(found.neighbours for found in answered.values())
+
+
 def test_without_a_policy_for_load_balancing_one_next_hop_is_in_force():
     one = FORWARDING.replace("ulst  1048574     3\n", "ulst  1048574     3\n", 1).splitlines()
     text = "\n".join(line for line in one if "10.0.0.2 " not in line)
@@ -192,6 +208,52 @@ def test_a_mac_address_accounts_for_one_next_hop(hops: int, forwarding: str, pro
     tables = VERIFICATION.read_tables({RIB: routes, FIB: HEADS + forwarding})
     problems = table_problems({prefix: tables["default", prefix]}, {prefix: wanted})
     assert problems == (() if problem is None else (problem,))
+
+
+ADDRESS = "                              10.0.0.1           ucst      587     2 ge-0/0/0.0\n"
+COMPOSITE = "                                                 comp      590     2\n"
+
+
+@pytest.mark.parametrize(
+    "forwarding",
+    [
+        "junk",
+        "% Invalid input detected at '^' marker.\n",
+        "error: command is not valid on the router",
+        "{master}\nno such table\n",
+        HEADS + "10.96.0.10/32      user     0                    comp      590     2\n",
+        HEADS + LIST + ADDRESS + COMPOSITE,
+        HEADS + LIST + MEMBER + COMPOSITE,
+    ],
+)
+def test_a_forwarding_table_that_cannot_be_read_lacks_nothing(forwarding: str):
+    with pytest.raises(TableUnreadable, match=r"unexpected form|is an error"):
+        VERIFICATION.read_tables({RIB: routes_of("10.0.0.1", "10.0.0.2"), FIB: forwarding})
+
+
+def routes_of(*addresses: str) -> str:
+    lines = "".join(f"                    >  to {address} via ge-0/0/0.0\n" for address in addresses)
+    return f"inet.0: 1 destinations, 1 routes (1 active, 0 holddown, 0 hidden)\n\n10.96.0.10/32      *[Static/5] 00:07\n{lines}"
+
+
+def forwarded(forwarding: str, *addresses: str) -> frozenset[str]:
+    tables = VERIFICATION.read_tables({RIB: routes_of(*addresses), FIB: HEADS + forwarding})
+    return tables["default", Prefix.parse("10.96.0.10/32")].fib
+
+
+def test_lines_that_say_nothing_of_next_hops_are_no_riddle():
+    both = ("10.0.0.1", "10.0.0.2")
+    assert forwarded(LIST + ADDRESS + NAMED + COMPOSITE, *both) == set(both)
+    inner = "                                                 ulst  1048574     2\n"
+    assert forwarded(LIST.replace("ulst", "indr") + inner + ADDRESS + NAMED, *both) == set(both)
+    assert forwarded("", *both) == frozenset()
+    own = "\nRouting table: __master.anon__.inet\nInternet:\n"
+    assert forwarded(ADDRESS.replace(" " * 30, "10.96.0.10/32 user 0 ") + own + ONE, "10.0.0.1") == {"10.0.0.1"}
+
+
+def test_an_interface_without_an_address():
+    forwarding = HEADS + "10.98.0.0/16       user     0                    ucst      600     3 st0.118\n"
+    assert found({RIB: ROUTES, FIB: forwarding})["default 10.98.0.0/16"] == ({"st0.118"}, {"st0.118"})
 
 
 def test_the_vrf_of_a_table():

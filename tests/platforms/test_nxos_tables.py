@@ -62,13 +62,19 @@ def prefix(text: str) -> Prefix:
 def test_questions():
     assert TABLES.table_commands(["default", "red"]) == (
         "show ip route static vrf default",
+        "show forwarding ipv4 route vrf default",
         "show ipv6 route static vrf default",
+        "show forwarding ipv6 route vrf default",
         "show ip route static vrf red",
+        "show forwarding ipv4 route vrf red",
         "show ipv6 route static vrf red",
+        "show forwarding ipv6 route vrf red",
     )
     assert TABLES.prefix_commands("red", [prefix("10.96.0.0/12"), prefix("fd96::/108")]) == (
         "show ip route 10.96.0.0/12 vrf red",
+        "show forwarding ipv4 route 10.96.0.0/12 vrf red",
         "show ipv6 route fd96::/108 vrf red",
+        "show forwarding ipv6 route fd96::/108 vrf red",
     )
 
 
@@ -89,6 +95,92 @@ def test_tables():
 def test_a_route_on_its_way_to_the_forwarding_table():
     found = TABLES.read_tables({"a": IPV4})
     assert found["default", prefix("10.99.0.1/32")] == Installed(frozenset({"10.192.0.1"}), frozenset())
+
+
+RULE = "------------------+------------------+----------------------+-----------------\n"
+COLUMNS = f"{RULE}Prefix            | Next-hop         | Interface            | Labels\n{RULE}"
+FORWARDING = f"""slot  1
+=======
+
+
+IPv4 routes for table default/base
+
+{COLUMNS}0.0.0.0/32           Drop               Null0
+10.192.0.0/24        Attached           Vlan10
+10.192.0.1/32        10.192.0.1         Vlan10
+0.0.0.0/0            10.192.0.254       Vlan10
+10.96.0.0/12         10.192.0.1         Vlan10
+                     10.192.0.3         Ethernet1/7
+10.97.0.0/16         Drop               Null0
+
+slot 27
+=======
+
+
+IPv4 routes for table default/base
+
+{COLUMNS}127.0.0.0/8          Drop               Null0
+10.192.0.253/32      Receive            sup-eth1
+10.96.0.0/12         10.192.0.1         Vlan10
+                     10.192.0.2         Vlan10              PUSH 16001
+10.99.0.1/32         10.192.0.1         Vlan10
+"""
+FORWARDING6 = f"""
+IPv6 routes for table default/base
+
+{COLUMNS}fd96::/108
+                     fd10:192::1        Vlan10
+                     FE80::2            Vlan10
+"""
+WHOLE, WHOLE6 = "show forwarding ipv4 route vrf default", "show forwarding ipv6 route vrf default"
+
+
+def test_forwarding_tables():
+    found = TABLES.read_tables({"a": IPV4, WHOLE: FORWARDING, "b": IPV6, WHOLE6: FORWARDING6})
+    assert found["default", prefix("0.0.0.0/0")] == both("10.192.0.254")
+    assert found["default", prefix("10.96.0.0/12")] == both("10.192.0.1", "10.192.0.2", "10.192.0.3 vrf red")
+    assert found["default", prefix("10.97.0.0/16")] == both("discard")
+    assert found["default", prefix("10.99.0.1/32")].fib == frozenset()  # pending
+    assert found["default", prefix("fd96::/108")] == both("fd10:192::1", "fe80::2")
+    less = TABLES.read_tables({"a": IPV4, WHOLE: FORWARDING.replace("10.192.0.2 ", "10.192.0.1 ")})
+    assert less["default", prefix("10.96.0.0/12")].fib == {"10.192.0.1", "10.192.0.3 vrf red"}
+    none = TABLES.read_tables({"a": IPV4, WHOLE: f"IPv4 routes for table default/base\n{COLUMNS}"})
+    assert none["default", prefix("10.96.0.0/12")].fib == none["default", prefix("10.97.0.0/16")].fib == frozenset()
+
+
+ONE = (
+    f'IP Route Table for VRF "default"\n{LEGEND}10.96.0.0/12, ubest/mbest: 1/0\n    *via 10.9.9.9, [1/0], 1d, static\n'
+)
+
+
+def forwarded(answer: str) -> frozenset[str]:
+    command, forwarding = TABLES.prefix_commands("default", [prefix("10.96.0.0/12")])
+    return TABLES.read_tables({command: ONE, forwarding: answer})["default", prefix("10.96.0.0/12")].fib
+
+
+def test_one_prefix_in_the_forwarding_table():
+    head = f"IPv4 routes for table default/base\n{COLUMNS}"
+    assert forwarded(f"{head}10.96.0.0/12  10.9.9.9  Vlan10\n") == {"10.9.9.9"}
+    assert forwarded(f"{head}*10.96.0.0/12  10.192.0.1  Vlan10\n") == {"10.9.9.9"}  # resolved through another
+    assert forwarded(head) == forwarded("no longest match\n") == frozenset()
+    assert forwarded(f"{head}10.96.0.0/12  Drop  Null0\n") == {"discard"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "% Permission denied for the role",
+        f"IPv4 routes for table default/base\n{COLUMNS}something new",
+        f"IPv4 routes for table default/base\n{COLUMNS}10.96.0.0/12  nowhere  Vlan10\n",
+        f"IPv4 routes for table default/base\n{COLUMNS}10.96.0.0/99  10.9.9.9  Vlan10\n",
+        f"IPv4 routes for table default/base\n{COLUMNS}10.96.0.0/12  10.192.0.1  Vlan10\n",
+        "10.96.0.0/12  10.9.9.9  Vlan10\n",
+    ],
+)
+def test_a_forwarding_table_that_cannot_be_read_is_not_an_empty_one(answer: str):
+    with pytest.raises(ParseError, match="answer to 'show forwarding"):
+        forwarded(answer)
 
 
 def test_a_prefix_that_is_not_there():

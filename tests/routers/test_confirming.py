@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from k8s_ecmp.platforms.drivers import DRIVERS
-from tests.routers.test_vendors import AGGREGATE, NODES, Device
+from tests.routers.vendors.device import AGGREGATE, NODES, Device
 from tests.site import Outcome, new_site
 from tests.world.emulators import NAMES, emulator
 from tests.world.gate import Gate
 from tests.world.netns import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ONE_REQUEST_A_CONNECTION = {"eos", "nxos"}
 TIMED = {name for name in NAMES if DRIVERS[name].confirm}

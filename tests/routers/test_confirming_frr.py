@@ -13,9 +13,10 @@ from k8s_ecmp.settings import NewConnection, RolloutSettings, Settings
 from tests.core.build import TAG
 from tests.routers.test_standing import HOST, OWNER, allowed, fib, step
 from tests.site import Outcome, new_site
+from tests.world.edge import FOREIGN, LINKS
 from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
-from tests.world.test_cli_on_frr import FOREIGN, LINKS, World
+from tests.world.test_cli_on_frr import World
 
 pytestmark = pytest.mark.world
 

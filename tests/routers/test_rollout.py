@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_ecmp import runs
-from k8s_ecmp.errors import PlanRefused
+from k8s_ecmp.core.waves import waves
+from k8s_ecmp.errors import JournalError, PlanRefused
+from k8s_ecmp.model import CommitResult
 from k8s_ecmp.routers.rollout import STOPPED
 from k8s_ecmp.routers.stopping import Stop
-from k8s_ecmp.routers.waves import waves
 from k8s_ecmp.settings import RolloutSettings
 from tests.fleet import Disturbed, Fleet, Watcher, outcomes
 from tests.site import new_site
@@ -105,6 +106,23 @@ def test_a_refusal_before_the_commit_takes_nothing_back(fleet: Fleet) -> None:
     assert results["r3"].outcome == "refused"
     assert "10.96.0.0/12: no route -> 192.0.2.77" in (results["r3"].error or "")
     assert {name: word for name, word in outcomes(results).items() if word != "committed"} == {"r3": "refused"}
+
+
+def test_a_result_that_cannot_be_written_down_stops_everything_behind_it(fleet: Fleet) -> None:
+    class Full(Disturbed):
+        def end(self, result: CommitResult) -> None:
+            if result.router == "r1":
+                raise JournalError("the disk is full")
+
+    before = fleet.texts
+    fleet.rollout(canary=1, parallel=3, pause_s=3600)
+    results = fleet.apply(Full())
+    assert outcomes(results) == {"r1": "committed"} | dict.fromkeys(fleet.names[1:], "not-attempted")
+    assert not results["r1"].recorded
+    assert "the disk is full" in results["r1"].warnings[-1]
+    assert results["r2"].error == "what became of r1 could not be written down"
+    assert fleet.changed(before) == {"r1"}
+    assert runs.apply_exit(fleet.plan, [results["r1"]]) == runs.ERROR
 
 
 def test_what_others_changed_meanwhile_is_not_taken_back(fleet: Fleet) -> None:

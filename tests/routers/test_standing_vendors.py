@@ -115,3 +115,11 @@ def test_what_somebody_types_beside_a_session_is_not_lost(standing: Standing) ->
     standing.commit("n1")
     assert standing.hops() == {"10.192.0.1"}
     assert ("default", "10.8.0.0/16") in device.routes()
+
+
+def test_next_hops_that_do_not_answer_are_asked_for_when_it_is_told_to(standing: Standing) -> None:
+    standing.device.faults.silent = {"10.192.0.2"}
+    standing.commit("n1", "n2")
+    told = [text.split(" does not answer ARP")[0] for text in standing.session.silent_hops()]
+    shows = standing.session.port.capabilities.neighbours
+    assert told == (["next hop 10.192.0.2"] if shows else [])

@@ -1,8 +1,8 @@
 """What tables show against what is expected of them."""
 
 from k8s_ecmp.model import NextHop, Prefix
-from k8s_ecmp.platforms.base import Better, Installed
-from k8s_ecmp.routers.tables import floating, standing_by, table_problems
+from k8s_ecmp.platforms.base import Better, Installed, Neighbour
+from k8s_ecmp.routers.tables import floating, silent_hops, standing_by, table_problems
 from tests.core.build import p
 
 PREFIX = p("10.96.0.0/12")
@@ -55,3 +55,26 @@ def test_a_prefix_that_we_left_may_be_another_protocol_s():
     assert table_problems({}, {PREFIX: ()}) == ()
     for tables in (behind(BGP, HOPS), {PREFIX: Installed(HOPS, HOPS)}, {PREFIX: Installed(HOPS, NONE)}):
         assert table_problems(tables, {PREFIX: ()}) == ("10.96.0.0/12 is still in the routing table",)
+
+
+def test_who_is_asked_for_and_does_not_answer():
+    expected = {PREFIX: frozenset({"10.0.0.1", "10.0.0.2", "10.0.0.10", "discard"}), p("::/0"): frozenset({"fd00::1"})}
+    neighbours = [
+        Neighbour("fd00::1", "Vlan10", resolved=False),
+        Neighbour("10.0.0.10", "", resolved=False),
+        Neighbour("10.0.0.2", "Vlan10", resolved=False),
+        Neighbour("10.0.0.2", "Vlan11", resolved=False),
+        Neighbour("10.0.0.9", "Vlan10", resolved=False),
+    ]
+    end = ", packets to it are lost: is the node up, with this address, on this network?"
+    assert silent_hops(neighbours, expected) == (
+        f"next hop 10.0.0.2 does not answer ARP on Vlan10, Vlan11{end}",
+        f"next hop 10.0.0.10 does not answer ARP{end}",
+        f"next hop fd00::1 does not answer ND on Vlan10{end}",
+    )
+
+
+def test_who_answers_anywhere_or_was_not_asked_for_is_not_silent():
+    expected = {PREFIX: HOPS}
+    answers = [Neighbour("10.0.0.1", "Vlan10", resolved=False), Neighbour("10.0.0.1", "Vlan11", resolved=True)]
+    assert silent_hops(answers, expected) == silent_hops([], expected) == ()

@@ -1,5 +1,6 @@
 """Arista EOS beyond the common stories: sessions of others and of the dead, timers, saving, certificates, rights."""
 
+import gc
 import re
 import subprocess
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from k8s_ecmp.errors import (
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.routers.drivers.vendor.eos import EosDriver
 from k8s_ecmp.routers.drivers.vendor.eos_names import SessionName
-from tests.routers.test_vendors import AGGREGATE, NODES, TAG, Device
+from tests.routers.vendors.device import AGGREGATE, NODES, TAG, Device
 from tests.site import COMMAND, new_site
 from tests.world.emulators.eos import Eos
 from tests.world.netns import wait_for
@@ -166,6 +167,18 @@ def test_a_commit_with_a_timer_on_every_release(switch: Eos, version: str) -> No
     assert ROUTE in switch.routes()
     assert switch.saved()
     assert not one.has_pending_commit()
+
+
+def test_a_driver_that_is_closed_and_thrown_away_leaves_the_timer_to_run(switch: Eos) -> None:
+    one = driver(switch)
+    one.load_merge_candidate(config=LINE)
+    one.commit_config(revert_in=90)
+    one.close()
+    one.close()
+    del one
+    gc.collect()
+    assert switch.pending()
+    assert ROUTE in switch.routes()
 
 
 def test_a_timer_is_taken_back_by_who_armed_it_and_by_nobody_else(switch: Eos) -> None:

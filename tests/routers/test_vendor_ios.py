@@ -29,7 +29,7 @@ from tests.site import REPO, Site, new_site
 from tests.world.emulators.base import PASSWORD, USERNAME
 from tests.world.emulators.ios import Ios
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 PREFIX = Prefix.parse("10.96.0.0/12")
 LINE = "ip route 10.96.0.0 255.240.0.0 10.192.0.1 tag 4201 name prod-eu1\n"
@@ -208,7 +208,7 @@ def test_a_save_that_fails_is_found_by_reading_back(router: Ios, driver: IosDriv
 
 def test_a_save_that_fails_after_the_confirm_leaves_the_change_and_says_so(router: Ios, site: Site) -> None:
     router.nvram_busy = True
-    done = site.run("apply", "--yes")
+    done = site.run_here("apply", "--yes")
     assert done.code == 1
     assert "startup configuration does not have it" in done.out
     assert ("default", "10.96.0.0/12") in router.routes()
@@ -249,7 +249,7 @@ class Racing(Ios):
 @pytest.mark.parametrize("router", [Racing], indirect=True)
 def test_a_route_that_somebody_adds_at_our_prefix_stops_the_commit(router: Ios, site: Site) -> None:
     before = router.running()
-    done = site.run("apply", "--yes")
+    done = site.run_here("apply", "--yes")
     assert "changed while the plan was being staged; nothing was written" in done.out
     theirs = "ip route 10.96.0.0 255.240.0.0 10.192.0.9"
     assert [line for line in router.running().splitlines() if line != theirs] == before.splitlines()
@@ -272,7 +272,7 @@ def test_files_of_dead_runs_are_deleted_when_they_are_old(router: Ios, driver: I
 
 
 def test_after_an_apply_no_copy_of_the_configuration_is_left(router: Ios, site: Site) -> None:
-    assert site.run("apply", "--yes").code == 3
+    assert site.run_here("apply", "--yes").code == 3
     assert router.flash.names() == []
     assert ("default", "10.96.0.0/12") in router.routes()
 
@@ -281,7 +281,7 @@ def test_without_a_timer_the_inverse_patch_takes_the_change_back(router: Ios, si
     site.settings(rollout={"confirm_within_s": 0, "verify_timeout_s": 1})
     before = router.running()
     router.faults.hide = {"10.97.10.1/32"}
-    done = site.run("apply", "--yes")
+    done = site.run_here("apply", "--yes")
     assert done.code == 1
     assert "taken back" in done.out
     assert sorted(router.running().splitlines()) == sorted(before.splitlines())
@@ -295,14 +295,14 @@ def test_the_page_lists_every_command_that_is_sent(router: Ios, site: Site) -> N
     assert allowed
     patterns = allowed[1].splitlines()
     router.faults.hide = {"10.97.10.1/32"}
-    assert site.run("apply", "--yes").code == 1  # taken back
+    assert site.run_here("apply", "--yes").code == 1  # taken back
     router.faults.hide, router.faults.refuse = set(), "10.97.10.1"
-    assert site.run("apply", "--yes").code == 1  # refused under a timer
+    assert site.run_here("apply", "--yes").code == 1  # refused under a timer
     site.settings(rollout={"confirm_within_s": 0, "verify_timeout_s": 3})
-    assert site.run("apply", "--yes").code == 1  # refused without one
+    assert site.run_here("apply", "--yes").code == 1  # refused without one
     router.faults.refuse = None
     site.settings(rollout={"confirm_within_s": 60, "verify_timeout_s": 3})
-    assert site.run("apply", "--yes").code == 3
+    assert site.run_here("apply", "--yes").code == 3
     sent = set(router.transcript)
     assert {"configure revert now", "configure confirm", "write mem"} <= sent
     assert any(line.startswith("configure replace") for line in sent)
@@ -314,7 +314,7 @@ def test_a_vrf_that_is_not_there_fails_the_plan(router: Ios, site: Site) -> None
     content = yaml.safe_load(hosts.read_text())
     content["r1"]["data"] = {"k8s_ecmp": {"vrf": "blue"}}
     hosts.write_text(yaml.safe_dump(content))
-    done = site.run("plan")
+    done = site.run_here("plan")
     assert done.code == 1
     assert "routing table blue does not exist" in done.out + done.err
 

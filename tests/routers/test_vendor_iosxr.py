@@ -19,14 +19,14 @@ from k8s_ecmp.model import Prefix
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.routers.drivers.vendor import vendor_driver
 from k8s_ecmp.routers.drivers.vendor.base import VendorDriver
-from tests.routers.test_vendors import AGGREGATE, NODES, Device
+from tests.routers.vendors.device import AGGREGATE, NODES, Device
 from tests.site import new_site
 from tests.world.emulators import emulator
 from tests.world.emulators.iosxr import IosXrXml
 from tests.world.emulators.iosxr_device import IosXr
 from tests.world.netns import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 BLOCK = "router static\n address-family ipv4 unicast\n  {}\n !\n!\n"
 LINE = "10.1.0.0/16 10.192.0.1 tag 4201 description demo"

@@ -325,7 +325,7 @@ def site(device: Junos, tmp_path: Path) -> Site:
 
 
 def test_a_whole_run_needs_no_other_rights_than_those_documented(device: Junos, site: Site):
-    assert site.run("apply", "--yes").code == 3  # the one conflict
+    assert site.run_here("apply", "--yes").code == 3  # the one conflict
     assert OURS in device.routes()
     text = PAGE.read_text(encoding="utf-8")
     for operation in {line.split()[0] for line in device.transcript} - {"command"}:
@@ -343,7 +343,7 @@ def test_a_whole_run_needs_no_other_rights_than_those_documented(device: Junos, 
 def test_others_edits_are_said_by_a_whole_run(device: Junos, site: Site):
     device.edit("set system host-name half-done")
     before = device.running()
-    done = site.run("apply", "--yes")
+    done = site.run_here("apply", "--yes")
     assert done.code == 1
     assert "uncommitted changes" in done.out
     assert device.running() == before

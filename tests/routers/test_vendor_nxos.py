@@ -12,12 +12,12 @@ import yaml
 from k8s_ecmp.errors import CommitFailed, ConfigRejected, HostKeyRejected, RouterError, Unreachable
 from k8s_ecmp.routers.drivers.vendor import vendor_driver
 from k8s_ecmp.routers.drivers.vendor.base import VendorDriver
-from tests.routers.test_vendors import AGGREGATE, NODES, TAG, Device
+from tests.routers.vendors.device import AGGREGATE, NODES, TAG, Device
 from tests.site import new_site
 from tests.world.emulators import emulator
 from tests.world.emulators.nxos import Dropped, NxosApi, NxosSsh
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 DOCS = Path(__file__).parents[2] / "docs/platforms/nxos.md"
 LINE = "ip route 10.1.0.0/16 10.192.0.1 name demo tag 4201"
@@ -129,16 +129,35 @@ def test_what_others_typed_before_the_rollback_is_told(switch: Switch) -> None:
 # --- saving ---
 
 
-def test_a_checkpoint_that_cannot_be_written(router: Device) -> None:
+def test_without_a_checkpoint_nothing_is_typed(router: Device) -> None:
     router.device.faults.full_disk = True
     done = router.apply()
     assert done.code == 1, done.out + done.err
-    assert "no space" in done.out or "save" in done.out
-    if router.ours() == {}:
-        assert "nothing of the change is in force" in done.out
-    else:  # over SSH the missing checkpoint goes unnoticed, the missing copy does not
-        assert "in force, but not in the startup configuration" in done.out
-    assert router.untouched()
+    said = " ".join(done.out.split())
+    assert "could not write the checkpoint" in said
+    assert "make room on bootflash" in said
+    assert "nothing of the change is in force" in said
+    assert router.is_old()
+    assert not [line for line in router.device.transcript if "ip route 10.96" in line and "show" not in line]
+    router.device.faults.full_disk = False
+    assert router.apply().code == 3
+    assert router.ours()[AGGREGATE] == NODES
+
+
+def test_the_way_back_needs_no_checkpoint(router: Device) -> None:
+    """The flash fills up after the change, whose routes then do not show."""
+
+    def fill() -> None:
+        router.device.faults.full_disk = True
+
+    router.device.faults.hide = {"10.97.10.1/32"}
+    router.device.meanwhile.append(("copy run", fill))
+    done = router.apply()
+    assert done.code == 1, done.out + done.err
+    said = " ".join(done.out.split())
+    assert "taken back" in said
+    assert "the way back is not in the startup configuration" in said
+    assert router.is_old()
 
 
 def test_a_change_that_cannot_be_saved_is_in_force_and_said(router: Device) -> None:

@@ -9,10 +9,11 @@ import yaml
 
 from k8s_ecmp.model import Prefix
 from k8s_ecmp.routers.connection import connect
+from k8s_ecmp.routers.drivers.vendor import long_tables
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.transaction import Port, Transaction
 from k8s_ecmp.settings import Settings
-from tests.routers.test_vendors import AGGREGATE, NODES, Device
+from tests.routers.vendors.device import AGGREGATE, NODES, Device
 from tests.site import new_site
 from tests.world.emulators import emulator
 from tests.world.emulators.eos import Eos
@@ -63,6 +64,46 @@ def test_tables_that_come_back_blank_are_no_reason_to_take_a_change_back(router:
     assert verified.code == 2
     assert f"{HOST} is not in the routing table" in words(verified.out)
     assert BLIND not in words(verified.out)
+
+
+@pytest.mark.parametrize("router", ["ios", "iosxr", "iosxr_netconf", "nxos", "nxos_ssh"], indirect=True)
+def test_a_next_hop_that_is_routed_and_not_forwarded_is_noticed(router: Device) -> None:
+    router.device.faults.not_forwarded = {"10.192.0.2"}
+    applied = router.apply()
+    assert applied.code == 1, applied.out
+    assert f"{HOST} in the forwarding table lacks 10.192.0.2" in words(applied.out)
+    assert router.ours() == {}
+    router.device.faults.not_forwarded = set()
+    assert router.apply().code in DONE
+    router.device.faults.not_forwarded = {"10.192.0.2"}
+    verified = router.run("verify")
+    assert verified.code == 2, verified.out
+    assert f"{HOST} in the forwarding table lacks 10.192.0.2" in words(verified.out)
+
+
+@pytest.mark.parametrize("router", ["ios", "nxos", "nxos_ssh"], indirect=True)
+def test_a_forwarding_table_that_is_too_long_is_not_read(router: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert router.apply().code in DONE
+    router.device.faults.not_forwarded = {"10.192.0.2"}
+    monkeypatch.setattr(long_tables, "_LONGEST", 1)
+    router.device.transcript.clear()
+    verified = router.run("verify")
+    assert verified.code in DONE, verified.out
+    assert "warning: the routing table alone was verified, not the forwarding table" in words(verified.out)
+    asked = [line for line in router.device.transcript if " cef " in line or "forwarding" in line]
+    assert asked
+    assert all("summary" in line for line in asked)
+
+
+@pytest.mark.parametrize("router", ["junos", "iosxr_netconf"], indirect=True)
+def test_a_forwarding_table_that_the_login_may_not_see_is_told(router: Device) -> None:
+    router.device.faults.fib_hidden = True
+    applied = router.apply()
+    assert applied.code in DONE, applied.out
+    assert "warning: the routing table alone was verified, not the forwarding table" in words(applied.out)
+    assert "warning: the routing table alone was verified" in words(router.run("verify").out)
+    router.device.faults.fib_hidden = False
+    assert "routing table alone" not in words(router.run("verify").out)
 
 
 @pytest.mark.parametrize("router", ["nxos"], indirect=True)

@@ -11,15 +11,20 @@ from k8s_ecmp.core.flows import flows_at_risk
 from k8s_ecmp.model import (
     CommitResult,
     Conflict,
+    Contested,
     DesiredRoute,
     GuardTrip,
     NextHop,
     Plan,
     Prefix,
+    Rollout,
     RouteChange,
     RouterPlan,
     Skipped,
+    Undo,
 )
+from k8s_ecmp.views.apply_report import Kept
+from k8s_ecmp.views.plan_about import PlanFile
 from k8s_ecmp.views.plan_html import plan_html
 from k8s_ecmp.views.plan_markdown import plan_markdown
 from k8s_ecmp.views.text import print_desired, print_plan, print_results, print_verify
@@ -88,7 +93,17 @@ SKIPPED = (
 )
 
 
-def plan_of(*routers: RouterPlan, holds: tuple[GuardTrip, ...] = (), skipped: tuple[Skipped, ...] = ()) -> Plan:
+ROLLOUT = Rollout(canary=1, parallel=10, pause_s=60.0, on_failure="stop", confirm_within_s=120)
+TIMER, OWN, INVERSE = Undo(120, "router"), Undo(0, "router"), Undo(0, "inverse")
+
+
+def plan_of(
+    *routers: RouterPlan,
+    holds: tuple[GuardTrip, ...] = (),
+    skipped: tuple[Skipped, ...] = (),
+    contested: tuple[Contested, ...] = (),
+    rollout: Rollout | None = ROLLOUT,
+) -> Plan:
     return Plan(
         created=NOW,
         expires=NOW + timedelta(hours=1),
@@ -99,12 +114,28 @@ def plan_of(*routers: RouterPlan, holds: tuple[GuardTrip, ...] = (), skipped: tu
         routers=routers,
         holds=holds,
         skipped=skipped,
+        contested=contested,
+        rollout=rollout,
     )
 
 
 FLOWS = flows_at_risk(CHANGES, "hash-threshold", None)
-R1 = RouterPlan("r1", "frr", "changes", "sha256:1", CHANGES, (CONFLICT,), commands=("a", "b"), diff=DIFF, flows=FLOWS)
-R2 = RouterPlan("r2", "frr", "changes", "sha256:2", CHANGES, diff=DIFF, flows=FLOWS)
+R1 = RouterPlan(
+    "r1",
+    "frr",
+    "changes",
+    "sha256:1",
+    CHANGES,
+    (CONFLICT,),
+    commands=("a", "b"),
+    diff=DIFF,
+    flows=FLOWS,
+    failure_domain="rack-1",
+    undo=TIMER,
+)
+R2 = RouterPlan(
+    "r2", "frr", "changes", "sha256:2", CHANGES, diff=DIFF, flows=FLOWS, failure_domain="rack-1", undo=TIMER
+)
 BLOCKED = RouterPlan(
     "leaf-12.dc1.example.com",
     "eos",
@@ -149,12 +180,23 @@ LIKE_R1 = RouterPlan(
     (*CHANGES, TWO_REASONS),
     diff=DIFF,
     flows=flows_at_risk((*CHANGES, TWO_REASONS), "modulo", CHANGES[:1]),
+    failure_domain="rack-1",
+    undo=TIMER,
+)
+R8 = RouterPlan("r8", "nxos", "changes", "sha256:8", CHANGES[:1], undo=INVERSE)
+R9 = RouterPlan("r9", "file", "changes", "sha256:9", CHANGES[:1], undo=OWN)
+CONTESTED = Contested(
+    CONFLICT.prefix,
+    ours=("r2", "r7"),
+    theirs=("r1", "r6"),
+    none=("leaf-12.dc1.example.com", "r5", "r8", "r9"),
+    unknown=("r4",),
 )
 
 
 def verdict(name: str, *addresses: str, standing: str = "eligible", reason: str = "Ready for 2 min") -> NodeVerdict:
     internal = {4: tuple(a for a in addresses if ":" not in a), 6: tuple(a for a in addresses if ":" in a)}
-    return NodeVerdict(name, standing, reason, standing == "out", True, {}, {}, internal)
+    return NodeVerdict(name, standing, reason, standing == "out", True, {}, {}, internal, internal)
 
 
 NODES = {
@@ -167,7 +209,7 @@ NODES = {
     )
 }
 
-FULL = plan_of(R1, R2, BLOCKED, FAILED, IN_SYNC, CONFLICTING, skipped=SKIPPED)
+FULL = plan_of(R1, R2, BLOCKED, FAILED, IN_SYNC, CONFLICTING, skipped=SKIPPED, contested=(CONTESTED,))
 HELD = plan_of(
     RouterPlan("r1", "frr", "blocked", "sha256:1", CHANGES[:1], diff=DIFF),
     holds=(GuardTrip("panic", None, None, "3 of 4 nodes are not Ready at once (n1, n2, n3), more than the 50%"),),
@@ -175,12 +217,25 @@ HELD = plan_of(
 CALM = plan_of(IN_SYNC, RouterPlan("r7", "frr", "in-sync", "sha256:7"))
 
 RESULTS = (
-    CommitResult("r1", "committed", 6, 1.234, None, ("next hop 10.0.0.9 cannot be resolved by the router",)),
-    CommitResult("r2", "rolled-back", 0, 33.8, "after the commit 10.96.0.0/12 is not in the FIB; taken back"),
+    CommitResult(
+        "r1", "committed", 6, 1.234, None, ("next hop 10.0.0.9 cannot be resolved by the router",), step="confirm"
+    ),
+    CommitResult(
+        "r2",
+        "rolled-back",
+        0,
+        33.8,
+        "after the commit 10.96.0.0/12 is not in the FIB; the change was taken back, by the router, which is in its "
+        "state before the commit",
+        undone="router",
+        step="verify",
+    ),
     CommitResult("r3", "not-attempted", error="r2 failed in an earlier wave"),
-    CommitResult("r4", "failed", 0, 60.0, TIMEOUT),
+    CommitResult("r4", "failed", 0, 60.0, TIMEOUT, remedy="check the address", step="connect"),
     CommitResult("r5", "unchanged"),
 )
+KEPT = Kept((11, 12), {"r1": (13, 15), "r2": (14, 16), "r3": (18,), "r4": (17,)})
+IDENTITY = "sha256:" + "09e3" * 16
 VERIFIED = (
     ("r1", "in sync", ("12 owned prefixes",)),
     ("r2", "drift", ("2 differences", "update 10.96.0.0/12: node n3 is eligible", "10.96.0.10/32 is not in the FIB")),
@@ -207,15 +262,19 @@ DESIRED = (
 
 SHOWN = {
     "plan": lambda console: print_plan(FULL, console),
-    "plan-of-a-file": lambda console: print_plan(HELD, console, times=True),
+    "plan-of-a-file": lambda console: print_plan(EVERYTHING, console, file=PlanFile("today.plan", IDENTITY)),
+    "held": lambda console: print_plan(HELD, console),
+    "applying": lambda console: print_plan(CALM, console, applies=True),
     "in-sync": lambda console: print_plan(CALM, console),
-    "results": lambda console: print_results(RESULTS, console),
+    "results": lambda console: print_results(RESULTS, console, identity=IDENTITY, kept=KEPT),
     "verify": lambda console: print_verify(VERIFIED, console),
     "desired": lambda console: print_desired(DESIRED, SKIPPED, console),
 }
 MEDIA = ("80", "pipe")
 
-EVERYTHING = plan_of(R1, R2, BLOCKED, FAILED, IN_SYNC, CONFLICTING, LIKE_R1, skipped=SKIPPED)
+EVERYTHING = plan_of(
+    R1, R2, BLOCKED, FAILED, IN_SYNC, CONFLICTING, LIKE_R1, R8, R9, skipped=SKIPPED, contested=(CONTESTED,)
+)
 DOCUMENTS = {
     "everything.md": lambda: plan_markdown(EVERYTHING),
     "everything.html": lambda: plan_html(EVERYTHING, NODES),

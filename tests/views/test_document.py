@@ -58,8 +58,28 @@ def test_the_document_is_the_contract_s():
         "skipped": [{"object": skip.object, "reason": skip.reason} for skip in SKIPPED],
         "summary": {"create": 4, "update": 6, "delete": 3, "conflict": 2, "failed": 1},
         "overrides": [],
+        "contested": [
+            {
+                "prefix": "10.97.0.1/32",
+                "ours": ["r2", "r7"],
+                "theirs": ["r1", "r6"],
+                "none": ["leaf-12.dc1.example.com", "r5", "r8", "r9"],
+                "unknown": ["r4"],
+            }
+        ],
+        "rollout": {
+            "canary": 1,
+            "parallel": 10,
+            "pause_s": 60,
+            "on_failure": "stop",
+            "confirm_within_s": 120,
+            "waves": [["r1"], ["r2"]],
+        },
     }
     first = routers[0]
+    assert first["undo"] == {"timer_s": 120, "by": "router"}
+    assert first["failure_domain"] == "rack-1"
+    assert routers[3]["undo"] is None
     assert list(first) == sorted(first)
     assert first["changes"][:3] == [
         {

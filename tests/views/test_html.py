@@ -14,6 +14,7 @@ from k8s_ecmp.core.guards import GUARDS
 from k8s_ecmp.model import Prefix, RouteChange, RouterPlan
 from k8s_ecmp.views import plan_html as module
 from k8s_ecmp.views.page import visible
+from k8s_ecmp.views.plan_about import PlanFile
 from k8s_ecmp.views.plan_html import plan_html
 from k8s_ecmp.views.plan_rows import GUARD_WORDS, STATUS_WORDS, shares
 from tests.views.hostile import PAYLOADS, plan_with, texts
@@ -114,7 +115,7 @@ def test_it_can_be_walked_by_landmarks_headings_and_table_heads():
 
 
 def test_the_headline_counts():
-    assert words(page_of(EVERYTHING).xpath("//h1")[0]) == "20 route changes on 4 routers"
+    assert words(page_of(EVERYTHING).xpath("//h1")[0]) == "22 route changes on 6 routers"
     assert words(page_of(CALM).xpath("//h1")[0]) == "No changes"
     assert words(page_of(HELD).xpath("//h1")[0]) == "1 route change on 1 router, all held"
 
@@ -135,6 +136,7 @@ def test_same_changes_and_same_diffs_stand_once():
         "r1, r2 6 changes each",
         "leaf-12.dc1.example.com 1 change blocked, these changes are not written",
         "r7 7 changes",
+        "r8, r9 1 change each",
     ]
     assert len(page.xpath("//pre")) == 2
     assert "predicted by k8s-ecmp: the same as on r1." in words(page.xpath("//section[@id='changes']")[0])
@@ -165,6 +167,43 @@ def test_guards_and_conflicts_say_what_to_do():
     assert words(page_of(HELD).xpath("//h2")[0]) == "Held: nothing is written to any router"
 
 
+def test_the_order_and_the_way_back_are_lists_under_headings_of_their_own():
+    page = page_of(EVERYTHING)
+    stages = [words(one) for one in page.xpath("//section[@id='order']/ol/li")]
+    assert stages == ["wave 1, canary r1", "wave 2 r2, r8, r9", "wave 3 r7"]
+    assert "never two of one failure domain: rack-1 is r1, r2, r7." in words(page.xpath("//section[@id='order']")[0])
+    undo = [words(one) for one in page.xpath("//section[@id='undo']/ul/li")]
+    assert [one.partition(":")[0] for one in undo] == ["r1, r2, r7", "r8", "r9"]
+    assert {"#order", "#undo"} <= set(page.xpath("//nav//@href"))
+    assert not page_of(HELD).xpath("//section[@id='order']|//section[@id='undo']")
+    assert "#order" not in page_of(HELD).xpath("//nav//@href")
+
+
+def test_a_conflict_says_what_the_other_routers_have():
+    items = [words(one) for one in page_of(EVERYTHING).xpath("//section[@id='conflicts']//li/ul/li")]
+    assert items == [
+        "at this prefix on r2, r7: our route",
+        "at this prefix on leaf-12.dc1.example.com, r5, r8, r9: no static route",
+        "at this prefix on r4: not known, it could not be read",
+    ]
+
+
+def test_the_page_says_what_applies_it():
+    kept = html.fromstring(plan_html(EVERYTHING, NODES, PlanFile("today.plan", "sha256:1")))
+    lead = words(kept.xpath("//header")[0])
+    assert "Nothing has been written yet." in lead
+    assert "k8s-ecmp apply today.plan does exactly this, or refuses: after 2025-03-01 13:00:00 UTC" in lead
+    assert "sha256:1" in words(kept.xpath("//footer")[0])
+    assert "plan --out FILE.plan makes a plan" in words(page_of(EVERYTHING).xpath("//header")[0])
+    assert "While guards hold it, applying this plan writes nothing." in words(page_of(HELD).xpath("//header")[0])
+
+
+def test_a_files_name_is_no_markup():
+    text = plan_html(EVERYTHING, NODES, PlanFile('a`b"<img src=x>.plan', "sha256:1"))
+    assert shape(text) != []
+    assert not html.fromstring(text).xpath("//img")
+
+
 def test_every_guard_has_words():
     assert set(GUARD_WORDS) == set(GUARDS)
 
@@ -173,7 +212,7 @@ def test_the_drawing_says_in_words_what_it_draws():
     page = page_of(EVERYTHING, NODES)
     svg = page.xpath("//*[local-name()='svg']")[0]
     assert svg.get("role") == "img"
-    assert "next hops of 4 routers with changes" in words(svg.xpath("*[local-name()='desc']")[0])
+    assert "next hops of 6 routers with changes" in words(svg.xpath("*[local-name()='desc']")[0])
     table = cells(page, "drawing")
     assert ["10.0.0.9", "n9 out: not Ready for 12 s", "r7", "leaves 2 prefixes"] in table
     draining = "n2 draining: taint medik8s.io/drain"
@@ -203,6 +242,7 @@ def test_everything_of_the_drawing_is_inside_it():
         assert all(one[0] != two[0] or one[1] + 46 < two[1] for one, two in pairwise(places))
 
 
+@pytest.mark.slow
 def test_what_concerns_most_prefixes_is_drawn_first():
     page = page_of(large(50, 200, alike=True), NODES)
     heads = [one.text for one in page.xpath("//*[local-name()='g']/*[local-name()='text'][@class='mono']")]
@@ -212,6 +252,7 @@ def test_what_concerns_most_prefixes_is_drawn_first():
 # --- size --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("routers", "changes", "alike"), [(50, 200, False), (1, 10_000, True)])
 def test_a_large_plan_is_quick_and_of_moderate_size(routers, changes, alike):
     plan = large(routers, changes, alike=alike)

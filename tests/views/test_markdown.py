@@ -88,7 +88,7 @@ def test_diffs_are_fenced_and_stand_once():
     assert [fence.info for fence in fences] == ["diff", "diff"]
     assert text.count("+ip route 10.96.0.0/12 10.0.0.3") == 1
     assert "predicted by k8s-ecmp: the same as on `r1`" in text
-    assert text.count("<details>") == text.count("</details>") == 4
+    assert text.count("<details>") == text.count("</details>") == 5
 
 
 def test_each_next_hop_has_its_reason():
@@ -96,6 +96,7 @@ def test_each_next_hop_has_its_reason():
     assert "`10.0.0.3` joins: node `n3` has a usable endpoint; `10.0.0.9` leaves: node `n9` is out" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("routers", "changes", "alike"), [(50, 200, False), (1, 10_000, True), (300, 5, False)])
 def test_a_large_plan_fits_and_says_where_the_rest_is(routers, changes, alike):
     text = plan_markdown(large(routers, changes, alike=alike))
@@ -106,6 +107,7 @@ def test_a_large_plan_fits_and_says_where_the_rest_is(routers, changes, alike):
     shape(text)
 
 
+@pytest.mark.slow
 def test_the_largest_texts_fit():
     huge = "`*<" * 30_000
     plan, _ = plan_with(huge)

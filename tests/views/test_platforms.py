@@ -36,12 +36,12 @@ def test_on_a_narrow_terminal_each_platform_is_a_block():
 
 def test_the_command(tmp_path: Path):
     site = Site(tmp_path)
-    done = site.run("platforms", "--format", "json")
+    done = site.run_here("platforms", "--format", "json")
     assert done.code == 0, done.err
     found = json.loads(done.out)
     assert set(found["platforms"]) == set(DRIVERS)
     assert found["platforms"]["junos"]["timer_step_s"] == 60
-    lines = site.run("platforms").out.splitlines()
+    lines = site.run_here("platforms").out.splitlines()
     assert lines[0].split()[:3] == ["PLATFORM", "TRANSPORT", "ATOMIC"]
     column = lines[0].index("ATOMIC")
     for line in lines[1 : 1 + len(DRIVERS)]:

@@ -13,6 +13,8 @@ from tests.views.plans import (
     DESIRED,
     FULL,
     GOLDEN,
+    IDENTITY,
+    KEPT,
     MEDIA,
     RESULTS,
     SHOWN,
@@ -59,7 +61,7 @@ def _plain(monkeypatch):
 
 
 def test_every_view_writes_to_standard_output(capsys):
-    print_results(RESULTS)
+    print_results(RESULTS, identity=IDENTITY, kept=KEPT)
     print_verify(VERIFIED)
     print_desired(DESIRED, SKIPPED)
     expected = "".join((GOLDEN / f"{name}.pipe.txt").read_text() for name in ("results", "verify", "desired"))
@@ -184,4 +186,7 @@ def test_a_distance_alone_is_an_update_without_gained_or_lost_hops():
 def test_a_result_with_a_refusal_says_why():
     console = console_of("80")
     print_results((CommitResult("r1", "refused", 0, 0.5, "the routes on r1 are not those of the plan"),), console)
-    assert "r1      refused  -        0.5\n  the routes on r1 are not those of the plan\n" in console.file.getvalue()
+    assert (
+        "r1      refused  -        0.5      -     -\n  the routes on r1 are not those of the plan\n"
+        in console.file.getvalue()
+    )

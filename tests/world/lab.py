@@ -21,10 +21,12 @@ from typing import Any, Self
 
 import yaml
 
-from tests.world import dnat, frr
+from k8s_ecmp.bgp.client import BridgeClient
+from k8s_ecmp.errors import RouterError
+from tests.world import bgp, dnat, frr
 from tests.world.cluster import Cluster
 from tests.world.frr import FrrRouter, Link, ManagementNetwork
-from tests.world.netns import Namespace, run, veth
+from tests.world.netns import Namespace, run, veth, wait_for
 from tests.world.nodes import NodeSpace, Server, family
 from tests.world.objects import Pod
 
@@ -33,6 +35,7 @@ INVENTORY = ROOT / "inventories/lab"
 HOME = Path("/var/lib/k8s-ecmp-lab")  # where inventories/lab looks for the keys
 STREET = ("203.0.113.0/24", "fd00:203:113::/64")
 CLIENT = ("203.0.113.10", "fd00:203:113::10")
+SPEAKER = "10.255.0.1"
 
 
 def missing() -> str | None:
@@ -84,10 +87,15 @@ class CliResult:
 
 @dataclass
 class Lab:
-    """One lab. `with Lab(topology, directory) as lab:` builds it and takes everything down after."""
+    """One lab. `with Lab(topology, directory) as lab:` builds it and takes everything down after.
+
+    With `mode` "bgp" the routers get their routes from one ExaBGP in the management network, which is started with the
+    lab; the CLI reads their tables over SSH.
+    """
 
     topology: Topology
     directory: Path
+    mode: str = "static"
     management: ManagementNetwork = field(init=False)
     client: Namespace = field(init=False)
     routers: dict[str, FrrRouter] = field(init=False, default_factory=dict)
@@ -214,7 +222,14 @@ class Lab:
         folder.mkdir(exist_ok=True)
         for name in ("groups.yaml", "defaults.yaml"):
             (folder / name).write_text((INVENTORY / name).read_text().replace(str(HOME), str(self.directory)))
-        hosts = {name: {"hostname": router.address, "groups": ["lab"]} for name, router in self.routers.items()}
+        hosts: dict[str, dict[str, Any]] = {
+            name: {"hostname": router.address, "groups": ["lab"]} for name, router in self.routers.items()
+        }
+        if self.mode == "bgp":
+            session = {"folder": str(self.exabgp_folder), "local_addresses": [SPEAKER], "read_receiver": True}
+            session |= {"local_as": bgp.SPEAKER_AS, "peer_as": bgp.ROUTER_AS}
+            for host in hosts.values():
+                host["data"] = {"k8s_ecmp": {"mode": "bgp", "bgp": session}}
         (folder / "hosts.yaml").write_text(yaml.safe_dump(hosts, sort_keys=False))
 
     def cli(self, *arguments: str, timeout_s: float = 120) -> CliResult:
@@ -224,6 +239,43 @@ class Lab:
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
         done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=timeout_s, env=environment)
         return CliResult(arguments, done.returncode, done.stdout, done.stderr)
+
+    # --- ExaBGP
+
+    @property
+    def exabgp_folder(self) -> Path:
+        return self.directory / "exa"
+
+    def announced(self) -> dict[str, dict[str, list[str]]]:
+        """By router, what is announced to it: next hops by prefix."""
+        found = {}
+        for name in self.routers:
+            routes = self._ask("read", peer=name)["routes"]
+            found[name] = {prefix: [hop[0] for hop in hops] for prefix, hops in routes.items()}
+        return found
+
+    def _ask(self, op: str, **words: Any) -> dict[str, Any]:
+        client = BridgeClient(self.exabgp_folder, 30)
+        try:
+            return client.ask(op, **words)
+        finally:
+            client.close()
+
+    def _start_exabgp(self) -> None:
+        self.write_settings()
+        with (self.directory / "exabgp.log").open("ab") as log:
+            argv = [bgp.COMMAND, "--config", str(self.settings_file), "bgp", "start"]
+            process = self.management.namespace.popen(*argv, stdout=log, stderr=log, start_new_session=True)
+        self._stack.callback(process.wait)
+        self._stack.callback(process.terminate)
+
+        def in_order() -> bool:
+            with contextlib.suppress(RouterError):
+                peers = self._ask("status")["peers"].values()
+                return all(session["synced"] for peer in peers for session in peer["sessions"])
+            return False
+
+        wait_for(in_order, "all sessions are up and have said everything", 60)
 
     # --- how it is built
 
@@ -254,6 +306,8 @@ class Lab:
         known = "".join(router.known_hosts.read_text() for router in self.routers.values())
         (self.directory / "known_hosts").write_text(known)
         self.write_inventory()
+        if self.mode == "bgp":
+            self._start_exabgp()
 
     def _switch(self, role: str) -> Namespace:
         namespace = self._stack.enter_context(Namespace(role))
@@ -281,6 +335,8 @@ class Lab:
                     Link("street", outside, street, name),
                 ]
                 router = FrrRouter(name, self.directory, links=links, management=self.management)
+                if self.mode == "bgp":
+                    router.config, router.daemons = bgp.frr_config([SPEAKER]), ("bgpd",)
                 self._stack.callback(router.stop)
                 router.start()
                 for switch in (self.lan, street):

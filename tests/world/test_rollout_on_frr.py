@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.site import COMMAND, Outcome, new_site
+from tests.world.edge import FOREIGN
 from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
-from tests.world.test_cli_on_frr import FOREIGN, World
+from tests.world.test_cli_on_frr import World
 
 pytestmark = pytest.mark.world
 

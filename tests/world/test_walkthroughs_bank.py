@@ -31,11 +31,11 @@ EXTERNAL_RANGE = {"198.19.48.0/20": NODES}
 BEHIND_NODE_2 = {CLUSTER_IP: ["198.19.0.2"]}
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+@pytest.fixture(scope="module", params=["static", "bgp"])
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     if reason := world.missing():
         pytest.skip(reason)
-    with Lab(TOPOLOGY, tmp_path_factory.mktemp("lab")) as lab:
+    with Lab(TOPOLOGY, tmp_path_factory.mktemp("lab"), request.param) as lab:
         yield lab
 
 

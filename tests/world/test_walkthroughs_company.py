@@ -39,11 +39,11 @@ WHOLE = {cidr: [f"{lan}{n}" for n in (1, 2, 3)] for cidr, lan in RANGES.items()}
 WITHOUT_COREOS_1 = {cidr: [f"{lan}{n}" for n in (2, 3)] for cidr, lan in RANGES.items()} | POD_CIDRS
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+@pytest.fixture(scope="module", params=["static", "bgp"])
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     if reason := world.missing():
         pytest.skip(reason)
-    with Lab(TOPOLOGY, tmp_path_factory.mktemp("lab")) as lab:
+    with Lab(TOPOLOGY, tmp_path_factory.mktemp("lab"), request.param) as lab:
         lab.serve_client(["forward:53"], {"origin": DOMAIN, "resolver": DNS_IP})
         yield lab
 

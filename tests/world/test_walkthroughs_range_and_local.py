@@ -30,10 +30,10 @@ LAN = {4: "10.192.0.", 6: "fd00:10:192::"}
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     if reason := world.missing():
         pytest.skip(reason)
-    with Lab(TOPOLOGY, tmp_path_factory.mktemp("lab")) as lab:
+    with Lab(TOPOLOGY, tmp_path_factory.mktemp("lab"), request.param) as lab:
         lab.write_settings(pod_cidrs=True)
         yield lab
 
@@ -63,7 +63,12 @@ def expected(families: tuple[int, ...], local: tuple[int, ...] = ()) -> dict[str
     return routes
 
 
-@pytest.mark.parametrize("families", [(4,), (6,), (4, 6)], ids=["ipv4", "ipv6", "dual-stack"])
+@pytest.mark.parametrize(
+    ("lab", "families"),
+    [("static", (4,)), ("static", (6,)), ("static", (4, 6)), ("bgp", (4, 6))],
+    ids=["ipv4", "ipv6", "dual-stack", "dual-stack-bgp"],
+    indirect=["lab"],
+)
 def test_service_range_then_local_service(clean: Lab, families: tuple[int, ...]) -> None:
     lab, router = clean, clean.routers["external-host"]
     topology = only(TOPOLOGY, families)

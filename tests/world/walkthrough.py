@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from k8s_ecmp.bgp.driver import BgpDriver
 from tests.world.frr import FrrRouter
 from tests.world.lab import CliResult, Lab, NodePlan, Topology
+from tests.world.netns import wait_for
 
-PROTO = "proto 196"  # FRR's static routes in the kernel
+PROTO = {"static": "proto 196", "bgp": "proto 186"}
+"""FRR's routes in the kernel."""
 CHANGES, IN_SYNC = 2, 0
 
 
@@ -29,12 +32,12 @@ def only(topology: Topology, families: Sequence[int]) -> Topology:
     )
 
 
-def route(prefix: str, *next_hops: str, interface: str = "lan") -> list[str]:
-    """The lines of `ip route` for a static route of FRR."""
+def route(prefix: str, *next_hops: str, interface: str = "lan", proto: str = PROTO["static"]) -> list[str]:
+    """The lines of `ip route` for a route of FRR."""
     if len(next_hops) == 1:
-        return [f"{prefix} via {next_hops[0]} dev {interface} {PROTO} metric 20"]
+        return [f"{prefix} via {next_hops[0]} dev {interface} {proto} metric 20"]
     hops = [f"\tnexthop via {next_hop} dev {interface} weight 1" for next_hop in next_hops]
-    return [f"{prefix} {PROTO} metric 20", *hops]
+    return [f"{prefix} {proto} metric 20", *hops]
 
 
 def table(router: FrrRouter) -> list[str]:
@@ -62,7 +65,8 @@ def _order(prefix: str) -> tuple[int, int, int]:
 def assert_table(router: FrrRouter, expected: Mapping[str, Sequence[str]]) -> None:
     """The router's table is exactly `expected`: prefix as `ip route` prints it -> next hops."""
     prefixes = sorted(expected, key=_order)
-    wanted = [line for prefix in prefixes for line in route(prefix, *expected[prefix])]
+    proto = PROTO["bgp" if "bgpd" in router.daemons else "static"]
+    wanted = [line for prefix in prefixes for line in route(prefix, *expected[prefix], proto=proto)]
     actual = table(router)
     assert actual == wanted, "\n".join(
         [
@@ -98,7 +102,17 @@ def program(lab: Lab) -> dict[str, Any]:
 
 
 def clear_routes(lab: Lab) -> None:
-    """Takes every static route off every router by hand, for the next replay in the same lab."""
+    """Takes every route off every router by hand, for the next replay in the same lab."""
+    for name, announced in (lab.announced() if lab.mode == "bgp" else {}).items():
+        peer = BgpDriver(optional_args={"folder": str(lab.exabgp_folder), "peer": name})
+        peer.open()
+        try:
+            lines = [f"withdraw route {prefix} next-hop {hop}" for prefix, hops in announced.items() for hop in hops]
+            peer.load_merge_candidate(config="\n".join(lines))
+            peer.commit_config()
+        finally:
+            peer.close()
+        wait_for(lambda router=lab.routers[name]: not table(router), f"{name} has no route left")
     for router in lab.routers.values():
         lines = [line.strip() for line in router.running_config().splitlines()]
         routes = [line for line in lines if line.startswith(("ip route ", "ipv6 route "))]

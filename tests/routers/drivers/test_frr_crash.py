@@ -16,7 +16,7 @@ from tests.world import frr_release
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
-pytestmark = [pytest.mark.world, pytest.mark.frr_releases(frr_release.NEWEST)]
+pytestmark = [pytest.mark.world, pytest.mark.frr_releases(frr_release.NEWEST), pytest.mark.long]
 
 ROOT = Path(__file__).parents[3]
 FEW = [f"ip route 10.1.{i}.0/24 10.0.0.{hop} tag 4201" for i in range(1, 4) for hop in (1, 2, 3)]

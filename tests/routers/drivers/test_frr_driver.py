@@ -18,7 +18,7 @@ from tests.world import frr_release
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
-pytestmark = [pytest.mark.world, pytest.mark.frr_releases(*frr_release.RELEASES)]
+pytestmark = [pytest.mark.world, pytest.mark.frr_releases(*frr_release.RELEASES), pytest.mark.long]
 
 ONE = "ip route 10.1.0.0/24 10.0.0.1 tag 4201\n"
 

@@ -24,18 +24,24 @@ class Faults:
     `drop`: the connection is cut once: when the commit arrives, in the middle of it, or when it is done but not
     answered. A device that is not atomic has half of the lines in force after "in-commit"; an atomic one goes on and
     ends it. `refuse`: a configuration line that contains the text is refused as the device refuses an invalid one.
-    `hide`: prefixes that routing and forwarding tables do not show whatever is configured. `holder`: who holds the
-    configuration lock, or has a session open that keeps others out. `blind`: the login may not see the routing table; a
-    device that has no words for that (junos, iosxr_netconf) answers with nothing at all.
+    `hide`: prefixes that routing and forwarding tables do not show whatever is configured. `not_forwarded`: addresses
+    of next hops that the forwarding table lacks (ios, iosxr, nxos). `holder`: who holds the configuration lock, or has a
+    session open that keeps others out. `blind`: the login may not see the routing table; a device that has no words for
+    that (junos, iosxr_netconf) answers with nothing at all. `fib_hidden`: it may not see the forwarding table alone
+    (junos, iosxr_netconf). `silent`: addresses of next hops that do not answer ARP or ND; the device shows that, but
+    for eos.
     """
 
     slow_commit_s: float = 0
     drop: Drop | None = None
     refuse: str | None = None
     hide: set[str] = field(default_factory=set)
+    not_forwarded: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)
     holder: str | None = None
     full_disk: bool = False
     blind: bool = False
+    fib_hidden: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
+from tests.world.emulators import eos_bgp
 from tests.world.emulators.base import PASSWORD, USERNAME, Drop, Emulator, canonical
 from tests.world.emulators.eapi import EapiError, EapiServer
 from tests.world.emulators.eos_config import HEADERS, CliError, Config
@@ -28,6 +30,7 @@ class Eos(Emulator):
     driver = "eos"
     SAMPLE: ClassVar[str] = (Path(__file__).parent / "eos_sample.cfg").read_text()
     version = "4.31.2F"
+    received: eos_bgp.Received = MappingProxyType({})
 
     def start(self) -> None:
         self._server = EapiServer(self.folder, {USERNAME: PASSWORD}, self._request)
@@ -169,6 +172,9 @@ class Eos(Emulator):
             return state.listing(recent=recent, detail=len(words) == 4, holder=self.faults.holder)
         if words[:3] == ["show", "session-config", "named"] and words[4:] in ([], ["diffs"]):
             return state.shown(words[3], diffs=len(words) == 5)
+        found = eos_bgp.answer(words, self.received, list(state.running.vrfs()))
+        if found is not None:
+            return found
         if words[:3] in (["show", "ip", "route"], ["show", "ipv6", "route"]):
             return table(state.running, words, self._hidden(), self.learned)
         if command == "write memory":

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.world.emulators import neighbours
 from tests.world.emulators.base import PASSWORD, USERNAME, Emulator
 from tests.world.emulators.ios_config import INVALID, Config, Refused
 from tests.world.emulators.ios_files import NO_FILE, Flash
@@ -234,7 +235,9 @@ class Ios(Emulator):
         if words[1] in ("ip", "ipv6") and words[2:3] == ["route"]:
             return show_route(self.config, words[1], words[3:], self.faults.hide, self.learned)
         if words[1] in ("ip", "ipv6") and words[2:3] == ["cef"]:
-            return show_cef(self.config, words[1], words[3:], self.faults.hide)
+            return show_cef(self.config, words[1], words[3:], self.faults.hide, self.faults.not_forwarded)
+        if words[1:3] in (["ip", "arp"], ["ipv6", "neighbors"]):
+            return self._show_neighbours(4 if words[1] == "ip" else 6, words[3:])
         if words[1:] == ["archive"]:
             return (
                 "The maximum archive configurations allowed is 10.\nThere are currently 0 archive configurations saved.\n"
@@ -248,6 +251,13 @@ class Ios(Emulator):
         if words[1:] == ["configuration", "lock"]:
             return show_lock(self.faults.holder)
         return _MARK
+
+    def _show_neighbours(self, version: int, words: list[str]) -> str:
+        vrf = words[1] if words[:1] == ["vrf"] else "default"
+        if vrf not in self.config.vrfs():
+            return f"% {'IP' if version == 4 else 'IPv6'} routing table {vrf} does not exist\n"
+        connected = [(own.network, "GigabitEthernet0/1") for own in self.config.interfaces(vrf)]
+        return neighbours.ios(neighbours.entries(self.routes(), connected, self.faults.silent, vrf, version), version)
 
     def _timer(self) -> str:
         if self._pending is None:

@@ -82,20 +82,37 @@ def show_route(
     return _learned_entry(wanted, learned[str(wanted)]) if vrf == "default" and str(wanted) in learned else absent
 
 
-def show_cef(config: Config, family: str, words: list[str], hidden: Collection[str]) -> str:
-    """`show ip|ipv6 cef [vrf V] PREFIX [MASK] detail`."""
+def show_cef(
+    config: Config, family: str, words: list[str], hidden: Collection[str], not_forwarded: Collection[str]
+) -> str:
+    """`show ip|ipv6 cef [vrf V] [PREFIX [MASK]] detail`, or `summary`."""
     vrf, words, error = _vrf(config, family, words)
     if error:
         return error
-    if words[-1:] != ["detail"]:
+    if words[-1:] not in (["detail"], ["summary"]):
         return f"{INVALID}\n"
+    version = 4 if family == "ip" else 6
+    table = {
+        prefix: [hop for hop in hops if hop.address not in not_forwarded]
+        for (own, prefix), hops in config.table().items()
+        if own == vrf and prefix.version == version and str(prefix) not in hidden
+    }
+    table = {prefix: hops for prefix, hops in table.items() if hops}
+    if len(words) == 1:
+        name = "Default" if vrf == "default" else vrf
+        head = f"IPv{version} CEF is enabled and running\nVRF {name}\n {len(table)} prefixes ({len(table)}/0 fwd/non-fwd)\n"
+        special = f"{'0.0.0.0/8' if version == 4 else 'FF00::/8'}, epoch 0\n  Special source: drop\n  drop\n"
+        entries = "".join(_cef_entry(prefix, hops) for prefix, hops in sorted(table.items()))
+        epoch = f" Table id 0x0\n Database epoch:        0 ({len(table)} entries at this epoch)\n\n"
+        return head if words == ["summary"] else head + epoch + special + entries
     try:
         wanted = ipaddress.ip_network("/".join(words[:-1]))
     except ValueError:
         return f"{INVALID}\n"
-    hops = config.table().get((vrf, wanted))
-    if hops is None or str(wanted) in hidden:
-        return "%Prefix not found\n"
+    return _cef_entry(wanted, table[wanted]) if wanted in table else "%Prefix not found\n"
+
+
+def _cef_entry(wanted: Network, hops: list[Route]) -> str:
     shown = [f"{str(wanted).upper()}, epoch 0" + (", per-destination sharing" if len(hops) > 1 else "")]
     for hop in hops:
         if hop.interface and hop.address:

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from lxml import etree
 
+from tests.world.emulators import neighbours
 from tests.world.emulators.base import PASSWORD, USERNAME
 from tests.world.emulators.iosxr_config import InvalidInput
 from tests.world.emulators.iosxr_device import VERSION, IosXr, Refused, Session
@@ -230,10 +231,23 @@ class NetconfSession(Session):
         return f'<data><cli xmlns="{_CLI}">{escape(text)}</cli></data>'
 
     async def _do_get(self, operation: etree._Element) -> str:
-        """The RIB of a VRF, or one prefix of it: content match nodes for its list keys; or the names of the VRFs."""
+        """The RIB of a VRF, or one prefix of it: content match nodes for its list keys; or the names of the VRFs.
+
+        Or the FIB of a VRF on a node, or one prefix of it; or the names of the nodes.
+        """
         (wanted,) = operation.iterchildren("{*}filter")
         parts = []
         for root in wanted if not self.device.faults.blind else ():
+            if local_name(root) == "fib":
+                if self.device.faults.fib_hidden:
+                    continue
+                with self.device.guard:
+                    parts.append(self._fib(root))
+                continue
+            if local_name(root) not in ("rib", "ipv6-rib"):
+                with self.device.guard:
+                    parts.append(self._neighbours(local_name(root), root.findtext(".//{*}vrf-name") or "default"))
+                continue
             if root.find(".//{*}afs") is None:
                 names = "".join(f"<vrf><vrf-name>{name}</vrf-name></vrf>" for name in ("default", "red"))
                 parts.append(f'<rib xmlns="{root.nsmap[None]}"><vrfs>{names}</vrfs></rib>')
@@ -245,3 +259,23 @@ class NetconfSession(Session):
                 tables = Tables(self.device.config, set(self.device.faults.hide), self.device.learned)
                 parts.append(tables.rib(root.findtext(".//{*}vrf-name") or "default", afi, network))
         return f"<data>{''.join(parts)}</data>"
+
+    def _neighbours(self, root: str, vrf: str) -> str:
+        """The neighbours of every VRF; or the names of the interfaces of one."""
+        if root in ("ipv4-network", "ipv6-network"):
+            return neighbours.interfaces(root, vrf, (name for _, name in self.device.config.connected(vrf)))
+        version = 4 if root == "arp" else 6
+        return neighbours.models(
+            [entry for vrf in ("default", "red") for entry in self.device.neighbours(vrf, version)], version
+        )
+
+    def _fib(self, wanted: etree._Element) -> str:
+        faults = self.device.faults
+        tables = Tables(self.device.config, set(faults.hide), self.device.learned, set(faults.not_forwarded))
+        afi, node = wanted.findtext(".//{*}protocol-name"), wanted.findtext(".//{*}node-name")
+        if not afi:
+            return tables.fib_nodes()
+        entry = wanted.find(".//{*}ip-prefix-brief")
+        address, length = (entry.findtext(f"{{*}}{name}") for name in ("prefix", "prefix-length"))
+        network = ipaddress.ip_network(f"{address}/{length}") if address and length else None
+        return tables.fib(node or "", wanted.findtext(".//{*}vrf-name") or "default", afi, network)

@@ -23,7 +23,8 @@ HopKey = tuple[str, str, str]  # VRF, interface, address; "" where none is writt
 _INTERFACE = re.compile(r"(Null|[A-Za-z-]*(Ethernet|GigE|Ether|Eth|Loopback|BVI|tunnel-\w+?))\d[\d/.:A-Z]*")
 _NUMBERS = {"tag": (1, 4294967295), "metric": (1, 16777214), "vrflabel": (16, 1048575), "tunnel-id": (1, 4294967295)}
 _BFD = {"minimum-interval": (10, 10000), "multiplier": (1, 10)}
-_SHOWN = ("distance", "bfd", "tag", "permanent", "vrflabel", "tunnel-id", "track", "description", "metric")
+# The order of Cisco-IOS-XR-um-router-static-cfg.
+_SHOWN = ("bfd", "distance", "tag", "permanent", "vrflabel", "tunnel-id", "description", "track", "metric")
 
 
 class InvalidInput(Exception):

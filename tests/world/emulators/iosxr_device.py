@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tests.world.emulators import neighbours
 from tests.world.emulators.base import PASSWORD, USERNAME, Emulator
 from tests.world.emulators.iosxr_config import Config, InvalidInput
 from tests.world.emulators.iosxr_sample import SAMPLE
@@ -211,7 +212,15 @@ class IosXr(Emulator):
                 return self._sessions()
             if command == "show configuration commit list 1":
                 return self._last_commit()
-            return Tables(self.config, set(self.faults.hide), self.learned).show(command)
+            if command.startswith(("show arp vrf ", "show ipv6 neighbors vrf ")):
+                version = 6 if "ipv6" in command else 4
+                return neighbours.iosxr(self.neighbours(command.rsplit(maxsplit=1)[-1], version), version)
+            faults = self.faults
+            return Tables(self.config, set(faults.hide), self.learned, set(faults.not_forwarded)).show(command)
+
+    def neighbours(self, vrf: str, version: int) -> list[neighbours.Entry]:
+        """The ARP or ND entries of a VRF."""
+        return neighbours.entries(self.routes(), self.config.connected(vrf), self.faults.silent, vrf, version)
 
     def _sessions(self) -> str:
         head = "Current Configuration Session  Line       User     Date                     Lock"

@@ -1,7 +1,8 @@
 """What an IOS-XR router prints and tells of its static routes: `show route`, `show cef`, the RIB's YANG model, diffs.
 
 The forms are those of Cisco's "Routing Command Reference" and "IP Addresses and Services Command Reference" (CEF), and
-of outputs of 6.x and 7.x that people have published; the model is Cisco-IOS-XR-ip-rib-ipv4-oper and -ipv6-oper.
+of outputs of 6.x and 7.x that people have published; the models are Cisco-IOS-XR-ip-rib-ipv4-oper, -ipv6-oper and
+Cisco-IOS-XR-fib-common-oper.
 """
 
 import difflib
@@ -13,6 +14,7 @@ from tests.world.emulators.base import Learned
 from tests.world.emulators.iosxr_config import Address, Config, HopKey, Network
 
 _RIB = {"ipv4": ("rib", "Cisco-IOS-XR-ip-rib-ipv4-oper"), "ipv6": ("ipv6-rib", "Cisco-IOS-XR-ip-rib-ipv6-oper")}
+_FIB = "http://cisco.com/ns/yang/Cisco-IOS-XR-fib-common-oper"
 
 
 @dataclass
@@ -30,11 +32,15 @@ class Route:
 
 @dataclass
 class Tables:
-    """The routing and forwarding tables that follow from a configuration; `hidden` prefixes are in neither."""
+    """The routing and forwarding tables that follow from a configuration; `hidden` prefixes are in neither.
+
+    `not_forwarded` are addresses of next hops that the forwarding table lacks.
+    """
 
     config: Config
     hidden: set[str] = field(default_factory=set)
     learned: dict[str, Learned] = field(default_factory=dict)
+    not_forwarded: set[str] = field(default_factory=set)
 
     def static(self, vrf: str, afi: str) -> list[Route]:
         """The installed static routes of a VRF: of each prefix the hops with the lowest distance that lead somewhere."""
@@ -53,6 +59,19 @@ class Tables:
                 tag = table[network][by_distance[best][0]].get("tag", "")
                 routes.append(Route(network, best, tag, by_distance[best]))
         return routes
+
+    def forwarded(self, vrf: str, afi: str) -> list[Route]:
+        """The static routes of the forwarding table."""
+        routes = [
+            Route(
+                route.network,
+                route.distance,
+                route.tag,
+                [key for key in route.hops if key[2] not in self.not_forwarded],
+            )
+            for route in self.static(vrf, afi)
+        ]
+        return [route for route in routes if route.hops]
 
     def resolves(self, vrf: str, address: Address, depth: int = 8) -> bool:
         """Whether a connected subnet or a static route leads to the address."""
@@ -150,7 +169,7 @@ class Tables:
         lines = ["", f"{'Prefix':<19} {'Next Hop':<19} Interface", f"{'-' * 19} {'-' * 19} {'-' * 18}"]
         rows = [(str(network), [("attached", name)]) for network, name in self.config.connected(vrf)]
         rows = [row for row in rows if (":" in row[0]) == (bits == 128)]
-        for route in self.static(vrf, afi):
+        for route in self.forwarded(vrf, afi):
             hops = [
                 ("drop", "default handler")
                 if "Null0" in key
@@ -172,7 +191,7 @@ class Tables:
     def _cef_entry(self, vrf: str, afi: str, text: str) -> str:
         wanted = ipaddress.ip_network(text)
         bits = wanted.max_prefixlen
-        route = next((route for route in self.static(vrf, afi) if route.network == wanted), None)
+        route = next((route for route in self.forwarded(vrf, afi) if route.network == wanted), None)
         if route is None:
             return "% No matching prefix found"
         lines = [
@@ -229,6 +248,43 @@ class Tables:
             f"</vrf></vrfs></{root}>"
         )
 
+    # --- the FIB's model ---
+
+    def fib_nodes(self) -> str:
+        """The nodes that have a FIB: a line card and a route processor."""
+        nodes = "".join(f"<node><node-name>{name}</node-name></node>" for name in ("0/0/CPU0", "0/RP0/CPU0"))
+        return f'<fib xmlns="{_FIB}"><nodes>{nodes}</nodes></fib>'
+
+    def fib(self, node: str, vrf: str, afi: str, wanted: Network | None) -> str:
+        """XML of the FIB of a VRF on a node, or of one prefix; line cards here have no interface in a VRF."""
+        entries = [
+            (
+                str(network),
+                [f"<brief-interface-handle>{name}</brief-interface-handle><attached-path>true</attached-path>"],
+            )
+            for network, name in self.config.connected(vrf)
+            if f"ipv{network.version}" == afi and wanted in (None, network)
+        ]
+        entries += [
+            (str(route.network), [_fib_path(key) for key in route.hops])
+            for route in self.forwarded(vrf, afi)
+            if wanted in (None, route.network)
+        ]
+        if not entries or (vrf != "default" and node != "0/RP0/CPU0"):
+            return ""
+        listed = "".join(
+            f"<ip-prefix-brief><prefix>{prefix.partition('/')[0]}</prefix><prefix-length>{prefix.partition('/')[2]}"
+            "</prefix-length><fib-entry-path>"
+            + "".join(f"<fib-sh-tbl-path>{path}</fib-sh-tbl-path>" for path in paths)
+            + "</fib-entry-path></ip-prefix-brief>"
+            for prefix, paths in entries
+        )
+        return (
+            f'<fib xmlns="{_FIB}"><nodes><node><node-name>{node}</node-name><protocols><protocol><protocol-name>{afi}'
+            f"</protocol-name><vrfs><vrf><vrf-name>{vrf}</vrf-name><ip-prefix-briefs>{listed}</ip-prefix-briefs></vrf>"
+            "</vrfs></protocol></protocols></node></nodes></fib>"
+        )
+
     def _path(self, key: HopKey, afi: str) -> str:
         null = "0.0.0.0" if afi == "ipv4" else "::"
         interface = f"<interface-name>{key[1]}</interface-name>" if key[1] else ""
@@ -243,6 +299,15 @@ class Tables:
             f"<prefix-length-xr>{length}</prefix-length-xr><protocol-name>{protocol}</protocol-name><priority>2</priority>"
             f"<distance>{distance}</distance><route-age>67</route-age><route-path>{listed}</route-path></route>"
         )
+
+
+def _fib_path(key: HopKey) -> str:
+    if "Null0" in key:
+        return "<brief-interface-handle>Null0</brief-interface-handle>"
+    interface = f"<brief-interface-handle>{key[1]}</brief-interface-handle>" if key[1] else ""
+    bits = 128 if ":" in (key[2] or "") else 32
+    address = f"<brief-next-hop-prefix>{key[2]}/{bits}</brief-next-hop-prefix>" if key[2] else ""
+    return f"{interface}{address}<recursive-path>{'false' if key[1] else 'true'}</recursive-path>"
 
 
 def commit_changes_diff(old: Config, new: Config, version: str) -> str:

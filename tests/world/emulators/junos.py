@@ -449,10 +449,12 @@ class _Session:
 
     def _command(self, operation: etree._Element) -> str:
         command = " ".join((operation.text or "").split())
-        if self._device.faults.blind and command.startswith("show route"):
+        faults = self._device.faults
+        hidden = "show route" if faults.blind else "show route forwarding-table" if faults.fib_hidden else None
+        if hidden is not None and command.startswith(hidden):
             return ""
         try:
-            text = answer(command, self._device.history[0].tree, self._device.faults.hide, self._device.learned)
+            text = answer(command, self._device.history[0].tree, faults.hide, self._device.learned, faults.silent)
         except ValueError:
             raise RpcError(rpc_error(f"syntax error, expecting <command>: {command}")) from None
         return f"<output>{escape(text)}</output>" if text else ""

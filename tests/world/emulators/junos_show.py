@@ -98,7 +98,9 @@ def _way(address: str, table: dict[_Network, Route]) -> str:
     return next((r.hops[0][1] for r in table.values() if r.protocol == "Direct" and target in r.prefix), "")
 
 
-def answer(command: str, root: Node, hide: Collection[str], learned: Mapping[str, Learned]) -> str:
+def answer(
+    command: str, root: Node, hide: Collection[str], learned: Mapping[str, Learned], silent: Collection[str] = ()
+) -> str:
     """The text of a show command; nothing at all where no route matches.
 
     Raises:
@@ -115,7 +117,7 @@ def answer(command: str, root: Node, hide: Collection[str], learned: Mapping[str
         family = words[words.index("family") + 1]
         name = f"{family}.0" if table == "default" else f"{table}.{family}.0"
         destination = words[words.index("destination") + 1] if "destination" in words else None
-        return _forwarding(table, family, _wanted(whole, name, destination, "exact", hide))
+        return _forwarding(table, family, _wanted(whole, name, destination, "exact", hide), silent)
     if words[2] == "protocol":
         found = [r for r in _wanted(whole, table, None, "exact", hide) if words[3] in map(str.lower, _protocols(r))]
     else:
@@ -182,7 +184,12 @@ def _hops(route: Route) -> Iterator[str]:
             yield f"{'':<20}{mark}  {to} {interface}"
 
 
-def _forwarding(table: str, family: str, routes: list[Route]) -> str:
+def _forwarding(table: str, family: str, routes: list[Route], silent: Collection[str]) -> str:
+    """A next hop that has not answered ARP or ND has the type hold."""
+
+    def kind(address: str) -> str:
+        return "hold" if address in silent else "ucst"
+
     label = "Internet" if family == "inet" else "Internet6"
     lines = [
         f"Routing table: {table}.{family}",
@@ -197,8 +204,8 @@ def _forwarding(table: str, family: str, routes: list[Route]) -> str:
         elif route.hops[0][0] == DISCARD:
             lines.append(f"{head} {'':<18} dscd       35     1")
         elif len(route.hops) == 1:
-            lines.append(f"{head} {route.hops[0][0]:<18} ucst      601     3 {route.hops[0][1]}")
+            lines.append(f"{head} {route.hops[0][0]:<18} {kind(route.hops[0][0])}      601     3 {route.hops[0][1]}")
         else:
             lines.append(f"{head} {'':<18} ulst  1048574     2")
-            lines += [f"{'':<30}{address:<18} ucst      601     3 {way}" for address, way in route.hops]
+            lines += [f"{'':<30}{address:<18} {kind(address)}      601     3 {way}" for address, way in route.hops]
     return "\n".join(lines) + "\n"

@@ -20,9 +20,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from tests.world.emulators import neighbours
 from tests.world.emulators.base import PASSWORD, USERNAME, Emulator
 from tests.world.emulators.https import HttpsServer, cut
-from tests.world.emulators.nxos_config import INVALID, Config, Hop, Network, Refused, route_table
+from tests.world.emulators.nxos_config import INVALID, Config, Hop, Network, Refused, forwarding_table, route_table
 from tests.world.emulators.ssh import CliServer, Terminal
 
 _NO_SPACE = "ERROR: no space left on device"
@@ -258,7 +259,18 @@ router bgp 65001
                 return f"{self.config.hostname} "
             case ["ip" | "ipv6" as keyword, "route", *rest]:
                 return self._show_route(4 if keyword == "ip" else 6, rest)
+            case ["forwarding", "ipv4" | "ipv6" as family, "route", *rest]:
+                return self._show_forwarding(int(family[-1]), rest)
+            case ["ip", "arp", "vrf", vrf] if vrf in self.config.vrfs:
+                return self._show_neighbours(4, vrf)
+            case ["ipv6", "neighbor", "vrf", vrf] if vrf in self.config.vrfs:
+                return self._show_neighbours(6, vrf)
         raise Refused(INVALID)
+
+    def _show_neighbours(self, version: int, vrf: str) -> str:
+        connected = [(network, "Vlan10") for own, network in self.config.connected() if own == vrf]
+        found = neighbours.entries(self.routes(), connected, self.faults.silent, vrf, version)
+        return neighbours.nxos(found, version, vrf)
 
     def _printed(self, words: list[str], what: str, config: Config) -> str:
         now = time.strftime("%a %b %d %H:%M:%S %Y")
@@ -279,6 +291,25 @@ router bgp 65001
             best = max(covering, key=lambda network: network.prefixlen, default=None)
             shown = {best: entries[best]} if best is not None else {}
         return route_table(self.config, version, vrf, shown.items())
+
+    def _show_forwarding(self, version: int, rest: list[str]) -> str:
+        """`[summary | PREFIX] [vrf V]`."""
+        vrf = rest[rest.index("vrf") + 1] if "vrf" in rest else "default"
+        if vrf not in self.config.vrfs:
+            raise Refused(f"%VRF {vrf} not found")
+        wanted = ipaddress.ip_network(rest[0]) if rest and rest[0] not in ("vrf", "summary") else None
+        entries: dict[Network, list[tuple[str, str]]] = {
+            network: [("Attached", "Vlan10")]
+            for where, network in self.config.connected()
+            if where == vrf and network.version == version
+        }
+        for (where, network), hops in self.config.installed().items():
+            if where == vrf and network.version == version and str(network) not in self.faults.hide:
+                entries[network] = [_forwarded(hop) for hop in hops if hop.address not in self.faults.not_forwarded]
+        shown = [(network, paths) for network, paths in entries.items() if wanted in (None, network) and paths]
+        if "summary" in rest:
+            return f"slot  1\n=======\n\nIPv{version} routes for table {vrf}/base\n\nTotal number of routes: {len(shown)}\n"
+        return forwarding_table(version, vrf, shown)
 
     def _entries(self, version: int, vrf: str, *, only_static: bool) -> dict[Network, list[str]]:
         entries: dict[Network, list[str]] = {}
@@ -305,6 +336,12 @@ def _path(vrf: str, hop: Hop) -> str:
     interface = f", {hop.interface}" if hop.interface and hop.address else ""
     tag = f", tag {hop.tag}" if hop.tag else ""
     return f"    *via {target}{interface}, [{hop.distance}/0], 00:00:07, static{tag}"
+
+
+def _forwarded(hop: Hop) -> tuple[str, str]:
+    if hop.is_discard:
+        return "Drop", "Null0"
+    return hop.address or "Attached", hop.interface or "Vlan10"
 
 
 def _file(path: str) -> str:

@@ -368,3 +368,14 @@ def route_table(config: Config, version: int, vrf: str, shown: Iterable[tuple[Ne
     ]
     entries = [line for network, paths in shown for line in (f"{network}, ubest/mbest: {len(paths)}/0", *paths)]
     return "\n".join([*lines, *(entries or ["Route not found"])]) + "\n"
+
+
+def forwarding_table(version: int, vrf: str, shown: Iterable[tuple[Network, list[tuple[str, str]]]]) -> str:
+    """An answer of `show forwarding ipv4 route`: the table of the only module; next hop and interface of each path."""
+    rule = "-" * 18 + "+" + "-" * 41 + "+" + "-" * 22 + "+" + "-" * 17 + "+" + "-" * 17
+    head = "Prefix            | Next-hop                                | Interface            | Labels          | Partial Install "
+    lines = [f"slot  1\n=======\n\n\nIPv{version} routes for table {vrf}/base\n", rule, head, rule]
+    for network, paths in shown:
+        rows = [f"{next_hop:<41} {interface:<20}" for next_hop, interface in paths]
+        lines += [f"{network!s:<20} {rows[0]}", *(" " * 21 + row for row in rows[1:])]
+    return "\n".join(lines) + "\n"

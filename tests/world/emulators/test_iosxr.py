@@ -55,7 +55,7 @@ def test_a_hop_is_known_by_vrf_interface_and_address():
 
 def test_words_come_out_in_one_order():
     typed = "10.1.0.0/16 10.0.0.1 metric 120 description LAB tag 10 bfd fast-detect minimum-interval 100 multiplier 3 7"
-    shown = "10.1.0.0/16 10.0.0.1 7 bfd fast-detect minimum-interval 100 multiplier 3 tag 10 description LAB metric 120"
+    shown = "10.1.0.0/16 10.0.0.1 bfd fast-detect minimum-interval 100 multiplier 3 7 tag 10 description LAB metric 120"
     assert lines(typed) == [shown]
     assert lines("10.1.2.3/16 10.0.0.1 1") == ["10.1.0.0/16 10.0.0.1"]
     assert lines("FD00::/64 FD01::A", family="ipv6") == ["fd00::/64 fd01::a"]

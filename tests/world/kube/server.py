@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import os
 import select
 import signal
 import socket
@@ -53,6 +52,7 @@ class KubeApi:
         namespace: where both processes run; None: the host's.
         address: where the API server listens there.
         service_cidrs: one of each family.
+        tokens: further ones of an administrator.
     """
 
     def __init__(
@@ -63,12 +63,14 @@ class KubeApi:
         namespace: Namespace | None = None,
         address: str = "127.0.0.1",
         service_cidrs: Sequence[str] = SERVICE_CIDRS,
+        tokens: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self._namespace = namespace
         self._address = address
         self._service_cidrs = tuple(service_cidrs)
         self._flags = tuple(flags)
+        self._tokens = tuple(tokens)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._connection: http.client.HTTPSConnection | None = None
         self.port = self.etcd_port = 0
@@ -220,7 +222,8 @@ class KubeApi:
 
     def _write_credentials(self) -> None:
         groups = {ADMIN: "system:masters"}
-        rows = [f"{token},{user},{user},{groups.get(user, 'tests')}\n" for user, token in _TOKENS.items()]
+        users = [*_TOKENS.items(), *((ADMIN, token) for token in self._tokens)]
+        rows = [f"{token},{user},{user},{groups.get(user, 'tests')}\n" for user, token in users]
         (self.folder / "tokens.csv").write_text("".join(rows))
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         encoded = key.private_bytes(
@@ -394,8 +397,3 @@ def _free_ports(count: int) -> list[int]:
         for made in sockets:
             made.bind(("127.0.0.1", 0))
         return [made.getsockname()[1] for made in sockets]
-
-
-def in_ci() -> bool:
-    """Whether a missing program is a failure instead of a reason to skip."""
-    return os.environ.get("CI") == "true"

@@ -18,6 +18,7 @@ from k8s_ecmp.errors import (
 )
 from k8s_ecmp.model import Prefix
 from k8s_ecmp.routers.drivers.frr import getters, transactions
+from k8s_ecmp.routers.drivers.frr.agent import quoted
 from k8s_ecmp.routers.drivers.frr.keeping import Keeping
 from k8s_ecmp.routers.drivers.frr.remote import FREE_THE_LOCK, Remote, after_failure
 from k8s_ecmp.routers.drivers.frr.session import read_options
@@ -137,7 +138,7 @@ class FrrDriver:
         return answer
 
     def cli(self, commands: list[str], encoding: str = "text") -> dict[str, Any]:
-        """Each command through vtysh; command -> output.
+        """Each command through vtysh; command -> output. Those of iproute2 (`ip neigh`) go through the login's shell.
 
         Raises:
             RouterError: vtysh does not know a command, or another encoding than text is asked for.
@@ -147,7 +148,7 @@ class FrrDriver:
         answer: dict[str, Any] = {}
         self._remote.renew_fence()
         for command in commands:
-            answer[command] = self._remote.show(command)
+            answer[command] = self._remote.show(command) if command.split()[:1] != ["ip"] else self._run(command)
             if command.split()[:1] in (["write"], ["copy"]):
                 self._remote.unsaved = False
         return answer
@@ -306,6 +307,16 @@ class FrrDriver:
                 self._remote.unlock(self._last.transaction if self._last else "none")
 
     # --- inside ---
+
+    def _run(self, command: str) -> str:
+        """The output of a program on the router; vtysh has no command that begins with `ip`."""
+        answer = self._remote.agent.ask(" ".join(map(quoted, command.split())) + " 2>&1")
+        if answer.status:
+            raise RouterError(
+                f"router {self.hostname}: {command!r} ended with status {answer.status}: {answer.text.strip()[:200]}",
+                remedy="the login needs `ip` on its PATH, of an iproute2 that knows this command",
+            )
+        return answer.text
 
     def _refuse_while_pending(self) -> None:
         if self._last is not None and self._last.pending:

@@ -56,6 +56,7 @@ class EosDriver(VendorDriver):
         self, hostname: str, username: str, password: str, timeout: float = 60, optional_args: Any = None
     ) -> None:
         super().__init__(hostname, username, password, timeout, optional_args)
+        self._left: str | None = None  # our session while the connection is closed
         self._dead_after_s = 3 * timeout  # loading, comparing and committing each end in time or break off
 
     def prepared(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -78,13 +79,24 @@ class EosDriver(VendorDriver):
 
     # --- verbs ---
 
+    def open(self) -> None:
+        """Connects; a commit of ours whose timer ran when the connection was closed is known again.
+
+        Raises:
+            Unreachable, AuthenticationFailed, HostKeyRejected: it did not work.
+        """
+        super().open()
+        self.device.config_session, self._left = self.device.config_session or self._left, None
+
     def close(self) -> None:
-        """Ends the connection. A commit whose timer runs stays pending, an open candidate does not."""
+        """Ends the connection. A commit whose timer runs stays pending, an open candidate does not.
+
+        NAPALM's driver aborts the session that it knows when it is closed, and once more when it is thrown away.
+        """
         with contextlib.suppress(RouterError):  # the next contact finds the session by its name
             self.discard_config()
-        session, self.device.config_session = self.device.config_session, None
+        self._left, self.device.config_session = self.device.config_session or self._left, None
         super().close()
-        self.device.config_session = session
 
     def lock(self) -> None:
         """Makes sure that nobody else has a session pending, and clears away ours and those of dead runs.

@@ -26,7 +26,8 @@ from k8s_ecmp.errors import (
     Unreachable,
 )
 from k8s_ecmp.platforms import get_platform
-from k8s_ecmp.routers.drivers.vendor.base import VendorDriver, describe
+from k8s_ecmp.routers.drivers.vendor.base import describe
+from k8s_ecmp.routers.drivers.vendor.long_tables import WholeTables
 from k8s_ecmp.routers.drivers.vendor.shell import notice_the_end
 
 _PROMPT, _SCP = "file prompt quiet", "ip scp server enable"
@@ -37,7 +38,7 @@ _VOLATILE = re.compile(r"!|Building configuration|Current configuration|ntp cloc
 _LOST = frozenset({"ReadTimeout", "ReadException", "WriteException", "ConnectionClosedException", "SSHException"})
 
 
-class IosDriver(VendorDriver):
+class IosDriver(WholeTables):
     """One router. Host keys are checked against known_hosts, or against `alt_key_file` with `alt_host_keys`."""
 
     napalm_name: ClassVar[str] = "ios"

@@ -1,8 +1,8 @@
 """NAPALM's `iosxr_netconf`: NETCONF over SSH, with configuration as CLI text.
 
 What is handled here: the driver puts the text into XML as it is; after a failed load it keeps the lock and then
-compares as if nothing had changed; it has no show commands, so the RIB is asked for by its YANG model; ncclient takes
-every unknown host key of an IOS-XR router, whatever is asked of it.
+compares as if nothing had changed; it has no show commands, so RIB and FIB are asked for by their YANG models; ncclient
+takes every unknown host key of an IOS-XR router, whatever is asked of it.
 """
 
 import contextlib
@@ -15,6 +15,8 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 from k8s_ecmp.errors import AuthenticationFailed, ConfigRejected, HostKeyRejected, LockHeld, RouterError, Unreachable
+from k8s_ecmp.platforms.iosxr_fib import NODES_FILTER, fib_filter, fib_node
+from k8s_ecmp.platforms.iosxr_neighbours import is_neighbours, neighbour_filters
 from k8s_ecmp.platforms.iosxr_rib import VRFS_FILTER, is_blank, rib_filter
 from k8s_ecmp.routers.drivers.vendor.base import VendorDriver, describe
 
@@ -115,23 +117,40 @@ class IosXrNetconfDriver(VendorDriver):
         return {name: text if not text or _ends(text) else f"{text}\nend" for name, text in texts.items()}
 
     def cli(self, commands: list[str], encoding: str = "text") -> dict[str, Any]:  # noqa: ARG002
-        """The RIB by its YANG model, as XML, for `show route` commands; the FIB has no such model and is left out.
+        """RIB, FIB and neighbours by their YANG models, as XML, for the show commands that ask for them.
+
+        Of a FIB that the login may not see, or whose model the router does not have, there are no answers.
 
         Raises:
             RouterError: the router shows nothing of its RIB, which is another thing than an empty one.
         """
         asked = {command: rib_filter(command) for command in commands if command.startswith("show route ")}
+        forwarding = [command for command in commands if command.startswith("show cef ")]
+        if forwarding and (node := self._fib_node()):
+            asked |= {command: fib_filter(command, node) for command in forwarding}
         answers = {wanted: self._get(wanted) for wanted in set(asked.values())}
-        if any(map(is_blank, answers.values())) and is_blank(self._get(VRFS_FILTER)):
+        routes = {wanted for command, wanted in asked.items() if command.startswith("show route ")}
+        if any(is_blank(answers[wanted]) for wanted in routes) and is_blank(self._get(VRFS_FILTER)):
             raise RouterError(
                 "the router shows nothing of its routing table over NETCONF",
                 remedy="the login needs the task `rib` to read",
             )
-        return {command: answers[wanted] for command, wanted in asked.items()}
+        neighbours = {command: self._get(*neighbour_filters(command)) for command in commands if is_neighbours(command)}
+        return neighbours | {command: answers[wanted] for command, wanted in asked.items()}
 
-    def _get(self, wanted: str) -> str:
+    def _fib_node(self) -> str:
+        """The node whose FIB is asked for; "" where there is none to be seen."""
+        try:
+            return fib_node(self._get(NODES_FILTER))
+        except RouterError as error:
+            if error.retryable:
+                raise
+            return ""
+
+    def _get(self, *wanted: str) -> str:
+        """The reply to subtree filters."""
         with self.translated("ask"):
-            return str(self.device.device.get(filter=("subtree", wanted)).xml)
+            return str(self.device.device.get(filter=list(wanted)).xml)
 
     def translate(self, error: Exception, what: str) -> RouterError | None:
         """Errors of ncclient, some of them behind NAPALM's `ConnectionException` with their text alone."""

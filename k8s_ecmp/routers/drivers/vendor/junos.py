@@ -202,6 +202,14 @@ class JunosDriver(VendorDriver):
         with self.translated("discard"):
             self._give_back()
 
+    def cli(self, commands: list[str], encoding: str = "text") -> dict[str, Any]:
+        """The answers to show commands; none about a forwarding table that the router keeps to itself."""
+        answers = super().cli(commands, encoding)
+        forwarding = [command for command in answers if command.startswith("show route forwarding-table ")]
+        if not any(answers[command].strip() for command in forwarding):
+            return {command: answer for command, answer in answers.items() if command not in forwarding}
+        return answers
+
     # --- the lock ---
 
     def _take(self) -> None:

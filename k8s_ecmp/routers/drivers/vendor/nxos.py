@@ -3,9 +3,9 @@
 NAPALM's drivers collect a candidate on this side and never empty it after an error; they write a checkpoint of a fixed
 name, type the lines, and after any error roll the whole configuration back to what is in the file of that name, then
 save it. Over SSH a checkpoint that could not be written goes unnoticed, so that the file could be that of another year.
-Here every load begins with an empty candidate, every commit has a checkpoint of its own name that is deleted behind it,
-and after such a rollback the configuration is compared with what was read before. The inverse patch of a change is the
-transaction's business.
+Here every load begins with an empty candidate, every commit has a checkpoint of its own name that is looked for before
+the first line and deleted behind the last, and after such a rollback the configuration is compared with what was read
+before. The inverse patch of a change is the transaction's business; it needs no checkpoint, being itself the way back.
 """
 
 import contextlib
@@ -24,19 +24,21 @@ from k8s_ecmp.errors import (
     RouterError,
     Unreachable,
 )
-from k8s_ecmp.routers.drivers.vendor.base import VendorDriver, describe
+from k8s_ecmp.routers.drivers.vendor.base import describe
+from k8s_ecmp.routers.drivers.vendor.long_tables import WholeTables
 from k8s_ecmp.routers.drivers.vendor.shell import notice_the_end
 
 _REST_S = 60.0  # what a switch may take to end a request whose client is gone
 _AGAIN_S = 1.0
 _HEAD = ("!Command:", "!Running configuration last done at:", "!Time:")
+_NO_ROOM = "make room on bootflash: `dir bootflash:` shows what is there, `delete bootflash:FILE` takes a file away"
 _UNVERIFIED = (
     "name the certificate's authority by optional_args.ca_file, or set ssl_verify: false, "
     "which sends the password to whoever answers"
 )
 
 
-class _NxosBase(VendorDriver):
+class _NxosBase(WholeTables):
     """What both ways have in common."""
 
     def __init__(
@@ -44,6 +46,9 @@ class _NxosBase(VendorDriver):
     ) -> None:
         super().__init__(hostname, username, password, timeout, optional_args)
         self._read: str | None = None  # the running configuration as read last
+        self._has_typed = False  # since the lock was last given back: what comes next is the way back
+        self._write_checkpoint = self.device._save_to_checkpoint  # noqa: SLF001  NAPALM has no public way
+        self.device._save_to_checkpoint = self._checkpoint  # noqa: SLF001  asked for by NAPALM's commit
 
     # --- verbs ---
 
@@ -59,8 +64,13 @@ class _NxosBase(VendorDriver):
         Raises:
             RouterError: the switch cannot be asked.
         """
-        self.discard_config()
+        super().discard_config()
         super().load_merge_candidate(filename, config)
+
+    def discard_config(self) -> None:
+        """Throws the candidate away; what is committed next is a change of its own again."""
+        super().discard_config()
+        self._has_typed = False
 
     def lock(self) -> None:
         """There is none; deletes checkpoints that runs of ours left when they were killed."""
@@ -86,7 +96,8 @@ class _NxosBase(VendorDriver):
         Raises:
             NotSaved: it is in force, but not in the startup configuration.
             ConfigRejected: the switch refused a line and was rolled back.
-            CommitFailed: it broke off; the caller reads again before it decides.
+            CommitFailed: no checkpoint can be written, so that nothing was typed; or it broke off: the caller reads
+                again before it decides.
         """
         before = self._read
         self.device.rollback_cfg = f"{self._checkpoints}{secrets.token_hex(4)}"
@@ -111,6 +122,26 @@ class _NxosBase(VendorDriver):
         finally:
             with contextlib.suppress(Exception):  # the next run deletes what stays
                 self.device._delete_file(self.device.rollback_cfg)  # noqa: SLF001
+
+    def _checkpoint(self, name: str) -> None:
+        """Writes the checkpoint and looks whether it is there. The way back goes on without one.
+
+        Raises:
+            CommitFailed: it is not, and nothing was typed yet.
+        """
+        why = f"there is no file {name} behind it"
+        try:
+            self._write_checkpoint(name)
+            written = self.device._check_file_exists(name)  # noqa: SLF001
+        except Exception as error:
+            if type(error).__name__ != "NXAPICommandError":
+                raise
+            written, why = False, _refusal(error)
+        if not written and not self._has_typed:
+            raise CommitFailed(
+                f"the switch could not write the checkpoint that a refused line goes back to: {why}", remedy=_NO_ROOM
+            )
+        self._has_typed = True
 
     def _wait_for_rest(self) -> None:
         """Waits while the switch goes on with lines of a request that we no longer wait for."""

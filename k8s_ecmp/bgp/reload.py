@@ -1,0 +1,61 @@
+"""A running ExaBGP takes over another configuration; where that is not possible, the one before stays in force."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from k8s_ecmp.bgp.client import BridgeClient
+from k8s_ecmp.bgp.config import BRIDGE, EXABGP, Files, write
+from k8s_ecmp.bgp.speaker import validate
+from k8s_ecmp.errors import RouterError, SettingsError
+
+_TIMEOUT_S = 60.0
+_KEPT = "nothing was changed"
+
+
+class Reloaded(NamedTuple):
+    """Peers by name: those that are new or configured otherwise, and those that are no longer there."""
+
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def refused(files: Files) -> str | None:
+    """What ExaBGP itself says against its configuration; None: nothing. Touches nothing that runs."""
+    with TemporaryDirectory() as name:
+        write(files._replace(folder=Path(name)))
+        return validate(Path(name))
+
+
+def reload(files: Files) -> Reloaded:
+    """Gives the running ExaBGP of the folder these files.
+
+    Raises:
+        Unreachable: none runs there.
+        SettingsError: ExaBGP refuses them.
+        RouterError: it did not take them, or a peer is being changed for so long that it could not be waited for.
+    """
+    client = BridgeClient(files.folder, _TIMEOUT_S)
+    try:
+        if (problem := refused(files)) is not None:
+            raise SettingsError(f"ExaBGP refuses the configuration, {_KEPT}: {problem}")
+        before = _read(files)
+        write(files)
+        try:
+            done = client.ask("reload")
+        except RouterError as error:
+            write(before)
+            if not client.closed:
+                client.ask("reload")
+            raise RouterError(f"the configuration before is in force again: {error}") from error
+        return Reloaded(tuple(done["changed"]), tuple(done["removed"]))
+    finally:
+        client.close()
+
+
+def _read(files: Files) -> Files:
+    try:
+        texts = [(files.folder / name).read_text(encoding="ascii") for name in (EXABGP, BRIDGE)]
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{files.folder} cannot be read, {_KEPT}: {error}") from error
+    return Files(files.folder, texts[0], "", texts[1])

@@ -1,0 +1,128 @@
+"""What `apply` shows: the plan before it, and what became of it, as text or as one JSON document."""
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from k8s_ecmp.cli.common import say
+
+if TYPE_CHECKING:
+    from k8s_ecmp.model import CommitResult, Plan
+    from k8s_ecmp.views.apply_report import Kept
+
+_MOST_NAMES = 10
+
+
+class ApplyFormat(StrEnum):
+    """How what became of it is shown."""
+
+    text = "text"
+    json = "json"
+
+
+class Shown:
+    """One plan that is applied, and how it is shown.
+
+    Args:
+        plan: with the rollout by which it is applied.
+        file: the plan file that it came from; None: it was made on the spot.
+        output: text: both on standard output; json: the report there, the plan on standard error.
+    """
+
+    def __init__(self, plan: "Plan", file: Path | None, output: ApplyFormat) -> None:
+        from k8s_ecmp.recording import file_id
+        from k8s_ecmp.views.plan_about import PlanFile
+
+        self._plan = plan
+        self._file = None if file is None else PlanFile(str(file), file_id(file))
+        self._output = output
+
+    def plan(self) -> None:
+        """Shows the plan."""
+        from k8s_ecmp.views.plan_text import print_plan
+
+        console = None
+        if self._output is ApplyFormat.json:
+            from rich.console import Console
+
+            console = Console(stderr=True)
+        print_plan(self._plan, console, file=self._file, applies=True)
+
+    def stopped(self, why: str) -> int:
+        """Says that nothing is attempted at all, and returns the command's exit code."""
+        from k8s_ecmp import runs
+
+        say(f"stopped: {why}")
+        code = runs.ERROR if any(router.status == "failed" for router in self._plan.routers) else runs.STOPPED
+        self.results(_not_attempted(self._plan), code, stopped=why)
+        return code
+
+    def results(
+        self, results: "Sequence[CommitResult]", code: int, kept: "Kept | None" = None, stopped: str | None = None
+    ) -> None:
+        """Shows what became of it.
+
+        Args:
+            results: of each router.
+            code: the command's exit code.
+            kept: what the journal has of it; None: nothing, because nothing was attempted.
+            stopped: why nothing was attempted, where that was no guard; as text it has been said already.
+        """
+        from k8s_ecmp.views.apply_report import NOT_KEPT, apply_report
+        from k8s_ecmp.views.document import plan_id
+        from k8s_ecmp.views.text import print_results
+
+        identity = plan_id(self._plan) if self._file is None else self._file.id
+        if self._output is ApplyFormat.text:
+            if stopped is None:
+                print_results(results, overrides=self._plan.overrides, identity=identity, kept=kept or NOT_KEPT)
+            return
+        document = apply_report(
+            self._plan,
+            results,
+            identity=identity,
+            file=None if self._file is None else self._file.path,
+            exit_code=code,
+            kept=kept or NOT_KEPT,
+            stopped=stopped,
+        )
+        sys.stdout.buffer.write(document + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _not_attempted(plan: "Plan") -> "list[CommitResult]":
+    """The results of a plan that nothing was done for."""
+    from k8s_ecmp.model import CommitResult
+
+    return [
+        CommitResult(router.name, "failed", error=router.error)
+        if router.status == "failed"
+        else CommitResult(router.name, "blocked" if router.changes else "unchanged")
+        for router in plan.routers
+    ]
+
+
+def say_what_is_left(results: "Sequence[CommitResult]", plan_file: Path | None) -> None:
+    """The routers that were not attempted, and how to go on."""
+    left = [result.router for result in results if result.outcome == "not-attempted"]
+    if left:
+        how = f"`k8s-ecmp apply {plan_file} --resume` does them" if plan_file else "the next apply does them"
+        say(f"left: {_few(left)}; {how}")
+
+
+def say_what_is_not_recorded(results: "Sequence[CommitResult]", journal: str) -> None:
+    """The routers whose outcome the journal could not take, and what that means."""
+    lost = [f"{result.router} ({result.outcome})" for result in results if not result.recorded]
+    if lost:
+        say(
+            f"not in the journal: what became of {_few(lost)}; make {journal} writable "
+            "again: `k8s-ecmp history` shows a change without a result as died, until the next apply has looked at the "
+            "router and written down what is in force"
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more

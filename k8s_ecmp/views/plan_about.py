@@ -1,0 +1,76 @@
+"""What a plan is: when it was made, of what, until when it counts, and what applies exactly it."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from k8s_ecmp.core.waves import ready
+from k8s_ecmp.model import Plan
+from k8s_ecmp.views.document import plan_id
+
+UNWRITTEN = "Nothing has been written yet."
+_KEEP = (
+    "This plan is in no file. `k8s-ecmp plan --out FILE.plan` makes a plan and writes it to one; "
+    "`k8s-ecmp apply FILE.plan` then does exactly what is in that file, or refuses."
+)
+_NOTHING = "There is nothing to apply."
+_HELD = "While guards hold it, applying this plan writes nothing."
+
+
+class PlanFile(NamedTuple):
+    """The file that holds a plan: its path as people type it, and the plan's id in it."""
+
+    path: str
+    id: str
+
+
+class Fact(NamedTuple):
+    """A fact with its name: what comes from elsewhere or is not for reading, then words of ours; either may be ""."""
+
+    name: str
+    code: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {', '.join(filter(None, (self.code, self.words)))}"
+
+
+class About(NamedTuple):
+    """Of one plan: its id, facts, and what to do next, in a sentence or two."""
+
+    id: str
+    facts: tuple[Fact, ...]
+    next_step: str
+
+
+def about(plan: Plan, file: PlanFile | None = None) -> About:
+    """What the plan is.
+
+    Args:
+        plan: made now, or read from a file.
+        file: where it is kept; None: nowhere.
+    """
+    identity = plan_id(plan) if file is None else file.id
+    facts = (
+        Fact("Id", identity, ""),
+        Fact("Made", "", time_text(plan.created)),
+        Fact("Made from", plan.cluster_source, "as it was then"),
+        Fact("Digest of the routes that it asks for", plan.cluster_digest, ""),
+        Fact("Expires", "", f"{time_text(plan.expires)}; after that its file is refused"),
+    )
+    return About(identity, facts, _next_step(plan, file))
+
+
+def time_text(time: datetime) -> str:
+    """The time to the second."""
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _next_step(plan: Plan, file: PlanFile | None) -> str:
+    if plan.holds or not ready(plan.routers):
+        return _HELD if plan.guards else _NOTHING
+    if file is None:
+        return _KEEP
+    return (
+        f"`k8s-ecmp apply {file.path}` does exactly this, or refuses: after {time_text(plan.expires)}, or where a "
+        "router's routes are no longer those that this plan was made for."
+    )

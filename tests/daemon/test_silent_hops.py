@@ -1,0 +1,55 @@
+"""The daemon on an emulated router: next hops that do not answer ARP or ND stand among its warnings, and hold nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.daemon.running import Running, in_sync
+from tests.site import new_site
+from tests.world.emulators import emulator
+from tests.world.emulators.base import Emulator
+
+pytestmark = pytest.mark.slow
+
+SILENT = "10.192.0.2"
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Emulator]:
+    (tmp_path / "device").mkdir()
+    with emulator("nxos")(tmp_path / "device") as made:
+        yield made
+
+
+@pytest.fixture
+def running(device: Emulator, tmp_path: Path) -> Iterator[Running]:
+    made = Running(new_site(tmp_path / "site"))
+    folder = made.site.folder / "inventories/demo"
+    (folder / "hosts.yaml").write_text(yaml.safe_dump({"r1": device.host()}))
+    (folder / "groups.yaml").unlink(missing_ok=True)
+    made.site.settings(nodes={"hold_down_s": 0, "hold_up_s": 0}, daemon={"resync_s": 1})
+    yield made
+    made.kill()
+
+
+def warnings(document: dict[str, Any]) -> list[str]:
+    return [warning for router in document["routers"] for warning in router["warnings"]]
+
+
+def told(document: dict[str, Any]) -> bool:
+    return any(f"next hop {SILENT} does not answer ARP on Vlan10" in warning for warning in warnings(document))
+
+
+def test_who_does_not_answer_is_told_until_it_does(running: Running, device: Emulator) -> None:
+    device.faults.silent = {SILENT}
+    running.start()
+    document = running.until(told, "the daemon tells of it")
+    assert in_sync(document)
+    assert SILENT in device.routes()["default", "10.96.0.0/12"]
+    device.faults.silent = set()
+    running.until(lambda document: not told(document), "it tells of it no more")
+    said = [line for line in running.lines() if line["event"] == "router warns" and SILENT in line["warning"]]
+    assert len(said) == 1

@@ -1,0 +1,1 @@
+"""The stories that hold on every platform: `python -m tests.routers.vendors` prints them as one table."""

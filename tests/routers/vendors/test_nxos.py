@@ -1,0 +1,11 @@
+"""The common stories with NAPALM's `nxos` driver."""
+
+import pytest
+
+from tests.routers.vendors.stories import Stories
+
+pytestmark = pytest.mark.slow
+
+
+class TestNxos(Stories):
+    driver = "nxos"
