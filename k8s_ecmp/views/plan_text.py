@@ -36,12 +36,13 @@ def print_plan(
         plan: made now, or read from a file.
         console: rich's; None: standard output.
         file: where it is kept; None: nowhere.
-        applies: whoever shows it is about to apply it; then it is not said that nothing was written, and what would.
+        applies: whoever shows it is about to apply it: what is said for a review alone is left out then.
     """
     page = Page(console)
     sheet = rows.Sheet(plan)
     what = about(plan, file)
-    page.prose(f"Route plan of owner {plan.owner}, made {time_text(plan.created)}.{'' if applies else f' {UNWRITTEN}'}")
+    made = f"Route plan of owner {plan.owner}, made {time_text(plan.created)} from {plan.cluster_source}."
+    page.prose(made if applies else f"{made} {UNWRITTEN}")
     page.prose(
         f'Only static routes with tag {plan.tag} ("ours") are written or removed; every other route stays as it is.'
     )
@@ -66,14 +67,17 @@ def print_plan(
         _conflicts(page, clashes)
     if stages := rollout.waves(plan):
         page.line()
-        _order(page, plan, stages)
+        _order(page, stages)
+        if not applies:
+            _rules(page, plan)
     if plan.skipped:
         page.line()
         skipped_objects(page, plan.skipped)
-    page.line()
-    page.line(("About this plan", "bold"))
-    for fact in what.facts:
-        page.prose(str(fact), indent=2, hang=4)
+    if sheet.changes and not applies:
+        page.line()
+        page.line(("About this plan", "bold"))
+        for fact in what.facts:
+            page.prose(str(fact), indent=2, hang=4)
     page.line()
     page.prose(rows.summary(plan.routers), style="bold")
     if not applies:
@@ -81,12 +85,15 @@ def print_plan(
     page.show()
 
 
-def _order(page: Page, plan: Plan, stages: Sequence[rollout.Wave]) -> None:
-    """In which order, and how it is undone."""
+def _order(page: Page, stages: Sequence[rollout.Wave]) -> None:
     page.line((rollout.ORDER_TITLE, "bold"))
     for stage in page.first(stages, _MOST_ITEMS):
         page.prose(f"{stage.title}: {page.few(stage.routers, ', ')}", indent=2, hang=4)
     page.left_out(stages, _MOST_ITEMS, "waves", indent=2, how=_SEE_ALL)
+
+
+def _rules(page: Page, plan: Plan) -> None:
+    """What holds for all waves, and how a change is undone."""
     for sentence in rollout.rules(plan):
         page.prose(sentence, indent=4)
     page.line()
