@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from k8s_ecmp.core.eligibility import NodeVerdict
 from k8s_ecmp.daemon.decision import Decision
-from k8s_ecmp.daemon.worker import Through, Worker
+from k8s_ecmp.daemon.through import Through
+from k8s_ecmp.daemon.worker import Worker
 from k8s_ecmp.kube.drain import Ack, encode_acks, encode_pending
 
 _log = logging.getLogger(__name__)

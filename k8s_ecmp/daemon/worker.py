@@ -8,9 +8,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 from nornir.core.configuration import Config
@@ -18,25 +17,24 @@ from nornir.core.inventory import Host
 
 from k8s_ecmp.core.plan import by_drains, plan_prefixes
 from k8s_ecmp.core.table import Table, Window
-from k8s_ecmp.core.undo import became_of, done_of
-from k8s_ecmp.daemon.account import Account, Begin
+from k8s_ecmp.daemon.account import Account
 from k8s_ecmp.daemon.authority import Authority
 from k8s_ecmp.daemon.clock import Clock
 from k8s_ecmp.daemon.decision import Decision, Snapshot
 from k8s_ecmp.daemon.ledger import Ledger
 from k8s_ecmp.daemon.metrics import Instruments
 from k8s_ecmp.daemon.pending import Batch, Pending
+from k8s_ecmp.daemon.through import Questions, Through
+from k8s_ecmp.daemon.writing import Writing
 from k8s_ecmp.errors import (
     EcmpError,
-    ForeignLines,
     JournalError,
     NotLeading,
     PlanRefused,
     UnsupportedPlatform,
     VerifyFailed,
 )
-from k8s_ecmp.model import CommitResult, Conflict, Outcome, Prefix, RouterPlan
-from k8s_ecmp.platforms.base import Installed
+from k8s_ecmp.model import Conflict, Prefix, RouterPlan
 from k8s_ecmp.report import RouterReport, RouterState
 from k8s_ecmp.routers.connection import error_text, platform_of
 from k8s_ecmp.routers.session import NEVER_WRITE
@@ -54,19 +52,6 @@ _WAITING_AGAIN_S = 10.0  # for a hop that the router cannot resolve
 _MOST_REFUSALS = 1
 _JITTER = 0.1
 _DOUBT = "was written and did not show in the router's tables; taken back, and tried again at daemon.resync_s"
-
-
-@dataclass
-class Through:
-    """Which of our prefixes a router sends to a node, by its routing table. `kept` are those that shall stay."""
-
-    asked_s: float
-    addresses: frozenset[str]
-    node: str
-    answered: bool = False
-    left: tuple[Prefix, ...] = ()
-    kept: tuple[Prefix, ...] = ()
-    error: str | None = None
 
 
 class Worker:
@@ -109,8 +94,8 @@ class Worker:
         self._authority = authority
         self._clock = clock
         self._instruments = instruments
-        self._account = account
-        self._begin: Begin | None = None
+        self._writing = Writing(self.name, self._session, settings, account, self._refusal)
+        self._questions = Questions(self._session, decision)
         self._as_read: Table | None = None
         self._pair = pair
         self._on_progress = on_progress
@@ -125,7 +110,6 @@ class Worker:
         self._refusals = 0
         self.unsupported = False
         """Whether this version cannot write to the router."""
-        self._questions: list[Through] = []
         self._term = 0
         self._tries = 0
         self._retry_s = 0.0
@@ -160,8 +144,8 @@ class Worker:
 
     def ask_through(self, question: Through) -> None:
         """Answers, once nothing waits, which of our prefixes go through a node."""
+        self._questions.add(question)
         with self._wake:
-            self._questions.append(question)
             self._wake.notify()
 
     def stop(self) -> None:
@@ -276,7 +260,8 @@ class Worker:
         elif self._held_s <= now_s:
             self._look_again()
         elif self._questions and not self._pending:
-            self._answer()
+            self._questions.answer()
+            self._used_s = time.monotonic()
         elif self._session.saves_later and self._save_s() <= now_s:
             self._saved_s = now_s
             self._session.save_startup()
@@ -437,7 +422,7 @@ class Worker:
             return True
         began_s = time.monotonic()
         try:
-            warnings = self._commit(planned, snapshot)
+            warnings = self._writing.commit(planned, snapshot, lambda: self._stopping)
         except JournalError as error:
             # Nothing was written; the journal's trouble holds the router now. What runs is read again, and planned.
             self._instruments.committed(self.name, "refused", None)
@@ -474,90 +459,14 @@ class Worker:
         self._instruments.committed(self.name, "committed", after_s)
         return True
 
-    def _commit(self, planned: RouterPlan, snapshot: Snapshot) -> tuple[str, ...]:
-        """The commit, with an entry of the journal before and one after it.
-
-        Raises:
-            JournalError: it could not be written down, and so was not done.
-            EcmpError: as `StandingSession.commit`.
-        """
-        self._begin = None
-        began_s = time.monotonic()
-        touched = frozenset(change.prefix for change in planned.changes)
-        routes = [route for route in snapshot.desired.routes if route.prefix in touched]
-
-        def announce(commands: Sequence[str]) -> None:
-            self._begin = self._account.begin(self.name, planned.changes, commands, routes)
-
-        outcome: Outcome = "committed"
-        said: str | None = None
-        warnings: tuple[str, ...] = ()
-        try:
-            warnings = self._session.commit(planned, self._permission, lambda: self._stopping, announce)
-        except BaseException as error:
-            outcome, said = _outcome(error), error_text(error)
-            raise
-        finally:
-            if self._begin is not None:
-                done = len(planned.changes) if outcome == "committed" else 0
-                result = CommitResult(self.name, outcome, done, time.monotonic() - began_s, said, warnings)
-                self._account.end(self._begin, result)
-        return warnings
-
     def _find_out(self) -> None:
-        """What became of changes whose process died, by what ran when the router was read."""
-        table = self._as_read
-        if table is None:
-            return
-        for begun in self._account.dead(self.name):
-            marks = self._session.port.traits.marks(self._settings, self._session.view)
-            self._account.found(begun, *became_of(done_of(begun.body["changes"]), table.running, marks))
+        """What became of changes whose process died, once the router was read."""
+        if self._as_read is not None:
+            self._writing.find_out(self._as_read)
 
-    def _permission(self) -> None:
-        if self._begin is not None:
-            self._begin.wait()
+    def _refusal(self) -> str | None:
+        """Why nothing may be written at this moment; None: it may."""
         refusal = self._authority.refusal()
         if refusal is None and self._term != self._authority.term:
             refusal = "this process led, lost that, and leads again: what was read is of the time before"
-        if refusal is not None:
-            raise NotLeading(f"router {self.name}: {refusal}")
-        if self._stopping:
-            raise NotLeading(f"router {self.name}: the daemon is stopping")
-
-    # --- drains ---
-
-    def _answer(self) -> None:
-        with self._wake:
-            questions, self._questions = self._questions, []
-        try:
-            tables: Mapping[Prefix, Installed] | None = None
-            for question in questions:
-                wanted = self._wanted(question)
-                through = set(self._session.through(question.addresses))
-                if through <= wanted:
-                    # What is configured is out; now the routing table, which is what counts.
-                    tables = (self._session.installed() or {}) if tables is None else tables
-                    through = set(self._session.through(question.addresses, tables))
-                question.kept = tuple(sorted(through & wanted))
-                question.left = tuple(sorted(through - wanted))
-                question.answered = True
-        except BaseException as error:
-            for question in questions:
-                question.error = error_text(error)
-                question.answered = True
-            raise
-        self._used_s = time.monotonic()
-
-    def _wanted(self, question: Through) -> set[Prefix]:
-        """Prefixes that shall go through the node all the same: it is the last one out there."""
-        desired = self._decision.snapshot(None).desired
-        return {route.prefix for route in desired.routes if question.node in route.nodes}
-
-
-def _outcome(error: BaseException) -> Outcome:
-    """What an error says of a change that was begun."""
-    if isinstance(error, PlanRefused | NotLeading | JournalError):
-        return "refused"
-    if isinstance(error, ForeignLines):
-        return "blocked"
-    return "rolled-back" if isinstance(error, VerifyFailed) else "failed"
+        return refusal or ("the daemon is stopping" if self._stopping else None)

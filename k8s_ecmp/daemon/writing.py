@@ -1,0 +1,103 @@
+"""A worker's commits: each with an entry of the journal before it, asked for directly before it, and one after it."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from k8s_ecmp.core.table import Table
+from k8s_ecmp.core.undo import became_of, done_of
+from k8s_ecmp.daemon.account import Account, Begin
+from k8s_ecmp.daemon.decision import Snapshot
+from k8s_ecmp.errors import ForeignLines, JournalError, NotLeading, PlanRefused, VerifyFailed
+from k8s_ecmp.model import CommitResult, Outcome, RouterPlan
+from k8s_ecmp.routers.connection import error_text
+from k8s_ecmp.routers.standing import StandingSession
+from k8s_ecmp.settings import Settings
+
+
+class Writing:
+    """To one router."""
+
+    def __init__(
+        self,
+        name: str,
+        session: StandingSession,
+        settings: Settings,
+        account: Account,
+        refusal: Callable[[], str | None],
+    ) -> None:
+        """Writes nothing yet.
+
+        Args:
+            name: the router's.
+            session: to the router.
+            settings: owner and tag.
+            account: the journal.
+            refusal: why nothing may be written at this moment; None: it may. Asked directly before each commit.
+        """
+        self._name = name
+        self._session = session
+        self._settings = settings
+        self._account = account
+        self._refusal = refusal
+
+    def commit(self, planned: RouterPlan, snapshot: Snapshot, hurry: Callable[[], bool]) -> tuple[str, ...]:
+        """Commits the plan.
+
+        Args:
+            planned: with changes.
+            snapshot: what it was made from.
+            hurry: as `StandingSession.commit`.
+
+        Returns:
+            Warnings.
+
+        Raises:
+            JournalError: it could not be written down, and so was not done.
+            NotLeading: nothing may be written.
+            EcmpError: as `StandingSession.commit`.
+        """
+        begun: Begin | None = None
+        began_s = time.monotonic()
+        touched = frozenset(change.prefix for change in planned.changes)
+        routes = [route for route in snapshot.desired.routes if route.prefix in touched]
+
+        def announce(commands: Sequence[str]) -> None:
+            nonlocal begun
+            begun = self._account.begin(self._name, planned.changes, commands, routes)
+
+        def permission() -> None:
+            if begun is not None:
+                begun.wait()
+            refusal = self._refusal()
+            if refusal is not None:
+                raise NotLeading(f"router {self._name}: {refusal}")
+
+        outcome: Outcome = "committed"
+        said: str | None = None
+        warnings: tuple[str, ...] = ()
+        try:
+            warnings = self._session.commit(planned, permission, hurry, announce)
+        except BaseException as error:
+            outcome, said = _outcome(error), error_text(error)
+            raise
+        finally:
+            if begun is not None:
+                done = len(planned.changes) if outcome == "committed" else 0
+                result = CommitResult(self._name, outcome, done, time.monotonic() - began_s, said, warnings)
+                self._account.end(begun, result)
+        return warnings
+
+    def find_out(self, table: Table) -> None:
+        """Writes down what became of changes whose process died, by what ran when the router was read."""
+        for begun in self._account.dead(self._name):
+            marks = self._session.port.traits.marks(self._settings, self._session.view)
+            self._account.found(begun, *became_of(done_of(begun.body["changes"]), table.running, marks))
+
+
+def _outcome(error: BaseException) -> Outcome:
+    """What an error says of a change that was begun."""
+    if isinstance(error, PlanRefused | NotLeading | JournalError):
+        return "refused"
+    if isinstance(error, ForeignLines):
+        return "blocked"
+    return "rolled-back" if isinstance(error, VerifyFailed) else "failed"
