@@ -109,6 +109,7 @@ def apply(
     from k8s_ecmp.core.waves import rollout_of
     from k8s_ecmp.routers.inventory import select
     from k8s_ecmp.routers.record import UNRECORDED
+    from k8s_ecmp.routers.rollout import placed
     from k8s_ecmp.views.apply_report import NOT_KEPT, Kept
 
     _check_options(plan_file, resume=resume, rebase=rebase, out=out, output=output)
@@ -124,7 +125,9 @@ def apply(
     if plan_file is not None:
         planned, done = _of_file(plan_file, settings, everyone, nornir.inventory.hosts.keys(), overrides, resume=resume)
         settings = _with_rollout(runs.as_reviewed(settings, planned), on_failure, pause)
-        planned = replace(planned, rollout=rollout_of(settings.rollout))
+        planned = replace(
+            planned, routers=tuple(placed(planned.routers, everyone)), rollout=rollout_of(settings.rollout)
+        )
     else:
         planned = _plan_now(settings, nornir, overrides, write=_writes(settings))
     shown = Shown(planned, plan_file, output)

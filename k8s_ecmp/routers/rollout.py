@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
@@ -49,8 +50,9 @@ def roll_out(
     A router whose plan failed or is blocked is left out, the others go on. A router that refuses before anything was
     committed (no connection, a lock, a stale plan) does not stop the others; one whose change had to be taken back, or
     whose state is not known, does, and so does one that differs from its plan in the pause: the waves after it are
-    "not-attempted", and with `on_failure: rollback-wave` the other routers of its wave are taken back too. Once a
-    result could not be written down nothing more is begun, on no router.
+    "not-attempted", and with `on_failure: rollback-wave` the other routers of its wave are taken back too. Where the
+    canary refuses, the next router goes alone in its place. Once a result could not be written down nothing more is
+    begun, on no router.
 
     Args:
         nornir: the routers.
@@ -64,7 +66,7 @@ def roll_out(
     Raises:
         PlanRefused: the settings' mode writes to no router.
     """
-    ready = [_placed(plan, nornir) for plan in ready_of(plans)]
+    ready = ready_of(placed(plans, nornir))
     changing = {plan.name for plan in ready}
     for plan in plans:
         if plan.status == "failed":
@@ -77,16 +79,23 @@ def roll_out(
     spectator.begins(order)
     rollout = _Rollout(nornir, settings, ready, spectator, overrides, record, stop or Stop())
     stopped: str | None = None
+    waiting = deque(enumerate(order))
+    untried = settings.rollout.canary > 0
     try:
-        for number, wave in enumerate(order):
+        while waiting:
+            number, wave = waiting.popleft()
             if stopped is None and rollout.stop.asked:
                 stopped = STOPPED
             if stopped is not None:
                 results = [CommitResult(name, "not-attempted", error=stopped) for name in wave]
             else:
+                if untried and len(wave) > 1:  # the canary refused, so that nothing is known of this change yet
+                    waiting.appendleft((number, wave[1:]))
+                    wave = wave[:1]
                 spectator.wave(number)
-                results, failed = rollout.change(wave, last=number == len(order) - 1)
+                results, failed = rollout.change(wave, last=not waiting)
                 stopped = rollout.account.lost or (failed and f"{failed} failed in an earlier wave")
+                untried = untried and not any(result.outcome == "committed" for result in results)
             for result in results:
                 rollout.account.tell(result)
                 yield msgspec.structs.replace(result, step=rollout.account.steps.get(result.router))
@@ -257,10 +266,15 @@ class _Account:
         self._spectator.ended(result)
 
 
-def _placed(plan: RouterPlan, nornir: Nornir) -> RouterPlan:
-    """With the failure domain of the inventory where the plan has none: one of an older program does not say it."""
-    domain = plan.failure_domain or router_settings(nornir.inventory.hosts[plan.name]).failure_domain
-    return msgspec.structs.replace(plan, failure_domain=domain)
+def placed(plans: Sequence[RouterPlan], nornir: Nornir) -> list[RouterPlan]:
+    """With the failure domain of the inventory where a plan has none: one of an older program does not say it."""
+    hosts = nornir.inventory.hosts
+    return [
+        msgspec.structs.replace(
+            plan, failure_domain=plan.failure_domain or router_settings(hosts[plan.name]).failure_domain
+        )
+        for plan in plans
+    ]
 
 
 def _joined(result: CommitResult, after: CommitResult | None) -> CommitResult:

@@ -67,9 +67,7 @@ def print_plan(
         _conflicts(page, clashes)
     if stages := rollout.waves(plan):
         page.line()
-        _order(page, stages)
-        if not applies:
-            _rules(page, plan)
+        _order(page, plan, stages)
     if plan.skipped:
         page.line()
         skipped_objects(page, plan.skipped)
@@ -85,15 +83,12 @@ def print_plan(
     page.show()
 
 
-def _order(page: Page, stages: Sequence[rollout.Wave]) -> None:
+def _order(page: Page, plan: Plan, stages: Sequence[rollout.Wave]) -> None:
+    """In which order, and how it is undone."""
     page.line((rollout.ORDER_TITLE, "bold"))
     for stage in page.first(stages, _MOST_ITEMS):
         page.prose(f"{stage.title}: {page.few(stage.routers, ', ')}", indent=2, hang=4)
     page.left_out(stages, _MOST_ITEMS, "waves", indent=2, how=_SEE_ALL)
-
-
-def _rules(page: Page, plan: Plan) -> None:
-    """What holds for all waves, and how a change is undone."""
     for sentence in rollout.rules(plan):
         page.prose(sentence, indent=4)
     page.line()

@@ -1,6 +1,7 @@
 """`apply --format json`: one document on standard output, whatever became of the routers."""
 
 import contextlib
+import hashlib
 import json
 import re
 import subprocess
@@ -187,3 +188,20 @@ def test_a_file_is_applied_by_the_rollout_that_was_reviewed(site: Site) -> None:
     assert "a pause of 0.1 s" in done.err
     assert "the others of its wave are taken back too" in done.err
     assert done.err.count("pause of 0.1 s; 1 router of this wave") == 2
+
+
+def test_a_file_of_an_older_program_is_shown_in_the_order_in_which_it_is_done(site: Site) -> None:
+    """It says nothing of failure domains and order: those of inventory and settings count, and are shown."""
+    Fleet(site, 2, pairs={"r1": "pair", "r2": "pair"}).rollout(canary=0, parallel=2)
+    path = site.folder / "today.plan"
+    assert site.run_here("plan", "--out", str(path)).code == 2
+    older = {name: value for name, value in json.loads(path.read_text()).items() if name not in ("id", "rollout")}
+    for router in older["routers"]:
+        del router["failure_domain"], router["undo"]
+    body = json.dumps(older, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    whole = {**older, "id": f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"}
+    path.write_text(json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n")
+    done = site.run_here("apply", str(path), "--format", "json")
+    assert done.code == 0, done.err
+    assert [(router["name"], router["wave"]) for router in done.json()["routers"]] == [("r1", 1), ("r2", 2)]
+    assert "never two of one failure domain: pair is r1, r2" in done.err

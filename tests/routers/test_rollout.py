@@ -108,6 +108,27 @@ def test_a_refusal_before_the_commit_takes_nothing_back(fleet: Fleet) -> None:
     assert {name: word for name, word in outcomes(results).items() if word != "committed"} == {"r3": "refused"}
 
 
+def test_where_the_canary_refuses_the_next_router_goes_alone_in_its_place(fleet: Fleet) -> None:
+    assert fleet.plan.routers
+    fleet.add_line("r1", "ip route 10.96.0.0/12 192.0.2.77")
+    fleet.add_line("r2", "ip route 10.96.0.0/12 192.0.2.77")
+    before = fleet.texts
+    results = fleet.apply(Disturbed(at={"r3": lambda: fleet.add_line("r3", THEIRS)}))
+    assert outcomes(results) == {"r1": "refused", "r2": "refused", "r3": "failed"} | dict.fromkeys(
+        ("r4", "r5", "r6"), "not-attempted"
+    )
+    assert fleet.changed(before) == {"r3"}
+
+
+def test_after_the_router_in_the_canarys_place_the_rest_of_its_wave_goes_together(fleet: Fleet) -> None:
+    assert fleet.plan.routers
+    fleet.add_line("r1", "ip route 10.96.0.0/12 192.0.2.77")
+    waves: list[int] = []
+    watcher = Watcher(on_wave=waves.append)
+    assert list(outcomes(fleet.apply(spectator=watcher)).values()) == ["refused", *["committed"] * 5]
+    assert waves == [0, 1, 1, 2]
+
+
 def test_a_result_that_cannot_be_written_down_stops_everything_behind_it(fleet: Fleet) -> None:
     class Full(Disturbed):
         def end(self, result: CommitResult) -> None:
