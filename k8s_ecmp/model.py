@@ -186,13 +186,15 @@ class RunningRoutes:
     """The static routes of one router, ours and others', with the text that they were read from.
 
     `text` is the whole configuration with its secrets, so the repr leaves it out. `unreadable` are static lines whose
-    prefix cannot be read, each with the VRF that it stands in: of that VRF's routes nothing can be said.
+    prefix cannot be read, each with the VRF that it stands in: of that VRF's routes nothing can be said. `closed` says
+    why no next hop can be added in an address family (4 or 6), though what stands can be taken away.
     """
 
     routes: tuple[StaticRoute, ...]
     text: str = field(default="", repr=False)
     notes: tuple[ParseNote, ...] = ()
     unreadable: tuple[tuple[str, ParseNote], ...] = ()
+    closed: tuple[tuple[int, str], ...] = ()
 
     def expect_readable(self, vrf: str) -> None:
         """Looks whether every static line of a VRF was understood so far that its prefix is known.

@@ -338,6 +338,11 @@ class RouterSettings(_Section, frozen=True):
         sessions = len(self.bgp.members[0].local_addresses) if self.mode == "bgp" else 0
         return min(self.max_paths, sessions) if sessions > 1 else self.max_paths
 
+    @property
+    def carried_families(self) -> tuple[int, ...]:
+        """4 and 6, or those of them that the sessions of a BGP peer carry."""
+        return tuple(4 if family == "ipv4" else 6 for family in self.bgp.families) if self.mode == "bgp" else (4, 6)
+
 
 def settings_path(path: str | Path | None = None) -> Path:
     """The settings file: `path`, else the environment's K8S_ECMP_CONFIG, else ./k8s-ecmp.yaml."""

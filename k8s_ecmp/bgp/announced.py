@@ -167,4 +167,9 @@ class _Transaction:
         self._file.execute("begin immediate")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.execute("commit" if kind is None else "rollback")
+        try:
+            if kind is None:
+                self._file.execute("commit")
+        finally:
+            if self._file.in_transaction:  # a full disk leaves it open, or ends it by itself
+                self._file.execute("rollback")

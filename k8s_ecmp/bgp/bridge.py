@@ -13,8 +13,10 @@ import itertools
 import json
 import os
 import signal
+import stat
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from k8s_ecmp.bgp.peers import BridgeConfig, read_config
 from k8s_ecmp.bgp.pipe import Pipe
 from k8s_ecmp.bgp.requests import Refused, Requests
 from k8s_ecmp.bgp.signs import Signs
+from k8s_ecmp.bgp.troubles import Troubles, say
 
 AGAIN_S = 3.0
 """ExaBGP drops withdrawals in the first batch after a session came up, and does not say when that batch is out: they
@@ -33,6 +36,7 @@ are said again so long after."""
 
 _TICK_S = 1.0
 _RELOADED_S = 20.0
+_TOLD_AGAIN_S = 0.5
 
 
 class Bridge:
@@ -54,7 +58,10 @@ class Bridge:
         self._announced.keep_only(self.peers)
         self._reloading = asyncio.Lock()
         self._listed: frozenset[tuple[str, str]] = frozenset()
+        self._described: list[str] = []
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._letting_go: set[str] = set()
+        self._troubles = Troubles()
         self.ended = asyncio.Event()
         self._pipe = Pipe(loop, self._event, self.ended.set)
 
@@ -74,6 +81,8 @@ class Bridge:
         try:
             said = json.loads(line)
         except ValueError:
+            if line.startswith("description "):
+                self._described.append(line.rstrip('";').rpartition(" ")[2])
             return
         if isinstance(said, list):
             self._listed = frozenset((str(e["local"]["address"]), str(e["peer"]["address"])) for e in said)
@@ -87,11 +96,13 @@ class Bridge:
             if found is None:
                 return
             if said["type"] == "negotiated":
-                found[1].add_path = frozenset(neighbor["negotiated"]["add_path"]["send"])
+                agreed = neighbor["negotiated"]
+                found[1].families = frozenset(agreed["families"])
+                found[1].add_path = frozenset(agreed["add_path"]["send"])
             elif neighbor["state"] == "up":
                 self._up(*found)
             elif neighbor["state"] == "down":
-                self._down(found[1], str(neighbor.get("reason") or "the session was lost"))
+                self._down(*found, str(neighbor.get("reason") or "the session was lost"))
 
     def _found(self, entry: Message) -> None:
         """A session as ExaBGP lists it: how a bridge that was started again learns of those that stand.
@@ -102,18 +113,22 @@ class Bridge:
         if found is None or str(entry["fsm"]).upper() != "ESTABLISHED" or found[1].up:
             return
         sending = {name for name, way in entry["add-path"].items() if "send" in str(way)}
-        found[1].add_path = frozenset(sending)
+        found[1].families, found[1].add_path = frozenset(entry["families"]), frozenset(sending)
         self._up(*found)
 
     def _up(self, peer: Peer, link: Link) -> None:
+        before = peer.closed()
         link.up, link.synced, link.since, link.reason = True, False, time.time(), ""
+        peer.version += peer.closed() != before  # clients read anew
         link.epoch += 1
         self.spawn(self._resend(peer, link, link.epoch))
 
-    def _down(self, link: Link, reason: str) -> None:
+    def _down(self, peer: Peer, link: Link, reason: str) -> None:
+        before = peer.closed()
         if link.up:
             link.since = time.time()
         link.up, link.synced, link.reason = False, False, reason
+        peer.version += peer.closed() != before
 
     async def _resend(self, peer: Peer, link: Link, epoch: int) -> None:
         """Everything, then what was withdrawn of late, then the end-of-RIB; then the withdrawals once more.
@@ -140,33 +155,47 @@ class Bridge:
         while True:
             await asyncio.sleep(_TICK_S)
             for name, peer in self.peers.items():
-                peer.forget_leaving()
-                if not self.signs.current(name, peer.config.hand_over_s):
-                    self.stand(peer, behind=True)
-                within_s = self.signs.within_s(name)
-                if within_s is not None and self.signs.broken(name):
-                    self.signs.promise(name, None)
-                    self.spawn(self._let_go(peer, within_s))
+                with self._troubles.outlived(name):
+                    if not self.signs.current(name, peer.config.hand_over_s):
+                        self.stand(peer, behind=True)
+                    if self.signs.broken(name) and name not in self._letting_go:
+                        self._letting_go.add(name)
+                        self.spawn(self._let_go(peer))
+                with self._troubles.outlived(f"{name}, what was withdrawn of late"):
+                    peer.forget_leaving()
 
-    async def _let_go(self, peer: Peer, within_s: float) -> None:
-        """Nobody has followed the cluster for too long: what is announced may lead to nodes that are dead."""
-        peer.note = f"withdrawn: no client that follows the cluster was here for {within_s:g} s"
-        print(f"{peer.config.name}: {peer.note}", file=sys.stderr, flush=True)  # noqa: T201
-        async with self.writing[peer.config.name]:
-            await self.change(peer, dict.fromkeys(peer.routes, ()))
+    async def _let_go(self, peer: Peer) -> None:
+        """Nobody has followed the cluster for too long: what is announced may lead to nodes that are dead.
+
+        The promise is forgotten when the withdrawal is written and said: what fails is tried again at the next tick.
+        """
+        name = peer.config.name
+        with self._troubles.outlived(f"{name}, the withdrawal of everything"):
+            try:
+                async with self.writing[name]:
+                    if self.peers.get(name) is peer and self.signs.broken(name):
+                        within_s = self.signs.within_s(name)
+                        note = f"withdrawn: no client that follows the cluster was here for {within_s:g} s"
+                        await self.change(peer, dict.fromkeys(peer.routes, ()))
+                        peer.note = note
+                        say(f"{name}: {note}")
+                        if self.signs.broken(name):
+                            self.signs.promise(name, None)
+            finally:
+                self._letting_go.discard(name)
 
     def stand(self, peer: Peer, *, behind: bool) -> None:
         """Leaves the routes to the other replicas, or takes them back: everything is said again with another MED."""
         if peer.config.attributes_behind is None or peer.behind == behind:
             return
         peer.behind = behind
-        print(f"{peer.config.name}: {'stands back' if behind else 'is current'}", file=sys.stderr, flush=True)  # noqa: T201
+        say(f"{peer.config.name}: {'stands back' if behind else 'is current'}")
         self.spawn(self._say_again(peer))
 
     async def _say_again(self, peer: Peer) -> None:
+        """On sessions that are down, too: ExaBGP keeps it, and says it before anything else when they come up."""
         for link in peer.links:
-            if link.up:
-                await self._pipe.send(peer.announce(link))
+            await self._pipe.send(peer.announce(link))
 
     # --- its configuration ---
 
@@ -205,7 +234,7 @@ class Bridge:
                 said = {name: peer.attributes for name, peer in was.items()}
                 owners = {session: told.name for told in config.peers for session in told.sessions}
                 for peer, link in self._links.values():
-                    if owners.get(link.session) != peer.config.name:
+                    if link.up and owners.get(link.session) != peer.config.name:
                         await self._pipe.send(peer.farewell(link))
                 self._adopt(config)
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -213,8 +242,7 @@ class Bridge:
             for name in changed:
                 if name not in was:
                     await stack.enter_async_context(self.writing[name])
-            await self._pipe.send([["reload"]])
-            if not await self._taken_over(frozenset(self._links)):
+            if not await self._taken_over(frozenset(self._links), config.mark):
                 raise Refused("reload", "ExaBGP did not take its new configuration; its log says why")
             for name in changed:
                 if self.peers[name].attributes != said.get(name, self.peers[name].attributes):
@@ -222,14 +250,23 @@ class Bridge:
             self._announced.keep_only(self.peers)
             return {"changed": changed, "removed": removed}
 
-    async def _taken_over(self, sessions: frozenset[tuple[str, str]]) -> bool:
-        """Whether ExaBGP comes to have exactly these sessions: it answers before it has read the file."""
-        until = time.monotonic() + _RELOADED_S
-        while time.monotonic() < until:
-            await self._pipe.send([["show neighbor json"]])
-            if self._listed == sessions:
+    async def _taken_over(self, sessions: frozenset[tuple[str, str]], mark: str) -> bool:
+        """Whether ExaBGP comes to have exactly these sessions, from the file with this mark.
+
+        It answers before it has read the file, and forgets to read it where it has not yet said everything: it is told
+        until it has. While it has something to say to a session that is not up it does not read it at all.
+        """
+        began = told = time.monotonic()
+        await self._pipe.send([["reload"]])
+        while time.monotonic() - began < _RELOADED_S:
+            self._described = []
+            await self._pipe.send([["show neighbor json"], ["show neighbor configuration"]])
+            if self._listed == sessions and (not mark or set(self._described) == {mark}):
                 return True
             await asyncio.sleep(0.1)
+            if time.monotonic() - told > _TOLD_AGAIN_S:
+                told = time.monotonic()
+                await self._pipe.send([["reload"]])
         return False
 
     async def change(self, peer: Peer, wanted: dict[str, Any]) -> int:
@@ -243,11 +280,17 @@ class Bridge:
         return refused
 
     def spawn(self, work: Any) -> asyncio.Task[Any]:
-        """Runs it, and keeps it until it has ended."""
+        """Runs it, keeps it until it has ended, and says what ended it where that was a mistake."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
         return task
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            say("".join(traceback.format_exception(error)))
 
 
 async def _run(config: BridgeConfig) -> None:
@@ -267,11 +310,20 @@ async def _run(config: BridgeConfig) -> None:
     server.close()
 
 
+def _make_private(folder: Path) -> None:
+    """Takes the others' rights from a folder that was there before, unless it is not ours (a volume) or everybody's."""
+    mode = folder.stat().st_mode
+    if mode & 0o077 and not mode & stat.S_ISVTX:
+        with contextlib.suppress(PermissionError):
+            folder.chmod(0o700)
+
+
 def main() -> int:
     """Serves until ExaBGP closes the pipe or ends this process."""
     os.umask(0o077)
     config = read_config(Path(sys.argv[1]))
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(config.folder)
     with config.lock.open("a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # until the bridge before this one is gone
         asyncio.run(_run(config))

@@ -21,11 +21,17 @@ class BridgeClient:
 
         Raises:
             Unreachable: nobody listens there.
-            RouterError: the bridge is of another version.
+            RouterError: the bridge is of another version, or this process has no file descriptor left.
         """
         self._path = folder / "bridge.sock"
         self._timeout_s = timeout_s
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        except OSError as error:
+            raise RouterError(
+                f"no socket for {self._path} can be had: {error.strerror or error}",
+                remedy="raise the limit of open files (LimitNOFILE), or find out who has them open",
+            ) from error
         self._socket.settimeout(timeout_s)
         try:
             _connect(self._socket, self._path)

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,11 +106,16 @@ def render(folder: Path, peers: Iterable[Peer], template: str | None = None, rep
     numbers = {peer.name: number_here(peer.name, peer.settings.bgp.members, replica) for peer in peers}
     sessions = {peer.name: list(_neighbors(peer, numbers[peer.name])) for peer in peers}
     neighbors = [neighbor for peer in peers for neighbor in sessions[peer.name]]
-    bridge = {"peers": [_for_bridge(peer, numbers[peer.name], sessions[peer.name]) for peer in peers]}
+    exabgp, mark = _marked(folder, neighbors, template)
+    shown, _ = _marked(folder, [_hidden(neighbor) for neighbor in neighbors], template)
+    bridge = {
+        "mark": mark if mark in exabgp else "",
+        "peers": [_for_bridge(peer, numbers[peer.name], sessions[peer.name]) for peer in peers],
+    }
     return Files(
         folder,
-        _written(folder, neighbors, template),
-        _written(folder, [_hidden(neighbor) for neighbor in neighbors], template),
+        exabgp,
+        shown,
         json.dumps(bridge, indent=1) + "\n",
     )
 
@@ -214,10 +219,10 @@ def _password(name: str, bgp: BgpSettings) -> str | None:
         text = read_private(path).strip("\n")
     except CredentialsUnusable as error:
         raise SettingsError(f"router {name}: {error.message}", remedy=error.remedy) from None
-    if not 1 <= len(text) <= 80 or not (text.isascii() and text.isprintable()) or set(text) & set('"\\;{}#'):
+    if not 1 <= len(text) <= 80 or not (text.isascii() and text.isprintable()) or set(text) & set("\"'\\;{}#"):
         raise SettingsError(
-            f"router {name}: the password in {path} must be one line of 1 to 80 ASCII characters without quotes, "
-            "backslashes, semicolons, braces and #"
+            f"router {name}: the password in {path} must be one line of 1 to 80 printable ASCII characters, none of "
+            "them one of \" ' \\ ; { } #"
         )
     remember(text)
     return text
@@ -227,12 +232,19 @@ def _hidden(neighbor: Neighbor) -> Neighbor:
     return msgspec.structs.replace(neighbor, password=neighbor.password and _HIDDEN)
 
 
-def _written(folder: Path, neighbors: Iterable[Neighbor], template: str | None) -> str:
+def _marked(folder: Path, neighbors: Sequence[Neighbor], template: str | None) -> tuple[str, str]:
+    """The text, and the word in it that no other text has; a template may leave that out."""
+    mark = hashlib.sha256(_written(folder, neighbors, template, "").encode()).hexdigest()[:16]
+    return _written(folder, neighbors, template, mark), mark
+
+
+def _written(folder: Path, neighbors: Iterable[Neighbor], template: str | None, mark: str) -> str:
     import jinja2
 
     words: Mapping[str, Any] = {
         "bridge": [sys.executable, "-m", "k8s_ecmp.bgp.bridge", str(folder / BRIDGE)],
         "sessions": list(neighbors),
+        "mark": mark,
     }
     if any(" " in word for word in words["bridge"]):
         raise SettingsError(

@@ -10,7 +10,7 @@ from k8s_ecmp.bgp.client import BridgeClient
 from k8s_ecmp.bgp.frames import Message
 from k8s_ecmp.errors import CommitFailed, ConfigRejected, ParseError, RouterError, Unreachable
 from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, StaticRoute, address_key, text_lines
-from k8s_ecmp.platforms.bgp import PLATFORM
+from k8s_ecmp.platforms.bgp import PLATFORM, closed_line
 from k8s_ecmp.platforms.bgp_tables import SHOW
 from k8s_ecmp.platforms.edits import Edit, apply_edits, unified
 from k8s_ecmp.platforms.placing import touched_statements
@@ -83,8 +83,7 @@ class BgpDriver:
     def get_config(self, retrieve: str = "all") -> Mapping[str, str]:
         """What is announced as "running", the open candidate's as "candidate".
 
-        Raises:
-            RouterError: the peer cannot be given several paths for a prefix.
+        Where nothing can be added in an address family, a comment says why; what is announced can be taken away.
         """
         running = self._text() if retrieve in ("all", "running") else ""
         candidate = "" if self._edits is None else apply_edits(self._base, self._edits)
@@ -178,14 +177,8 @@ class BgpDriver:
     def _text(self) -> str:
         found = self._ask("read")
         self._version = found["state"]["version"]
-        refused = found["state"]["refused"]
-        if refused:
-            raise RouterError(
-                refused,
-                remedy="let it receive additional paths (RFC 7911), or name as many bgp.local_addresses in the "
-                "inventory as a prefix shall have next hops",
-            )
         lines = [f"peer {self._peer}"]
+        lines += [closed_line(int(family), why) for family, why in found["state"].get("closed", {}).items()]
         note = found["state"]["note"]
         lines += [f"! {note}"] if note else []
         routes = sorted(((Prefix.parse(prefix), hops) for prefix, hops in found["routes"].items()), key=lambda r: r[0])
@@ -204,10 +197,10 @@ class BgpDriver:
 
 
 def down(state: Message) -> str | None:
-    """Which sessions of a peer carry nothing at the moment, and why; None: all carry everything."""
+    """Which sessions of a peer do not carry everything at the moment, and why; None: all do."""
     missing = [session for session in state["sessions"] if not session["synced"]]
     if not missing:
-        return None
+        return None if state["refused"] is None else str(state["refused"])
     names = ", ".join(f"{session['local']} to {session['peer']}" for session in missing)
     reason = missing[0]["reason"] or "not everything has been said since it came up"
     many = "sessions" if len(missing) > 1 else "session"

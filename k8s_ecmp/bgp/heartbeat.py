@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from k8s_ecmp.bgp.client import BridgeClient
-from k8s_ecmp.errors import RouterError
+from k8s_ecmp.errors import RouterError, Unreachable
 
 _log = logging.getLogger(__name__)
 
@@ -76,16 +76,34 @@ class Heartbeat:
     def _say(self, *, promised: bool) -> None:
         for folder, peers in self._promises.items():
             try:
-                client = BridgeClient(folder, _TIMEOUT_S)
-            except RouterError as error:
+                self._say_to(folder, peers, promised=promised)
+            except Unreachable as error:
                 _log.debug("no sign of life to %s: %s", folder, error)
-                continue
-            try:
-                for peer, promise in peers.items():
-                    if peer in client.peers:
-                        within_s = promise.within_s if promised else None
-                        client.ask("hold", peer=peer, within_s=within_s, current=promised and self._current(peer))
             except RouterError as error:
                 _log.warning("no sign of life to %s: %s", folder, error)
-            finally:
-                client.close()
+            except Exception:  # noqa: BLE001  a thread that ends would have all routes of a daemon that lives withdrawn
+                _log.exception("no sign of life to %s", folder)
+
+    def _say_to(self, folder: Path, peers: Mapping[str, Promise], *, promised: bool) -> None:
+        client = BridgeClient(folder, _TIMEOUT_S)
+        try:
+            for peer, promise in peers.items():
+                if peer in client.peers:
+                    within_s = promise.within_s if promised else None
+                    current = promised and self._is_current(peer)
+                    try:
+                        client.ask("hold", peer=peer, within_s=within_s, current=current)
+                    except RouterError as error:
+                        _log.warning("no sign of life to %s for %s: %s", folder, peer, error)
+                        if client.closed:
+                            return
+        finally:
+            client.close()
+
+    def _is_current(self, peer: str) -> bool:
+        """A daemon that cannot say it is there all the same."""
+        try:
+            return self._current(peer)
+        except Exception:  # noqa: BLE001
+            _log.exception("whether %s is current is not known", peer)
+            return False

@@ -25,6 +25,7 @@ def check_prefix(text: str) -> int:
     Raises:
         ValueError: it is none.
     """
+    _without_zone(text)
     network = ipaddress.ip_network(text)
     if str(network) != text:
         raise ValueError(f"{text!r} is not in canonical form")
@@ -38,12 +39,19 @@ def check_next_hop(text: str) -> int:
     Raises:
         ValueError: it is none, or an address that no next hop can have.
     """
+    _without_zone(text)
     address = ipaddress.ip_address(text)
     if str(address) != text:
         raise ValueError(f"{text!r} is not in canonical form")
     if address.is_unspecified or address.is_multicast or address.is_loopback or address.is_link_local:
         raise ValueError(f"{text} cannot be announced as a next hop")
     return address.version
+
+
+def _without_zone(text: str) -> None:
+    """Python takes anything behind a `%`, a line end too."""
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone, which no announcement carries")
 
 
 def check_route(prefix: str, hops: Iterable[str]) -> None:

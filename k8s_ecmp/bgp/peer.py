@@ -13,6 +13,7 @@ from k8s_ecmp.bgp.lines import (
     announcements,
     check_attributes,
     check_mark,
+    check_prefix,
     check_route,
     withdrawals,
 )
@@ -29,7 +30,9 @@ Wanted = Mapping[str, Collection[tuple[str, int | None, str | None]]]
 
 @dataclass
 class Link:
-    """One session. `epoch` counts how often it came up; `add_path` are the families in which it may carry paths."""
+    """One session. `epoch` counts how often it came up; `families` are those that both sides have, `add_path` those of
+    them in which it may carry several paths for a prefix.
+    """
 
     session: Session
     index: int
@@ -38,6 +41,7 @@ class Link:
     reason: str = "not yet established"
     epoch: int = 0
     synced: bool = False
+    families: frozenset[str] = frozenset()
     add_path: frozenset[str] = frozenset()
 
 
@@ -58,7 +62,7 @@ class Peer:
         self.note: str | None = None
         """Why nothing is announced, where that is not what a client asked for."""
         self.version = 0
-        """Counts the changes of what is announced."""
+        """Counts the changes of what is announced, and of what can be."""
 
     def configure(self, config: PeerConfig) -> None:
         """Is from now on configured like this; sessions that stay keep their state. Not while something is changed.
@@ -86,15 +90,30 @@ class Peer:
         behind = self.config.attributes_behind
         return behind if self.behind and behind is not None else self.config.attributes
 
+    def closed(self) -> dict[int, str]:
+        """By address family (4 or 6), why nothing can be added in it and what to do; of sessions that are up alone."""
+        found: dict[int, str] = {}
+        for link in self.links:
+            for number in self.config.families:
+                name, there = _FAMILIES[number], link.session.peer
+                if not link.up or number in found:
+                    continue
+                if name not in link.families:
+                    found[number] = (
+                        f"{there} has not activated {name} for {link.session.local}: activate it there, or take it out "
+                        "of bgp.families in the inventory"
+                    )
+                elif self.config.add_path and name not in link.add_path:
+                    found[number] = (
+                        f"{there} does not take several paths for a prefix in {name}: let it receive additional paths "
+                        "(RFC 7911), or name as many bgp.local_addresses in the inventory as a prefix shall have next "
+                        "hops"
+                    )
+        return found
+
     def refusal(self) -> str | None:
-        """Why the peer cannot be given several next hops for a prefix; None: it can, or its session is down."""
-        if not self.config.add_path:
-            return None
-        link = self.links[0]
-        lacking = [name for number in self.config.families if (name := _FAMILIES[number]) not in link.add_path]
-        if not link.up or not lacking:
-            return None
-        return f"{link.session.peer} does not take several paths for a prefix in {' and '.join(lacking)}"
+        """All of `closed`; None: everything can be added."""
+        return "; ".join(self.closed().values()) or None
 
     def set(self, wanted: Wanted) -> tuple[dict[str, set[int]], list[tuple[str, int]]]:
         """Takes new next hops for some prefixes, and writes them down.
@@ -107,8 +126,14 @@ class Peer:
         """
         changed: dict[str, Hops] = {}
         fresh: dict[str, int] = {}
+        closed = self.closed()
         for prefix, hops in wanted.items():
             check_route(prefix, [hop for hop, _, _ in hops])
+            family, standing = check_prefix(prefix), self._routes.get(prefix, {})
+            if hops and family not in self.config.families:
+                raise ValueError(f"{prefix} is of a family that bgp.families does not have")
+            if family in closed and any(hop not in standing for hop, _, _ in hops):
+                raise ValueError(f"{prefix} can get no more next hops: {closed[family]}")
             for _, tag, name in hops:
                 check_mark(tag, name)
             changed[prefix] = self._placed(prefix, hops, fresh)
@@ -165,14 +190,33 @@ class Peer:
             yield list(announcements(selector, self.attributes, routes))
 
     def withdraw(self, link: Link, keys: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
-        """Lines that withdraw those of (prefix, slot) that carry nothing."""
+        """Lines that withdraw those of (prefix, slot) that carry nothing.
+
+        A peer that takes one path for a prefix loses it with any of them: it is told one that stays again. ExaBGP says
+        nothing that it has said, unless it was withdrawn.
+        """
+        selector = link.session.selector
         mine = (key for key in keys if self.config.add_path or key[1] == link.index)
         for block in _blocks(mine):
             slots: dict[str, dict[int, str | None]] = {}
             for prefix, slot in block:
                 if (prefix, slot) in self.leaving:
                     slots.setdefault(prefix, {})[slot if self.config.add_path else 0] = None
-            yield list(withdrawals(link.session.selector, slots))
+            again = self._one_each(link, slots)
+            for prefix, stays in again.items():
+                slots[prefix] |= dict.fromkeys(stays)
+            yield [*withdrawals(selector, slots), *announcements(selector, self.attributes, again)]
+
+    def _one_each(self, link: Link, prefixes: Iterable[str]) -> dict[str, dict[int, str | None]]:
+        """One path of each of those prefixes of which the peer takes one alone, though the session is for many."""
+        if not (self.config.add_path and link.up):
+            return {}
+        return {
+            prefix: {hop.slot: address}
+            for prefix in prefixes
+            if _FAMILIES[check_prefix(prefix)] not in link.add_path
+            for address, hop in itertools.islice(self._routes.get(prefix, {}).items(), 1)
+        }
 
     def farewell(self, link: Link) -> Iterator[list[str]]:
         """Lines that withdraw everything from a session that will not be there any more: without them a peer that
@@ -223,6 +267,11 @@ class Peer:
         self._routes = self._announced.routes(name)
         self._path_ids = self._announced.path_ids(name)
         self.leaving = self._announced.leaving(name)
+        if others := [prefix for prefix in self._routes if check_prefix(prefix) not in self.config.families]:
+            self._announced.change(name, {prefix: {} for prefix in others}, {}, (), (), time.time())
+            for prefix in others:
+                del self._routes[prefix]
+        self.leaving = {key: at for key, at in self.leaving.items() if check_prefix(key[0]) in self.config.families}
         kind = "add-path" if self.config.add_path else f"{len(self.links)} sessions"
         if self._announced.kind(name) == kind:
             return

@@ -53,10 +53,15 @@ class PeerConfig:
 
 @dataclass(frozen=True)
 class BridgeConfig:
-    """What the bridge is told when it starts. The files are in one folder that belongs to it alone."""
+    """What the bridge is told when it starts. The files are in one folder that belongs to it alone.
+
+    `mark` stands at the end of every session's description in ExaBGP's configuration; "" where the user's template
+    leaves it out.
+    """
 
     folder: Path
     peers: tuple[PeerConfig, ...]
+    mark: str = ""
 
     @property
     def file(self) -> Path:
@@ -96,4 +101,4 @@ def read_config(path: Path) -> BridgeConfig:
         )
         for peer in found["peers"]
     )
-    return BridgeConfig(path.absolute().parent, peers)
+    return BridgeConfig(path.absolute().parent, peers, str(found.get("mark", "")))

@@ -11,6 +11,10 @@ from k8s_ecmp.errors import RouterError, SettingsError
 
 _TIMEOUT_S = 60.0
 _KEPT = "nothing was changed"
+_REMEDY = (
+    "where a router that was to be told something is down, try again when it is up, or end k8s-ecmp bgp start and "
+    "start it again: routers keep their routes for bgp.graceful_restart_s"
+)
 
 
 class Reloaded(NamedTuple):
@@ -21,9 +25,12 @@ class Reloaded(NamedTuple):
 
 
 def refused(files: Files) -> str | None:
-    """What ExaBGP itself says against its configuration; None: nothing. Touches nothing that runs."""
+    """What ExaBGP itself says against its configuration; None: nothing. Touches nothing that runs.
+
+    It is given the text without passwords: its messages quote what it does not understand.
+    """
     with TemporaryDirectory() as name:
-        write(files._replace(folder=Path(name)))
+        write(files._replace(folder=Path(name), exabgp=files.shown))
         return validate(Path(name))
 
 
@@ -47,7 +54,7 @@ def reload(files: Files) -> Reloaded:
             write(before)
             if not client.closed:
                 client.ask("reload")
-            raise RouterError(f"the configuration before is in force again: {error}") from error
+            raise RouterError(f"the configuration before is in force again: {error}", remedy=_REMEDY) from error
         return Reloaded(tuple(done["changed"]), tuple(done["removed"]))
     finally:
         client.close()

@@ -105,6 +105,7 @@ class Requests:
             "prefixes": len(peer.routes),
             "next_hops": sum(map(len, peer.routes.values())),
             "refused": peer.refusal(),
+            "closed": peer.closed(),
             "note": peer.note,
             "holder": None if holder is None else holder.name,
             "held_s": self._bridge.signs.within_s(name),

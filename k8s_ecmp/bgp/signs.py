@@ -42,8 +42,10 @@ class Signs:
         now = self._seen[peer] = time.monotonic()
         late = within_s is not None and now - self._written[peer] > within_s / _WRITES_PER_PROMISE
         if within_s != self._within[peer] or late:
+            # It counts at once, and is written with the next sign where it cannot be written now.
+            self._within[peer], self._written[peer] = within_s, float("-inf")
             self._announced.hold(peer, within_s, time.time())
-            self._within[peer], self._written[peer] = within_s, now
+            self._written[peer] = now
 
     def broken(self, peer: str) -> bool:
         """Whether a promise was not kept."""

@@ -1,8 +1,9 @@
 """ExaBGP as a process: started, and again when it dies, so that peers lose nothing within their restart time."""
 
+import contextlib
 import fcntl
-import getpass
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from types import FrameType
 
 from k8s_ecmp.bgp.config import EXABGP
 from k8s_ecmp.errors import SettingsError
+from k8s_ecmp.redaction import sanitized
 
 _ENVIRONMENT = {
     "exabgp_api_ack": "true",
@@ -38,13 +40,17 @@ def environment() -> dict[str, str]:
     """ExaBGP's settings, over those of this process.
 
     Started by root it would become `nobody` after the first start of the bridge, whatever `daemon_drop` says, and could
-    not start it again: it stays the user who runs it.
+    not start it again: it stays the user who runs it. An uid without a name, as in a container, has no rights that
+    ExaBGP could drop.
     """
-    return {**os.environ, **_ENVIRONMENT, "exabgp_daemon_user": getpass.getuser()}
+    user = {}
+    with contextlib.suppress(KeyError):
+        user = {"exabgp_daemon_user": pwd.getpwuid(os.getuid()).pw_name}
+    return {**os.environ, **_ENVIRONMENT, **user}
 
 
 def validate(folder: Path) -> str | None:
-    """What ExaBGP says against its configuration; None: nothing."""
+    """What ExaBGP says against its configuration, without passwords; None: nothing."""
     done = subprocess.run(
         [sys.executable, "-m", "exabgp", "validate", str(folder / EXABGP)],
         env=environment(),
@@ -56,7 +62,7 @@ def validate(folder: Path) -> str | None:
     if done.returncode == 0:
         return None
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return "; ".join(lines[-5:]) or f"exit code {done.returncode}"
+    return "; ".join(sanitized(line) for line in lines[-5:]) or f"exit code {done.returncode}"
 
 
 def keep_running(folder: Path, prepare: Callable[[], None], tell: Callable[[str], None]) -> int:

@@ -96,10 +96,17 @@ def start(context: typer.Context, folder: FolderOption = None, replica: ReplicaO
     What is announced is kept on disk and announced again. To take everything away, apply a plan without routes first.
     """
     from k8s_ecmp.bgp.config import write as put
+    from k8s_ecmp.bgp.reload import refused
     from k8s_ecmp.bgp.speaker import keep_running
 
     files = _only(_files(context, folder, replica))
-    return keep_running(files.folder, lambda: put(files), say)
+
+    def prepare() -> None:
+        if (problem := refused(files)) is not None:
+            raise SettingsError(f"ExaBGP refuses the configuration: {problem}", remedy="k8s-ecmp bgp config shows it")
+        put(files)
+
+    return keep_running(files.folder, prepare, say)
 
 
 @bgp.command()

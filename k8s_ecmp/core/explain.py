@@ -119,7 +119,9 @@ def _routers(
             for name in route.nodes
             if (refusal := selection.refusal(desired.nodes[name], route.prefix.family)) is not None
         ]
-        if selected.fallback:
+        if route.prefix.family not in router.families:
+            selected, notes = selected._replace(addresses=()), [f"its bgp.families has no ipv{route.prefix.family}"]
+        elif selected.fallback:
             notes.append(f"fewer nodes than next_hops.minimum ({router.minimum}) fit, so every node is taken")
         if selected.cut:
             notes.append(f"over max_paths ({router.max_paths}): {', '.join(selected.cut)}")

@@ -41,6 +41,8 @@ _NO_DISCARD = (
     "{} has no endpoint, and a discard route cannot be announced: where it is needed, configure it on the router"
 )
 
+_NO_FAMILY = "{} not announced: the router's bgp.families has no ipv{}"
+
 
 def plan_router(
     router: RouterView,
@@ -110,9 +112,13 @@ def plan_prefixes(
     conflicts: list[Conflict] = []
     wanted: dict[Prefix, str] = still_wanted(desired)
     left_out: list[Skipped] = []
+    other_family: list[Prefix] = []
     for route in desired.routes:
         if route.kind == "discard" and not traits.discards:
             left_out.append(Skipped(f"router {router.name}", _NO_DISCARD.format(route.prefix)))
+            continue
+        if route.prefix.family not in router.families:
+            other_family.append(route.prefix)
             continue
         selected = selection.of(route)
         present = here.get(route.prefix)
@@ -131,7 +137,17 @@ def plan_prefixes(
         if prefix not in asked and prefix in table.owned
     ]
     changes.sort(key=lambda change: change.prefix)
-    allowed = [left for change in changes if (left := _permit(change, rules)) is not None]
+    if other_family:
+        more = f" and {len(other_family) - 1} more are" if len(other_family) > 1 else " is"
+        reason = _NO_FAMILY.format(f"{other_family[0]}{more}", other_family[0].family)
+        left_out.append(Skipped(f"router {router.name}", reason))
+    closed = dict(table.running.closed)
+    conflicts += [
+        Conflict(router.vrf, change.prefix, closed[change.prefix.family])
+        for change in changes
+        if change.prefix.family in closed and change.add
+    ]
+    allowed = [left for change in changes if (left := _permit(change, rules, closed)) is not None]
     dead = {hop.address for change in allowed for hop in change.before if hop.address and reasons.is_dead(hop.address)}
     kept, prefix_trips = hold_prefixes(router.name, allowed, wanted, dead, rules.freeze, rules.overrides)
     trips = prefix_trips + router_guards(
@@ -184,9 +200,9 @@ def _status(
     return "conflict" if conflicts else "in-sync"
 
 
-def _permit(change: RouteChange, rules: Rules) -> RouteChange | None:
-    """What policy and mode leave of a change."""
-    if rules.mode == "withdraw-only" and change.action != "delete":
+def _permit(change: RouteChange, rules: Rules, closed: Collection[int]) -> RouteChange | None:
+    """What policy, mode and families to which nothing can be added leave of a change."""
+    if (rules.mode == "withdraw-only" or change.prefix.family in closed) and change.action != "delete":
         staying = set(change.next_hops)
         after = tuple(hop for hop in change.before if hop.label in staying)
         if change.action == "create" or len(after) == len(change.before):

@@ -54,13 +54,18 @@ class PlatformTraits:
     """The lines for BFD where it is a setting beside the routes."""
     discards: bool = True
     """Whether a route may be one that drops packets."""
+    name_length: int | None = None
+    """The longest name that a next hop can carry; None: any that the settings allow."""
+    distance_max: int = 255
 
     def marks(self, owner: Owner, router: RouterView) -> Marks:
         """Our marks as this platform carries them, and what the inventory asks for beside.
 
         Raises:
-            SettingsError: the inventory asks for BFD or a tracked object, which static next hops cannot follow here.
+            SettingsError: the inventory asks for BFD or a tracked object, which static next hops cannot follow here, or
+                owner or distance are more than they can carry.
         """
+        self._expect_to_fit(owner, router)
         options: tuple[str, ...] = ()
         if router.bfd:
             if self.bfd_apart:
@@ -73,6 +78,22 @@ class PlatformTraits:
                 raise self._cannot(router, f"track: {router.track}")
             options += (self.features.track, router.track)
         return Marks(owner.tag, owner.owner, self.name_mark, options, self.features)
+
+    def _expect_to_fit(self, owner: Owner, router: RouterView) -> None:
+        longest = self.name_length
+        if self.name_mark and longest is not None and len(owner.owner) > longest:
+            raise SettingsError(
+                f"router {router.name}: the owner {owner.owner} has {len(owner.owner)} characters, and a next hop of "
+                f"{self.name} carries a name of {longest} at most",
+                remedy=f"take an owner of up to {longest} characters; what routers have under the old one is then a "
+                "stranger's to us",
+            )
+        if router.distance is not None and router.distance > self.distance_max:
+            raise SettingsError(
+                f"router {router.name} in the inventory has distance: {router.distance}, and {self.name} takes "
+                f"{self.distance_max} at most",
+                remedy=f"set data.k8s_ecmp.distance to {self.distance_max} or less",
+            )
 
     def _is_apart(self, router: RouterView) -> SettingsError:
         """Such a line cannot be ours: it has no mark, and belongs to everybody's routes over the next hop."""

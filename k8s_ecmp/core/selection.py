@@ -23,6 +23,7 @@ class RouterView(NamedTuple):
     bfd: bool = False
     track: str | None = None
     failure_domain: str | None = None
+    families: tuple[int, ...] = (4, 6)
 
     @classmethod
     def of(cls, name: str, settings: RouterSettings) -> "RouterView":
@@ -38,6 +39,7 @@ class RouterView(NamedTuple):
             bfd=settings.bfd,
             track=settings.track,
             failure_domain=settings.failure_domain,
+            families=settings.carried_families,
         )
 
 

@@ -148,6 +148,14 @@ class Decision:
                 return f"the first health checks of {len(self._unprobed)} nodes are not done ({some})"
             return None
 
+    def doubt(self, reason: str) -> None:
+        """What is known may be old: the view is not whole until each kind of object was told to be in order again."""
+        with self._lock:
+            for kind, state in self._watches.items():
+                if kind in _OBJECTS:
+                    self._watches[kind] = state._replace(synced=False, reason=reason)
+            self.version += 1
+
     def snapshot(self, prefixes: Collection[Prefix] | None) -> Snapshot:
         """The decision of this moment for some prefixes, or for all."""
         with self._lock:

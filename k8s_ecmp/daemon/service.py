@@ -25,6 +25,7 @@ from k8s_ecmp.daemon.loop import Loop
 from k8s_ecmp.daemon.metrics import Instruments
 from k8s_ecmp.daemon.notices import Notices
 from k8s_ecmp.daemon.probe import Prober
+from k8s_ecmp.daemon.standstill import Standstill
 from k8s_ecmp.daemon.worker import Worker
 from k8s_ecmp.errors import SettingsError
 from k8s_ecmp.kube import LIVE
@@ -101,7 +102,13 @@ class Daemon:
         self._drains = Drains(self._workers, self._write_drains)
         probe = settings.nodes.probe
         self._prober = Prober(probe, self._loop.tell_health) if probe.enabled else None
-        self._heartbeat = Heartbeat(_promises(nornir), self._loop.alive, self._current)
+        promises = _promises(nornir)
+        self._heartbeat = Heartbeat(promises, self._loop.alive, self._current)
+        # The bridge stands back a quarter before the end of the time, counted from the last sign.
+        spans = [promise.hand_over_s / 2 for promise in promises.values() if promise.hand_over_s is not None]
+        self._standstill = Standstill(min(spans), self._on_standstill) if spans else None
+        self._looks_again = False
+        self._behind: set[str] = set()
         listen = settings.daemon.listen
         self._health = HealthServer(listen, self.report, self._loop.alive, self._instruments) if listen else None
         self._draining: dict[str, str] = {}
@@ -161,6 +168,8 @@ class Daemon:
                 self._elector.start()
             if self._settings.mode not in NEVER_WRITE:
                 self._account.start()
+                if self._standstill is not None:
+                    self._standstill.start()
                 self._heartbeat.start()
             for worker in self._workers:
                 worker.start()
@@ -192,6 +201,8 @@ class Daemon:
                 extra={"routers": late},
             )
         self._heartbeat.stop()
+        if self._standstill is not None:
+            self._standstill.stop()
         self._account.stop(max(0.5, deadline_s - 2.5 - time.monotonic()))
         self._source.stop(max(0.5, deadline_s - 2 - time.monotonic()))
         if self._elector is not None:
@@ -236,7 +247,18 @@ class Daemon:
                 }
             )
 
+    def _on_standstill(self, length_s: float) -> None:
+        """Another replica may know better by now: nothing is said to be current before the cluster was seen again."""
+        reason = f"this process stood still for {length_s:.1f} s and looks again"
+        _log.warning("the cluster is read again", extra={"reason": reason})
+        self._decision.doubt(reason)
+        self._behind = {worker.name for worker in self._workers}
+        self._looks_again = True
+        self._source.again()
+
     def _on_turn(self) -> None:
+        if self._looks_again and self._decision.not_synced() is None:
+            self._looks_again = False  # and the workers know what has changed
         leading = self._authority.leading
         if leading != self._led:
             self._led = leading
@@ -262,7 +284,12 @@ class Daemon:
 
     def _current(self, router: str) -> bool:
         """Whether what the router has is what the cluster asks for, as far as can be seen from here."""
+        if self._standstill is not None:
+            self._standstill.check()
         worker = next(worker for worker in self._workers if worker.name == router)
+        if self._looks_again or (router in self._behind and worker.busy):
+            return False
+        self._behind.discard(router)
         return worker.settled and self._decision.not_synced() is None and self._account.trouble is None
 
     # --- for others ---

@@ -170,6 +170,11 @@ class Worker:
         ledger = self.ledger
         return ledger.read and ledger.failing is None and self._term == self._authority.term
 
+    @property
+    def busy(self) -> bool:
+        """Whether something waits for the router, or is under way."""
+        return bool(self._pending) or self._working  # in this order: what is taken is under way by then
+
     def report(self, desired: int) -> RouterReport:
         """How the router stands, where `desired` prefixes shall be."""
         return self.ledger.report(self._state(), desired, self._retry_s - time.monotonic())
@@ -184,7 +189,7 @@ class Worker:
             return "connecting"
         if ledger.held:
             return "held"
-        if self._working or self._pending:
+        if self.busy:
             return "pending"
         return "conflict" if ledger.conflicts else "in-sync"
 

@@ -78,6 +78,11 @@ class Follow:
         for watch in self._watches:
             watch.start()
 
+    def again(self) -> None:
+        """Lists everything again; each watch says that it is in order when it has. Returns at once."""
+        for watch in self._watches:
+            watch.again()
+
     def stop(self, timeout_s: float = 5.0) -> bool:
         """Ends the watches; nothing is delivered after it has begun.
 

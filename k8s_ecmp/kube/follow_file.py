@@ -23,6 +23,7 @@ class FollowFile:
         self._path = Path(settings.cluster.source)
         self._sink = sink
         self._stopped = threading.Event()
+        self._anew = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follow file", daemon=True)
 
     @property
@@ -31,6 +32,10 @@ class FollowFile:
 
     def start(self) -> None:
         self._thread.start()
+
+    def again(self) -> None:
+        """Reads it again, whether or not it is another one. Returns at once."""
+        self._anew.set()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         self._stopped.set()
@@ -41,7 +46,8 @@ class FollowFile:
         failed: str | None = None
         while not self._stopped.is_set():
             mark = self._mark()
-            if mark is None or mark != seen or failed is not None:
+            if mark is None or mark != seen or failed is not None or self._anew.is_set():
+                self._anew.clear()
                 failed = self._read(failed)
                 seen = mark
             self._stopped.wait(_LOOK_S)
@@ -61,6 +67,8 @@ class FollowFile:
                 for kind in _KINDS:
                     self._sink(WatchState(kind, synced=False, reason=str(error)))
             return str(error)
+        if self._anew.is_set():
+            return failed_before  # this may have been read before it was to be read again
         self._sink(ServiceCIDRsKnown(cluster.service_cidrs))
         self._sink(WatchState("ServiceCIDR", synced=True, essential=False))
         self._sink(Listed("Node", {node.name: node for node in cluster.nodes}, {}))

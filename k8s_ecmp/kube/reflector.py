@@ -114,6 +114,7 @@ class Reflector(Generic[Item]):
         self._expiries = 0
         self._renewed = False
         self._stopping = threading.Event()
+        self._anew = threading.Event()
         self._lock = threading.Lock()
         self._stream: Stream | None = None
         self._thread = threading.Thread(target=self._run, name=f"watch-{watched.kind}", daemon=True)
@@ -125,6 +126,13 @@ class Reflector(Generic[Item]):
     def stop(self) -> None:
         """Tells the thread to end; nothing is delivered any more. Returns at once."""
         self._stopping.set()
+        with self._lock:
+            if self._stream is not None:
+                self._stream.shut()
+
+    def again(self) -> None:
+        """Lists everything again, and says that the watch is in order when that is done. Returns at once."""
+        self._anew.set()
         with self._lock:
             if self._stream is not None:
                 self._stream.shut()
@@ -144,6 +152,8 @@ class Reflector(Generic[Item]):
             except Exception:  # noqa: BLE001  whatever it is: a watch that ends silently would be worse
                 if self._stopping.is_set():
                     return
+                if self._anew.is_set():
+                    continue
                 _log.exception("the watch of %s objects failed for a reason that is not foreseen", self._watched.tag)
                 pause_s = self._failed(ClusterError("an internal error, see the log"))
             if pause_s:
@@ -153,6 +163,9 @@ class Reflector(Generic[Item]):
         """One stream from its beginning to its end; the seconds to wait before the next."""
         self._in_order_since = None
         self._events = 0
+        if self._anew.is_set():
+            self._anew.clear()
+            self._version, self._synced = None, False
         api: Api | None = None
         try:
             api = self._access.api()
@@ -163,10 +176,10 @@ class Reflector(Generic[Item]):
         except _Expired:
             return self._expired()
         except ClusterError as error:
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._anew.is_set():
                 return 0
             return self._broke_off(error, api)
-        return self._ended()
+        return 0 if self._anew.is_set() else self._ended()
 
     def _ended(self) -> float:
         """After a watch that the server ended in order."""
@@ -234,6 +247,8 @@ class Reflector(Generic[Item]):
         return True
 
     def _in_order(self) -> None:
+        if self._anew.is_set():
+            raise ClusterError("what was listed may be of a time before it was to be listed again")
         self._in_order_since = time.monotonic()
         self._renewed = False
         self._tell(None)

@@ -14,8 +14,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     `max_paths` is the highest number of next hops of one prefix that was counted, or that the vendor's documents name
     for sets of equal cost (docs/platforms has the sources), `max_routes` the highest number of static routes (None: no
-    limit known). `name_mark` says whether a hop carries the owner's name beside the tag. `default_distance` is the
-    administrative distance of a static route on which none is written.
+    limit known). `name_mark` says whether a hop carries the owner's name beside the tag, `name_length` how many
+    characters of it (None: all that the settings allow). `default_distance` is the administrative distance of a static
+    route on which none is written, `distance_max` the highest that can be.
 
     `undo`: the driver takes its own last commit back exactly; where not, the inverse patch is written. Commit timers
     are multiples of `timer_step_s` up to `timer_max_s`. `discards`: a route may drop packets. `bfd` are the options of
@@ -36,7 +37,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     name_mark: bool
     max_paths: int
     max_routes: int | None = None
+    name_length: int | None = None
     default_distance: int = 1
+    distance_max: int = 255
     undo: bool = False
     timer_step_s: int = 1
     timer_max_s: int = 7200
@@ -113,6 +116,10 @@ class Verification(Protocol):
 
     def prefix_commands(self, vrf: str, prefixes: Sequence[Prefix]) -> tuple[str, ...]:
         """Show commands for these prefixes alone, of the same form as `table_commands`."""
+        ...
+
+    def is_forwarding(self, command: str) -> bool:
+        """Whether a command asks for the forwarding table; without its answer the routing table alone is read."""
         ...
 
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:

@@ -16,6 +16,12 @@ from k8s_ecmp.platforms.words import as_address, number, read_prefix
 
 _WORDS = ("next-hop", "tag", "name")
 _TAG_MAX = 0xFFFFFFFF
+_CLOSED = "! closed "
+
+
+def closed_line(family: int, reason: str) -> str:
+    """The comment that says why nothing can be added in an address family."""
+    return f"{_CLOSED}{family} {reason}"
 
 
 class Bgp(FlatPlatform):
@@ -77,7 +83,7 @@ class Bgp(FlatPlatform):
     def statements(
         self,
         lines: Sequence[str],
-        remarks: Remarks,  # noqa: ARG002
+        remarks: Remarks,
         *,
         commands: bool = False,
     ) -> Iterator[Statement]:
@@ -90,6 +96,9 @@ class Bgp(FlatPlatform):
         tails: dict[tuple[str, int], NextHop] = {}
         for number_, line in enumerate(lines, 1):
             if not line or line.isspace() or line[0] == "!":
+                if line.startswith(_CLOSED):
+                    family, _, reason = line[len(_CLOSED) :].partition(" ")
+                    remarks.closed[number(family, "family", 6)] = reason
                 continue
             words = line.split(None, 3)
             if not commands and words[0] in ("peer", "end"):

@@ -21,6 +21,10 @@ class BgpVerification:
         """One command for all of them."""
         return (" ".join([SHOW, *map(str, prefixes)]),)
 
+    def is_forwarding(self, command: str) -> bool:  # noqa: ARG002
+        """None does: what forwards is the peer's to know."""
+        return False
+
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
         """What is announced, where all sessions are up and have said everything.
 

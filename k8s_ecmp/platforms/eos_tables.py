@@ -30,6 +30,10 @@ class EosVerification:
         """One for each prefix."""
         return tuple(f"show {_KEYWORDS[prefix.family]} route vrf {vrf} {prefix} | json" for prefix in prefixes)
 
+    def is_forwarding(self, command: str) -> bool:  # noqa: ARG002
+        """None does: the routing table says what is in the hardware."""
+        return False
+
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
         """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
 

@@ -54,6 +54,10 @@ class IosVerification:
         """RIB and FIB of each prefix."""
         return tuple(command for prefix in prefixes for command in (_rib(vrf, prefix), _fib(vrf, prefix)))
 
+    def is_forwarding(self, command: str) -> bool:
+        """Those to CEF do."""
+        return command.split()[2] == "cef"
+
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
         """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
 
@@ -64,9 +68,9 @@ class IosVerification:
         forwarding = _Forwarding(answers)
         none = frozenset[str]()
         for command, answer in answers.items():
-            _, _, table, *rest = command.split()
-            if table == "cef":
+            if self.is_forwarding(command):
                 continue
+            _, _, _, *rest = command.split()
             vrf = rest[1] if rest[0] == "vrf" else DEFAULT_VRF
             for prefix, hops, better in _read(_read_table if rest[-1] == "static" else _read_entry, command, answer):
                 fib = none if better else forwarding.labels(vrf, prefix, hops)

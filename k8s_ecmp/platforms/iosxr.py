@@ -54,6 +54,10 @@ class IosXr(FlatPlatform):
         lock=True,
         name_mark=True,
         max_paths=64,
+        # `leaf description {type string {length "1..30"}}`, `leaf distance-metric {type uint32 {range "1..254"}}`
+        # (Cisco-IOS-XR-um-router-static-cfg, releases 7.5.4 and 7.9.2).
+        name_length=30,
+        distance_max=254,
         bfd=("bfd", "fast-detect"),
         track="track",
         verify="fib",

@@ -47,24 +47,26 @@ class IosXrVerification:
             for table in ("route", "cef")
         )
 
+    def is_forwarding(self, command: str) -> bool:
+        """Those to CEF do."""
+        return Question.of(command).table == "cef"
+
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
         """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
 
         Raises:
-            TableUnreadable: an answer has not the expected form, or the FIB's is missing.
+            TableUnreadable: an answer has not the expected form.
         """
         tables: dict[tuple[str, Prefix], Installed] = {}
         for command, answer in answers.items():
-            asked = Question.of(command)
-            if asked.table != "route":
+            if self.is_forwarding(command):
                 continue
+            asked = Question.of(command)
             question = asked._replace(table="cef").command
             forwarding = answers.get(question)
             fib: Mapping[Prefix, frozenset[str]] | None = None
             if forwarding is not None:
                 fib = dict(_cef(question, forwarding))
-            elif not _is_xml(answer):
-                raise TableUnreadable(f"the router gave no answer to {question!r}")
             for prefix, protocol, labels, distance in _entries(asked, answer):
                 if protocol == "static" and asked.what in ("static", str(prefix)):
                     installed = labels if fib is None else _same(labels, fib.get(prefix, _NONE))

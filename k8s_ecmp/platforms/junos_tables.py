@@ -50,6 +50,10 @@ class JunosVerification:
         ]
         return (*asked, *(_summary(_table(vrf, family)) for family in sorted({prefix.family for prefix in prefixes})))
 
+    def is_forwarding(self, command: str) -> bool:
+        """Those to the forwarding table do."""
+        return "forwarding-table" in command.split()
+
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
         """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the active one.
 
@@ -64,7 +68,7 @@ class JunosVerification:
             vrf = _vrf(words[words.index("table") + 1])
             if "summary" in words:
                 continue
-            if "forwarding-table" in words:
+            if self.is_forwarding(command):
                 shown = shown or bool(answer.strip())
                 fib |= {(vrf, prefix): route for prefix, route in read_forwarding(command, answer)}
             else:

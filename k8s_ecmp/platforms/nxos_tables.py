@@ -58,6 +58,10 @@ class NxosVerification:
             for command in (f"show {_KEYWORDS[prefix.family]} route {prefix} vrf {vrf}", prefix_command(vrf, prefix))
         )
 
+    def is_forwarding(self, command: str) -> bool:
+        """Those to the forwarding manager do."""
+        return command.startswith("show forwarding ")
+
     def read_tables(self, answers: Mapping[str, str]) -> dict[tuple[str, Prefix], Installed]:
         """Static routes by (VRF, prefix), and prefixes at which another protocol's route is the best.
 
@@ -67,7 +71,7 @@ class NxosVerification:
         tables: dict[tuple[str, Prefix], Installed] = {}
         forwarding = _Forwarding(answers)
         for command, answer in answers.items():
-            if command.startswith("show forwarding "):
+            if self.is_forwarding(command):
                 continue
             for vrf, prefix, pending, paths in _routes(command, answer):
                 rib = frozenset(path.label for path in paths if path.best and path.protocol == "static")

@@ -45,7 +45,7 @@ def read_routes(platform: FlatPlatform, text: str) -> RunningRoutes:
         StaticRoute(key[1], key[0], tuple(hops), tuple(numbers), refused.get(key) if refused else None)
         for key, (hops, numbers) in groups.items()
     )
-    return RunningRoutes(routes, text, tuple(remarks.notes), tuple(remarks.unreadable))
+    return RunningRoutes(routes, text, tuple(remarks.notes), tuple(remarks.unreadable), tuple(remarks.closed.items()))
 
 
 def read_commands(platform: FlatPlatform, commands: str) -> list[Statement]:

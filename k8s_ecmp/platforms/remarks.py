@@ -24,6 +24,7 @@ class Remarks:
         self.notes: list[ParseNote] = []
         self.refused: dict[tuple[str, Prefix], str] = {}
         self.unreadable: list[tuple[str, ParseNote]] = []
+        self.closed: dict[int, str] = {}
         self._more = more
 
     @classmethod

@@ -104,8 +104,8 @@ def apply_plan(
 
 
 @contextlib.contextmanager
-def settled_on_error(session: Transaction) -> Iterator[None]:
-    """Where a commit breaks off on a router that may have taken a part of it, finds out and takes that part back."""
+def settled_on_error(session: Transaction, what: str = "the change") -> Iterator[None]:
+    """Where a commit of `what` breaks off on a router that may have taken a part of it, takes that part back."""
     try:
         yield
     except NotSaved:
@@ -117,7 +117,7 @@ def settled_on_error(session: Transaction) -> Iterator[None]:
             stood = session.take_back_what_stands()
         except NotSaved as unsaved:
             raise VerifyFailed(
-                f"{error}; what was in force of the change was taken back, {_HOW['inverse']}, but {unsaved}",
+                f"{error}; what was in force of {what} was taken back, {_HOW['inverse']}, but {unsaved}",
                 undone="inverse",
             ) from error
         except EcmpError as second:
@@ -127,9 +127,9 @@ def settled_on_error(session: Transaction) -> Iterator[None]:
             ) from error
         if stood is not None:
             raise VerifyFailed(
-                f"{error}; what was in force of the change was taken back, {_HOW[stood]}", undone=stood
+                f"{error}; what was in force of {what} was taken back, {_HOW[stood]}", undone=stood
             ) from error
-        raise CommitFailed(f"{error}; nothing of the change is in force") from error
+        raise CommitFailed(f"{error}; nothing of {what} is in force") from error
 
 
 @contextlib.contextmanager

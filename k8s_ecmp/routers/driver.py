@@ -35,6 +35,18 @@ class Watching(Protocol):
         """Whether another session has changed something since the last read; asks the router."""
 
 
+@runtime_checkable
+class Insuring(Protocol):
+    """A driver that commits nothing before the router holds a state to go back to."""
+
+    def commit_way_back(self) -> None:
+        """Commits a candidate that is itself the way back of a change: also where the router can hold no such state.
+
+        Raises:
+            RouterError: as `Driver.commit_config`.
+        """
+
+
 class Comparison(NamedTuple):
     """How a receiver's table differs from what is announced to it, a sentence each; and what could not be compared."""
 

@@ -5,6 +5,7 @@ reason to take an announcement back: a filter of the router is mended there.
 """
 
 import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ class Receiver:
         self._configuration = configuration
         bgp = router_settings(host).bgp
         self._families = [_FAMILIES[family] for family in bgp.families]
-        self._speakers = [address for member in bgp.members for address in member.local_addresses]
+        self._members = [member.local_addresses for member in bgp.members]
         self._platform = platform_of(host, RECEIVER)
         self._connection: RouterConnection | None = None
 
@@ -67,7 +68,7 @@ class Receiver:
         try:
             said = (received.read_reset(self._ask(received.neighbor_command(speaker))) for speaker in self._speakers)
             return next(filter(None, said), "")
-        except (RouterError, ParseError):
+        except Exception:  # noqa: BLE001  NAPALM's drivers and Paramiko raise anything
             self.close()
             return ""
 
@@ -111,18 +112,24 @@ class Receiver:
         return received.read_filters(self._ask(received.neighbor_command(self._speakers[0])), family)
 
     def _left_behind(self, expected: Mapping[Prefix, frozenset[str]], known: Mapping[int, received.Known]) -> list[str]:
-        """What the router took from the speakers and was not announced, where the counts say that there is such."""
+        """What the router took from the speakers and was not announced, where the counts say that there is such.
+
+        The sessions of one ExaBGP carry together what is announced, over add-path or one next hop of a prefix each.
+        """
         reasons: dict[str, list[Prefix]] = {}
         for family, entry in known.items():
             announced = sum(len(hops) for prefix, hops in expected.items() if prefix.family == family)
-            for speaker in self._speakers:
-                if entry.taken.get(speaker, 0) <= announced:
-                    continue
+            more = [m for m in self._members if sum(entry.taken.get(speaker, 0) for speaker in m) > announced]
+            for speaker in itertools.chain.from_iterable(more):
                 found = received.read_from_speaker(self._ask(received.from_speaker_command(family, speaker)))
                 for prefix in sorted(found.keys() - expected.keys()):
                     text = f"there are paths from {speaker} that are not announced: `clear bgp {speaker}` there"
                     reasons.setdefault(text, []).append(prefix)
         return _told(reasons, 0)
+
+    @property
+    def _speakers(self) -> list[str]:
+        return list(itertools.chain.from_iterable(self._members))
 
     def _ask(self, command: str) -> str:
         return self._answers([command])[command]

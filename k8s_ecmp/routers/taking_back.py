@@ -8,7 +8,7 @@ from nornir.core.task import Result, Task
 
 from k8s_ecmp.core.configured import configured_problems
 from k8s_ecmp.core.staleness import way_back
-from k8s_ecmp.errors import CommitFailed, EcmpError, NotSaved, RouterError
+from k8s_ecmp.errors import CommitFailed, EcmpError, RouterError
 from k8s_ecmp.model import CommitResult, RouteChange, RunningRoutes
 from k8s_ecmp.routers.applying import owned_hops, settled_on_error
 from k8s_ecmp.routers.connection import error_text
@@ -16,7 +16,7 @@ from k8s_ecmp.routers.inventory import router_view
 from k8s_ecmp.routers.record import UNRECORDED, Record, ended
 from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.tables import floating
-from k8s_ecmp.routers.transaction import WAY_BACK_NOT_SAVED, Transaction
+from k8s_ecmp.routers.transaction import Transaction
 from k8s_ecmp.settings import Settings
 
 Changes = Mapping[str, Sequence[RouteChange]]
@@ -124,12 +124,8 @@ def _take_back(
             raise RouterError("the routes were changed while the way back was being staged; nothing was written")
         record.begin(task.host.name, changes, commands, takes_back=True)
         tell(progress, task, "commit")
-        unsaved: tuple[str, ...] = ()
-        with settled_on_error(session):
-            try:
-                session.commit(0, sum(len(c.before) + len(c.after) for c in changes))
-            except NotSaved as error:
-                unsaved = (str(NotSaved(WAY_BACK_NOT_SAVED, remedy=error.remedy)),)
+        with settled_on_error(session, "the way back"):
+            unsaved = session.commit_way_back()
         tell(progress, task, "verify")
         after = session.read()
         standing, others = way_back(done, after, marks, port.traits.default_distance)
@@ -137,4 +133,5 @@ def _take_back(
             raise CommitFailed(f"{prefix} is not as it was after the way back", remedy="run verify, then apply")
         # What the tables do not show is no reason to put the change in force again.
         problems, warnings = _verify(session, after, changes, rollout.verify_timeout_s)
-        return len(changes), (*unsaved, *warnings, *(f"after the way back {problem}" for problem in problems))
+        said = () if unsaved is None else (str(unsaved),)
+        return len(changes), (*said, *warnings, *(f"after the way back {problem}" for problem in problems))

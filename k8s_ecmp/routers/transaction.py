@@ -28,13 +28,14 @@ from k8s_ecmp.errors import (
 )
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes, Undo
 from k8s_ecmp.platforms import get_platform
-from k8s_ecmp.platforms.base import Capabilities, Installed, Neighbour, Platform
+from k8s_ecmp.platforms.addresses import addresses_of
+from k8s_ecmp.platforms.base import Capabilities, Installed, Neighbour, Platform, Verification
 from k8s_ecmp.platforms.drivers import driver_traits
 from k8s_ecmp.platforms.edits import unified
 from k8s_ecmp.platforms.neighbours import neighbour_commands, read_neighbours
 from k8s_ecmp.redaction import sanitized
 from k8s_ecmp.routers.connection import OPTIONS, optional_args, platform_of
-from k8s_ecmp.routers.driver import Comparing, Comparison, Driver
+from k8s_ecmp.routers.driver import Comparing, Comparison, Driver, Insuring
 from k8s_ecmp.routers.drivers.vendor.base import describe
 from k8s_ecmp.routers.tables import Floating, is_address, standing_by, table_problems
 
@@ -44,6 +45,7 @@ WayBack = Literal["router", "inverse"]
 WAY_BACK_NOT_SAVED = "the way back is not in the startup configuration, which a reboot would load"
 _POLL_S = 0.1
 _RETRY_S = 1.0
+_AGAIN_S = 10.0  # what a new session may take behind one in which an answer is outstanding
 _RETURN_S = 60.0  # what a router may take to end a commit whose client is gone
 _HURRY_S = 1.0
 _RECEIVED_S = 5.0
@@ -89,7 +91,8 @@ class Port:
         features = Features(promised.bfd, promised.track)
         name_mark, distance = promised.name_mark, promised.default_distance
         apart, discards = promised.bfd_apart, promised.discards
-        return PlatformTraits(self.platform, name_mark, limits, distance, features, apart, discards)
+        longest, highest = promised.name_length, promised.distance_max
+        return PlatformTraits(self.platform, name_mark, limits, distance, features, apart, discards, longest, highest)
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,8 @@ class Transaction:
         self._staged: Sequence[RouteChange] = ()
         self._unreadable = ""
         self._unanswered = ""
+        self._fib_too_slow = False
+        self._running = RunningRoutes(())
         self._diff = ""
         self.timer_s = 0
         """Seconds of the timer that the last commit was given; 0: none."""
@@ -186,18 +191,31 @@ class Transaction:
         text = answer.get("running") or ""
         if not text.strip():
             raise ParseError("the router gave an empty running configuration")
-        return self._port.syntax.parse(text)
+        self._running = self._port.syntax.parse(text)
+        return self._running
 
     def unresolved(self, vrf: str, addresses: Sequence[str]) -> frozenset[str]:
-        """Those of `addresses` that the router has no route to; nothing where the platform cannot tell."""
+        """Those of `addresses` that the router has no route to; nothing where the platform cannot tell.
+
+        A router that knows the way to none of several may rather not show its ways: it is believed where it knows one
+        to an address of the configuration that was read last.
+        """
+        missing = self._without_way(vrf, addresses)
+        if self.undoes_itself or len(addresses) < 2 or missing != set(addresses):
+            return missing
+        known = [address for address in addresses_of(self._running, vrf, addresses) if address not in missing]
+        return missing if len(self._without_way(vrf, known, unknown=known)) < len(known) else frozenset()
+
+    def _without_way(self, vrf: str, addresses: Sequence[str], unknown: Collection[str] = ()) -> frozenset[str]:
+        """Those without a route, as the router says it; `unknown` where it cannot tell."""
         verification = self._port.syntax.verification if self._port.platform != "file" else None
         if verification is None or not addresses:
-            return frozenset()
+            return frozenset(unknown)
         commands = verification.resolve_commands(vrf, addresses)
-        missing = self._tables("ask for next hops", commands, lambda a: verification.read_unresolved(vrf, addresses, a))
-        if missing is None or (not self.undoes_itself and len(addresses) > 1 and missing == set(addresses)):
-            return frozenset()  # a router that knows the way to none of them rather does not show its ways
-        return missing
+        missing = self._tables(
+            verification, "ask for next hops", commands, lambda a: verification.read_unresolved(vrf, addresses, a)
+        )
+        return frozenset(unknown) if missing is None else missing
 
     def stage(
         self,
@@ -225,7 +243,7 @@ class Transaction:
         self._call("stage", self._driver.load_merge_candidate, config=commands)
         if self._port.capabilities.device_diff:
             self._diff = self._compared()
-            foreign = [] if allow_foreign_lines else self._port.syntax.foreign_lines(self._diff, running, commands)
+            foreign = [] if allow_foreign_lines else self._foreign_lines(running, commands)
             if foreign:
                 more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
                 raise ForeignLines(
@@ -233,6 +251,14 @@ class Transaction:
                     remedy="somebody else has a candidate open or the router rewrites lines; nothing was committed",
                 )
         return tuple(commands.splitlines())
+
+    def _foreign_lines(self, running: RunningRoutes, commands: str) -> list[str]:
+        """Lines of the router's own diff that are not the effect of the commands."""
+        if self._port.platform != "file":
+            return self._port.syntax.foreign_lines(self._diff, running, commands)
+        # An embedded router prints its diff as we predict ours, whatever its syntax.
+        predicted = _predicted_diff(self._port, running, commands).splitlines()
+        return [line for line in self._diff.splitlines() if line.startswith(("+", "-")) and line not in predicted]
 
     def device_diff(self) -> str:
         """The router's own diff of the candidate, for people: other people's lines in it show no passwords and keys."""
@@ -274,14 +300,14 @@ class Transaction:
             commands = verification.prefix_commands(vrf, prefixes)
         else:
             commands = verification.table_commands([vrf])
-        tables = self._tables("read the routing table", commands, verification.read_tables)
+        tables = self._tables(verification, "read the routing table", commands, verification.read_tables)
         if tables is None:
             return None
         found = {prefix: entry for (in_vrf, prefix), entry in tables.items() if in_vrf == vrf}
         unused = [prefix for prefix in standby if prefix not in found or not found[prefix].rib]
         if unused and (prefixes is None or len(prefixes) > _FEW):
             commands = verification.prefix_commands(vrf, unused)
-            more = self._tables("read the routing table", commands, verification.read_tables)
+            more = self._tables(verification, "read the routing table", commands, verification.read_tables)
             if more is None:
                 return None
             found |= {prefix: entry for (in_vrf, prefix), entry in more.items() if in_vrf == vrf}
@@ -324,24 +350,21 @@ class Transaction:
 
     @property
     def half_blind(self) -> tuple[str, ...]:
-        """The warning that the driver had no answer about a table; nothing if it always had."""
+        """The warning that nothing could be read of a forwarding table; nothing if it always could."""
         if not self._unanswered:
             return ()
-        return (
-            "the routing table alone was verified, not the forwarding table: that is too long to be read, or the login "
-            f"may not see it ({self._unanswered})",
-        )
+        return (f"the routing table alone was verified, not the forwarding table: {self._unanswered}",)
 
-    def _tables(self, what: str, commands: Sequence[str], read: Callable[[Mapping[str, str]], _T]) -> _T | None:
+    def _tables(
+        self, verification: Verification, what: str, commands: Sequence[str], read: Callable[[Mapping[str, str]], _T]
+    ) -> _T | None:
         """Asks the router; None where it refuses show commands or answers in a form of its own.
 
         Operating systems differ by release in what they print. A change that nobody can see in the tables is no reason
         to take it back where the configuration is as planned; the report warns. Our own drivers know their routers.
         """
         try:
-            answers = self._call(what, self._driver.cli, list(commands))
-            self._unanswered = next((command for command in commands if command not in answers), self._unanswered)
-            return read(answers)
+            return self._read_tables(verification, what, commands, read)
         except SessionDown:
             raise
         except (TableUnreadable, RouterError) as error:
@@ -349,6 +372,48 @@ class Transaction:
                 raise
             self._unreadable = str(error)
             return None
+
+    def _read_tables(
+        self, verification: Verification, what: str, commands: Sequence[str], read: Callable[[Mapping[str, str]], _T]
+    ) -> _T:
+        """Asks for the routing table, then for the forwarding table.
+
+        Where that is refused, has a form of its own or comes too late, the routing table alone is read.
+        """
+        forwarding = [command for command in commands if verification.is_forwarding(command)]
+        routing = [command for command in commands if command not in forwarding]
+        answers: Mapping[str, str] = self._call(what, self._driver.cli, routing)
+        if not forwarding or self._fib_too_slow:
+            return read(answers)
+        try:
+            found = self._call("read the forwarding table", self._driver.cli, forwarding)
+            whole = read({**answers, **found})
+        except (TableUnreadable, RouterError) as error:
+            if error.retryable:
+                self._connect_again()
+                self._fib_too_slow = True
+                answers = self._call(what, self._driver.cli, routing)
+            whole = read(answers)
+            late = "it came too late, or the session broke off: " if error.retryable else ""
+            self._unanswered = f"{late}{error}"
+        else:
+            if missing := [command for command in forwarding if command not in found]:
+                self._unanswered = f"that is too long to be read, or the login may not see it ({missing[0]})"
+        return whole
+
+    def _connect_again(self) -> None:
+        """Ends a session in which an answer is outstanding, and opens another."""
+        deadline = time.monotonic() + _AGAIN_S
+        while True:
+            try:
+                self._driver.close()
+                self._call("connect again", self._driver.open)
+            except RouterError as error:
+                if not error.retryable or time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_S)
+            else:
+                return
 
     def verify(
         self,
@@ -384,7 +449,7 @@ class Transaction:
                 tables = self.installed(vrf, tuple(expected), standby)
             except SessionDown as error:
                 down = self.why_down(error)
-                return (), (f"it waits for the session, and is announced as soon as that is established: {down}",)
+                return (), (f"it waits for the session, and is announced as soon as that is in order: {down}",)
             if tables is None:
                 return (), self.blind
             problems = table_problems(tables, expected, standby)
@@ -517,7 +582,7 @@ class Transaction:
         if undo:
             commands = self._port.syntax.render(undo, running, self._template)
             self._call("stage the way back", self._driver.load_merge_candidate, config=commands)
-            unsaved = self._commit_way_back()
+            unsaved = self.commit_way_back()
             after = self.read()
             left = [c.prefix for c in undo if self._keys(_hops_at(after, c)) != self._keys(c.after)]
             if left:
@@ -529,10 +594,16 @@ class Transaction:
             raise unsaved
         return bool(undo)
 
-    def _commit_way_back(self) -> NotSaved | None:
-        """Puts the inverse in force; returns why that is not in the startup configuration."""
+    def commit_way_back(self) -> NotSaved | None:
+        """Puts the candidate, an inverse, in force without a timer; returns why it is not in the startup configuration.
+
+        Raises:
+            RouterError: it broke off; the message says what is left.
+        """
+        driver = self._driver
+        commit = driver.commit_way_back if isinstance(driver, Insuring) else driver.commit_config
         try:
-            self._call("commit the way back", self._driver.commit_config)
+            self._call("commit the way back", commit)
         except NotSaved as error:
             return NotSaved(WAY_BACK_NOT_SAVED, remedy=error.remedy)
         return None

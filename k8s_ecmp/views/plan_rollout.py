@@ -67,8 +67,9 @@ def _rules(rollout: Rollout, routers: list[RouterPlan], count: int) -> Iterator[
             else "what was confirmed on other routers stays"
         )
         yield f"Where a router fails once its commit has begun, it is taken back, no later wave is begun, and {others}."
-        instead = "; where that is the canary, the next router takes its place" if rollout.canary else ""
-        yield f"A router that cannot be reached, or refuses, before its commit stays as it is; the others go on{instead}."
+        yield "A router that cannot be reached or refuses, before its commit, stays as it is; the others go on."
+        if rollout.canary:
+            yield "Where that is the canary, the next router takes its place."
     else:
         yield "Where it fails once its commit has begun, it is taken back."
 

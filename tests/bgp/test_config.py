@@ -1,7 +1,10 @@
 """ExaBGP's configuration from the inventory: what is in it, what never is shown, what is refused. Read by ExaBGP."""
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from k8s_ecmp.bgp.config import Peer, render, write
 from k8s_ecmp.bgp.peers import read_config
 from k8s_ecmp.errors import SettingsError
 from k8s_ecmp.settings import load_router_settings
-from tests.site import Outcome, Site
+from tests.site import REPO, Outcome, Site
 
 LEAST = {"local_as": 65010, "peer_as": 65001, "local_addresses": ["192.0.2.11"]}
 
@@ -90,7 +93,7 @@ def test_a_password_that_others_can_read_is_refused(site: Site) -> None:
     assert "chmod 600" in done.err
 
 
-@pytest.mark.parametrize("text", ["", "two\nlines", 'quo"te', "semi;colon", "x" * 81, "grüße"])
+@pytest.mark.parametrize("text", ["", "two\nlines", 'quo"te', "quo'te", "semi;colon", "x" * 81, "grüße"])
 def test_a_password_that_cannot_be_written_is_refused_without_being_shown(tmp_path: Path, text: str) -> None:
     password = tmp_path / "md5"
     password.write_text(text)
@@ -98,6 +101,41 @@ def test_a_password_that_cannot_be_written_is_refused_without_being_shown(tmp_pa
     with pytest.raises(SettingsError) as caught:
         render(tmp_path, [peer(tmp_path, password_file=str(password))])
     assert not text or text not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["s3cr3t-of-edge1", "lowercase", "two words"])
+@pytest.mark.parametrize("command", ["check", "start", "reload"])
+def test_what_exabgp_quotes_holds_no_password(site: Site, command: str, key: str) -> None:
+    """Whatever stands in the line: some values are too usual to be found in a text again."""
+    password = site.folder / "md5"
+    password.write_text(key)
+    password.chmod(0o600)
+    hosts(site, edge1={"password_file": str(password)})
+    shipped = (REPO / "templates/exabgp.conf.j2").read_text()
+    (site.folder / "templates").mkdir()
+    broken = shipped.replace('"{{ s.password }}";', '"{{ s.password }}"\n    wrong-word 1;')
+    (site.folder / "templates/exabgp.conf.j2").write_text(broken)
+    site.settings(templates="templates")
+    done = site.run_here("bgp", command)
+    assert done.code == 1
+    said = done.out + done.err
+    assert not any(word in said for word in key.split())
+    if command != "reload":  # which finds nothing that runs
+        assert "(15, 4, 'md5-password'), (15, 18, '(hidden)')" in " ".join(said.split())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_an_uid_without_a_name_is_not_named_to_exabgp() -> None:
+    program = (
+        "import os; from k8s_ecmp.bgp.speaker import environment\n"
+        "os.setgid(65532); os.setuid(65532)\n"
+        "print('exabgp_daemon_user' in environment(), environment()['exabgp_daemon_drop'])"
+    )
+    nameless = {word: text for word, text in os.environ.items() if word not in ("USER", "USERNAME", "LOGNAME", "LNAME")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=nameless, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "False false\n"), done.stderr
 
 
 @pytest.mark.parametrize(

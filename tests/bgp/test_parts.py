@@ -88,6 +88,9 @@ def test_a_path_identifier_that_exabgp_would_take_and_no_peer_is_refused(path_id
         lambda: check_next_hop("fe80::1"),
         lambda: check_next_hop("127.0.0.1"),
         lambda: check_next_hop("10.9.0.1 med 4"),
+        lambda: check_next_hop("2001:db8::1%é"),
+        lambda: check_next_hop("2001:db8::1%x\nshutdown"),
+        lambda: check_prefix("2001:db8::1%x y/128"),
         lambda: check_mark(-1, "prod"),
         lambda: check_mark(1, "prod\n"),
         lambda: check_attributes("med 100\nshutdown"),
@@ -165,6 +168,36 @@ def test_each_session_carries_at_most_one_path_and_all_of_them_carry_all(
     for (_, prefix), hop in told.items():
         received.setdefault(prefix, set()).add(hop)
     assert received == {prefix: set(hops) for prefix, hops in of.routes.items()}
+
+
+def test_a_family_that_the_sessions_do_not_carry_is_refused_and_forgotten(tmp_path: Path) -> None:
+    both = peer(tmp_path)
+    both.set({**wanted(p1=HOPS[:1], p2=HOPS[:1]), "fd00:96::1/128": [("fd09::1", 1, "prod")]})
+    both.set(wanted(p2=[]))
+    of = peer(tmp_path, families=(6,))
+    assert set(of.routes) == {"fd00:96::1/128"} == set(peer(tmp_path, families=(6,)).routes)
+    assert of.leaving == {}
+    with pytest.raises(ValueError, match=r"10.96.0.1/32 is of a family that bgp.families does not have"):
+        of.set(wanted(p1=HOPS[:2]))
+
+
+def test_a_peer_that_takes_one_path_is_told_one_that_stays(tmp_path: Path) -> None:
+    of = peer(tmp_path)
+    of.set(wanted(p1=HOPS[:3], p2=HOPS[:1]))
+    (link,) = of.links
+    link.up, link.families, link.add_path = True, frozenset({"ipv4 unicast"}), frozenset()
+    assert set(of.closed()) == {4, 6}
+    assert "ipv6 unicast" in of.closed()[6]
+    with pytest.raises(ValueError, match="several paths"):
+        of.set(wanted(p2=HOPS[:2]))
+    _, left = of.set(wanted(p1=HOPS[1:3], p2=[]))
+    (block,) = of.withdraw(link, left)
+    to = "neighbor 10.9.0.1 local-ip 10.9.0.11"
+    assert block[-1] == f"{to} announce attributes next-hop {HOPS[1]} path-information 2 nlri 10.96.0.1/32"
+    assert set(block[:-1]) == {
+        f"{to} withdraw attributes path-information 1 nlri 10.96.0.1/32 10.96.0.2/32",
+        f"{to} withdraw attributes path-information 2 nlri 10.96.0.1/32",
+    }
 
 
 def test_more_next_hops_than_sessions_are_refused(tmp_path: Path) -> None:

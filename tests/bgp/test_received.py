@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -166,6 +167,33 @@ def test_what_the_router_holds_though_it_is_not_announced_is_named(world: BgpWor
     world.cli("verify")
 
 
+def test_what_stays_on_one_of_several_sessions_is_named(tmp_path: Path) -> None:
+    """Each carries one next hop of a prefix: what came over one of them is fewer than all next hops there are."""
+    speakers = SPEAKERS[:3]
+    with BgpWorld(tmp_path) as world:
+        world.frr = world.add_frr("edge", 2, frr_config(speakers), local_addresses=list(speakers), read_receiver=True)
+        world.start()
+        world.program()
+        exabgp, bridge = world.pids()
+        gone = "10.97.0.1/32"
+        peer = BgpDriver(optional_args={"folder": str(world.exabgp_folder), "peer": "edge"})
+        peer.open()
+        lines = [f"announce route {gone} next-hop {hop} tag {TAG} name prod" for hop in NODES4]
+        peer.load_merge_candidate(config="\n".join(lines))
+        peer.commit_config()
+        peer.close()
+        with FibHistory(world.frr.netns) as kernel:
+            await_services(kernel, {**WANTED, gone: NODES4})
+        with sqlite3.connect(world.exabgp_folder / "announced.sqlite") as announced:
+            announced.execute("delete from hops where prefix = ?", (gone,))
+        world.kill(bridge)
+        wait_for(lambda: world.pids() != (exabgp, bridge), "ExaBGP has started another", 30)
+        world.await_up()
+        said = " ".join(world.cli("verify", code=2).stdout.split())
+        for speaker in speakers:
+            assert f"{gone} at the receiver: there are paths from {speaker} that are not announced" in said
+
+
 def test_ten_thousand_prefixes_are_compared_in_a_few_lines(world: BgpWorld) -> None:
     many = {f"10.{97 + n // 65536}.{n // 256 % 256}.{n % 256}/32": NODES4 for n in range(1, 10_001)}
     host = init_nornir(load_settings(world.folder / "k8s-ecmp.yaml"), world.folder)
@@ -223,6 +251,19 @@ def test_a_daemon_says_what_the_receiver_lacks(world: BgpWorld) -> None:
     (said,) = [entry for line in log.read_text().splitlines() if "problem" in (entry := json.loads(line))]
     assert said["router"] == "edge"
     assert said["problem"].startswith("fd00:96::/112 at the receiver: the router did not take it")
+
+
+def test_a_login_that_cannot_be_read_says_nothing_of_a_session(world: BgpWorld) -> None:
+    """Whatever is wrong there: why a session is down is no reason to take a withdrawal back."""
+    options = world.hosts["edge"]["connection_options"]["napalm"]["extras"]["optional_args"]
+    options["conn_timeout"] = "soon"
+    world.write_inventory()
+    try:
+        host = init_nornir(load_settings(world.folder / "k8s-ecmp.yaml"), world.folder)
+        assert Receiver(host.inventory.hosts["edge"], host.config).why_down() == ""
+    finally:
+        del options["conn_timeout"]
+        world.write_inventory()
 
 
 def test_a_receiver_that_cannot_be_asked_is_a_warning(world: BgpWorld) -> None:

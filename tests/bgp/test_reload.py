@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from k8s_ecmp.bgp.driver import BgpDriver
 from tests.site import REPO
 from tests.world import bgp
-from tests.world.bgp import SPEAKERS, BgpWorld, await_services, frr_config
+from tests.world.bgp import SPEAKERS, TAG, BgpWorld, await_services, frr_config
 from tests.world.fib import FibHistory
 from tests.world.netns import wait_for
 
@@ -234,6 +235,50 @@ def test_what_exabgp_does_not_take_over_is_taken_back(stays: BgpWorld) -> None:
     stays.await_up()
     with FibHistory(stays.changes.netns) as kernel:
         await_services(kernel, WANTED)
+
+
+def test_a_router_that_is_down(stays: BgpWorld) -> None:
+    """ExaBGP reads no file while it has something to say to a session that is not up; without that all is as usual."""
+
+    def goes_down() -> None:
+        stays.lan.ip("link set dies down")
+        wait_for(lambda: not stays.in_order(), "the hold timer has ended", 60)
+
+    def await_hold_time(seconds: int) -> None:
+        wait_for(lambda: negotiated(stays, "changes").get("bgpTimerHoldTimeMsecs") == seconds * 1000, "it is used", 60)
+
+    router = stays.add_frr("dies", 5, frr_config())
+    stays.cli("bgp", "reload")
+    stays.await_up()
+    stays.cli("apply", "--yes")
+    goes_down()
+    change(stays, "changes", hold_time_s=33)
+    assert stays.cli("bgp", "reload").stdout == "new or changed: changes\n"
+    await_hold_time(33)
+
+    peer = BgpDriver(optional_args={"folder": str(stays.exabgp_folder), "peer": "dies"})
+    peer.open()
+    peer.load_merge_candidate(config=f"announce route 10.97.1.0/24 next-hop 10.9.0.101 tag {TAG} name prod")
+    peer.commit_config()
+    peer.close()
+    change(stays, "changes", hold_time_s=36)
+    said = " ".join(stays.cli("bgp", "reload", code=1).stderr.split())
+    assert "the configuration before is in force again" in said
+    assert "try again when it is up" in said
+    assert negotiated(stays, "changes")["bgpTimerHoldTimeMsecs"] == 33000
+    stays.lan.ip("link set dies up")
+    stays.await_up()
+    assert stays.cli("bgp", "reload").stdout == "new or changed: changes\n"
+    await_hold_time(36)
+
+    stays.await_up()
+    goes_down()
+    del stays.hosts["dies"]
+    stays.write_inventory()
+    assert stays.cli("bgp", "reload").stdout == "removed: dies\n"
+    assert set(stays.ask("status")["peers"]) == {"stays", "changes"}
+    router.stop()
+    stays.await_up()
 
 
 def test_a_killed_exabgp_starts_with_what_was_loaded_last(world: BgpWorld) -> None:

@@ -105,12 +105,12 @@ class Replica:
         """Of its peers; none where no bridge answers."""
         return list(self.ask("status").get("peers", {}).values())
 
-    def await_up(self) -> None:
+    def await_up(self, timeout: float = 60) -> None:
         def done() -> bool:
             states = self.states()
             return bool(states) and all(session["synced"] for state in states for session in state["sessions"])
 
-        wait_for(done, f"{self.name} is up", 60)
+        wait_for(done, f"{self.name} is up", timeout)
 
     def await_behind(self, behind: bool = True) -> None:
         def done() -> bool:
@@ -305,10 +305,32 @@ def test_a_frozen_daemon_hands_over_and_takes_back(site: Site) -> None:
         site.await_routes(after)
         assert site.a.announced() == before
         assert site.meds() == {"a": MED_BEHIND["a"], "b": MED["b"]}
+        site.assert_undisturbed(since, before)
+        since = time.monotonic()
     finally:
         process.send_signal(signal.SIGCONT)
     site.settle()
-    site.assert_undisturbed(since, before)
+    site.assert_undisturbed(since)
+
+
+def test_a_primary_that_fell_behind_while_it_was_cut_off_says_so_first(site: Site) -> None:
+    """What ExaBGP keeps for a session that is down, and says when it comes up, has the higher MED as well."""
+    site.world.lan.ip("link set speaker-a down")
+    try:
+        sessions = lambda: [session for state in site.a.states() for session in state["sessions"]]  # noqa: E731
+        wait_for(lambda: not any(session["up"] for session in sessions()), "they are down", 60)
+        site.a.end("run", signal.SIGKILL)
+        site.a.await_behind()
+        site.world.cluster.delete_node("n3")
+        site.await_routes(site.write())
+        wait_for(lambda: set(site.meds()) == {"b"}, "its paths are gone", 60)
+        wait_for(lambda: site.a.ask("status").get("unanswered") == 0, "ExaBGP has heard it", 60)
+        since = time.monotonic()
+    finally:
+        site.world.lan.ip("link set speaker-a up")
+    site.a.await_up(180)  # after an outage ExaBGP tries once a minute
+    site.await_meds(a=MED_BEHIND["a"], b=MED["b"])
+    site.assert_undisturbed(since)
 
 
 def test_a_frozen_machine_is_left_after_its_hold_time(site: Site) -> None:

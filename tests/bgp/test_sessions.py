@@ -14,7 +14,7 @@ from k8s_ecmp.bgp.client import BridgeClient
 from k8s_ecmp.bgp.driver import BgpDriver
 from k8s_ecmp.errors import LockHeld
 from tests.world import bgp
-from tests.world.bgp import COMMAND, SPEAKERS, BgpWorld, await_services, frr_config
+from tests.world.bgp import COMMAND, SPEAKERS, BgpWorld, await_services, frr_config, services
 from tests.world.fib import FibHistory
 from tests.world.netns import wait_for
 
@@ -124,6 +124,8 @@ def test_a_session_that_is_down_gets_the_change_when_it_is_up(world: BgpWorld) -
 
 
 def test_a_peer_that_takes_one_path_is_refused_with_a_remedy(world: BgpWorld) -> None:
+    world.write_cluster()
+    world.cli("apply", "--yes")
     families = "\n".join(
         f"address-family {family} unicast\nneighbor {SPEAKERS[0]} disable-addpath-rx\nexit-address-family"
         for family in ("ipv4", "ipv6")
@@ -132,16 +134,49 @@ def test_a_peer_that_takes_one_path_is_refused_with_a_remedy(world: BgpWorld) ->
     world.frr.vtysh("clear bgp *")
     try:
         wait_for(lambda: world.ask("status")["peers"]["edge"]["refused"] or "", "the session is back without", 60)
-        planned = world.plan(code=1)
-        assert "does not take several paths" in planned["routers"][0]["error"]
-        assert "bgp.local_addresses" in planned["routers"][0]["error"]
         assert "does not take several paths" in world.cli("bgp", "status", code=1).stdout
+        assert "does not take several paths" in " ".join(world.cli("verify", code=2).stdout.split())
+        world.await_up()
+        # Nothing is added.
+        world.add_node(4)
+        world.write_cluster()
+        (edge,) = world.plan(code=None)["routers"]
+        assert {conflict["prefix"] for conflict in edge["conflicts"]} == set(WANTED)
+        assert all("bgp.local_addresses" in conflict["reason"] for conflict in edge["conflicts"])
+        assert edge["changes"] == []
+        world.cli("apply", "--yes", code=None)
+        assert {p: sorted(h) for p, h in world.announced("edge").items()} == WANTED
+        # A node that dies is withdrawn all the same, also where it is the one that the router holds.
+        with FibHistory(world.frr.netns) as kernel:
+            for number in range(2):
+                wait_for(lambda: len(services(kernel)) == 2, "the router holds one next hop of each prefix")
+                (hop,) = services(kernel)["10.96.0.0/12"]
+                world.cluster.delete_node(f"n{hop[-1]}")
+                world.write_cluster()
+                world.cli("apply", "--yes", code=None)
+                left = {p: {h for h in hops if h[-1] != hop[-1]} for p, hops in world.announced("edge").items()}
+                assert world.announced("edge") == left
+                assert {len(hops) for hops in left.values()} == {2 - number}
+                wait_for(lambda left=left: held_of(left, services(kernel)), "it holds one that lives, of each prefix")
     finally:
         world.frr.configure(f"router bgp {bgp.ROUTER_AS}\n{families.replace('neighbor', 'no neighbor')}")
         world.frr.vtysh("clear bgp *")
     wait_for(lambda: not world.ask("status")["peers"]["edge"]["refused"], "the session takes paths again", 60)
     world.await_up()
-    world.cli("verify")
+    for name in list(world.cluster.nodes):
+        world.cluster.delete_node(name)
+    for number in (1, 2, 3):
+        world.add_node(number)
+    world.program()
+    with FibHistory(world.frr.netns) as kernel:
+        await_services(kernel, WANTED)
+
+
+def held_of(announced: dict[str, set[str]], kernel: dict[str, frozenset[str]]) -> bool:
+    """Whether the kernel has one of the announced next hops of each prefix."""
+    return kernel.keys() == announced.keys() and all(
+        len(hops) == 1 and hops <= announced[prefix] for prefix, hops in kernel.items()
+    )
 
 
 def test_a_daemon_follows_the_cluster_and_leaves_its_routes_when_it_is_stopped(world: BgpWorld) -> None:

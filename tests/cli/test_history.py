@@ -157,7 +157,7 @@ def test_what_died_is_shown_and_resume_writes_what_became_of_it(site: Site) -> N
         connection.execute(
             "CREATE TRIGGER stop BEFORE INSERT ON entry WHEN NEW.kind = 'result' BEGIN SELECT RAISE(ABORT, 'killed'); END"
         )
-    assert site.run_here("apply", path, "--router", "edge1").code == 0
+    assert site.run_here("apply", path, "--router", "edge1").code == 1
     assert [(row["router"], row["outcome"]) for row in entries(site)] == [("edge1", "died")]
     text = site.run_here("history").out
     assert "1 ended without a word: `k8s-ecmp apply` looks what became of it" in " ".join(text.split())
@@ -194,7 +194,7 @@ def test_what_is_not_in_force_any_more_is_said_too(
         connection.execute(
             "CREATE TRIGGER stop BEFORE INSERT ON entry WHEN NEW.kind = 'result' BEGIN SELECT RAISE(ABORT, 'killed'); END"
         )
-    assert site.run_here("apply", "--yes", "--router", "edge1").code == 0
+    assert site.run_here("apply", "--yes", "--router", "edge1").code == 1
     with sqlite3.connect(site.folder / "journal.sqlite") as connection:
         connection.execute("DROP TRIGGER stop")
     site.config("edge1").write_text(spoil(site.config("edge1").read_text(), old))

@@ -8,12 +8,17 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from k8s_ecmp.model import Prefix
+from k8s_ecmp.platforms import get_platform
 from tests.site import COMMAND, Site
+from tests.world.emulators import emulator
 from tests.world.netns import wait_for
 
+AGGREGATE = Prefix.parse("10.96.0.0/12")
 OURS = re.compile(r".*\btag 4201\b.*\n")
 
 
@@ -368,3 +373,58 @@ def test_an_interrupt_is_said_and_leaves_with_130(site: Site) -> None:
 def _reads_stdin(pid: int) -> bool:
     """Whether the process waits in read(0, ...)."""
     return Path(f"/proc/{pid}/syscall").read_text().startswith("0 0x0 ")
+
+
+XR = "hostname edge2\nrouter static\n address-family ipv4 unicast\n  0.0.0.0/0 10.192.0.254\n !\n!\nend\n"
+
+
+@pytest.mark.parametrize(
+    ("owner", "distance", "said", "remedy"),
+    [
+        ("o" * 31, 200, "the owner o{31} has 31 characters", "take an owner of up to 30 characters"),
+        ("o" * 30, 255, "distance: 255.* takes 254 at most", "set data.k8s_ecmp.distance to 254 or less"),
+        ("o" * 30, 254, "", ""),
+    ],
+)
+def test_what_ios_xr_would_refuse_is_no_plan_for_it(
+    site: Site, owner: str, distance: int, said: str, remedy: str
+) -> None:
+    def choose(hosts: dict[str, Any]) -> None:
+        hosts["edge2"]["connection_options"]["napalm"]["extras"]["optional_args"]["syntax"] = "iosxr"
+        hosts["edge2"]["data"] = {"k8s_ecmp": {"distance": distance}}
+
+    site.edit("inventories/demo/hosts.yaml", choose)
+    site.config("edge2").write_text(XR)
+    site.settings(owner=owner)
+    done = site.run_here("apply", "--yes")
+    text = " ".join((done.out + done.err).split())
+    if not said:
+        assert done.code == 0, text
+        assert f" 254 tag 4201 description {owner}" in site.config("edge2").read_text()
+        return
+    assert done.code == 1, text
+    assert re.search(f"router edge2.*{said}", text), text
+    assert remedy in text
+    assert site.config("edge2").read_text() == XR
+    assert "tag 4201" in site.config("edge1").read_text()
+
+
+@pytest.mark.parametrize("syntax", ["eos", "ios", "iosxr", "junos", "nxos"])
+def test_a_file_router_of_every_syntax_is_changed(site: Site, syntax: str, tmp_path: Path) -> None:
+    def choose(hosts: dict[str, Any]) -> None:
+        hosts["edge2"]["connection_options"]["napalm"]["extras"]["optional_args"]["syntax"] = syntax
+
+    def hops() -> set[str | None]:
+        route = get_platform(syntax).parse(site.config("edge2").read_text()).get("default", AGGREGATE)
+        assert route is not None
+        return {hop.address for hop in route.next_hops}
+
+    site.edit("inventories/demo/hosts.yaml", choose)
+    site.config("edge2").write_text(emulator(syntax)(tmp_path).running())
+    done = site.run_here("apply", "--yes", "--router", "edge2")
+    assert "Apply: 1 committed" in done.out, done.out + done.err
+    assert hops() == {"10.192.0.1", "10.192.0.2", "10.192.0.3"}
+    site.not_ready("node3")
+    done = site.run_here("apply", "--yes", "--router", "edge2")
+    assert "Apply: 1 committed" in done.out, done.out + done.err
+    assert hops() == {"10.192.0.1", "10.192.0.2"}

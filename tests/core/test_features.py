@@ -77,3 +77,22 @@ def test_words_of_another_platform_are_foreign():
 def test_what_the_platform_cannot_is_refused_by_name(asked: dict[str, object]):
     with pytest.raises(SettingsError, match=r"router r1 .*(bfd: true|track: 7).* frr"):
         traits().marks(rules(), router(**asked))
+
+
+def test_an_owner_that_the_platform_would_cut_is_refused_where_it_is_carried():
+    long = replace(rules(), owner="o" * 31)
+    short = replace(traits(name_mark=True), name="iosxr", name_length=30)
+    with pytest.raises(SettingsError, match=r"router r1: the owner o{31} has 31 characters.* iosxr .* 30 at most"):
+        short.marks(long, router())
+    assert short.marks(replace(long, owner="o" * 30), router())
+    assert replace(short, name_mark=False).marks(long, router())
+    assert traits(name_mark=True).marks(long, router())
+
+
+def test_a_distance_beyond_the_platform_s_is_refused():
+    view, least = router(distance=255), replace(traits(), name="iosxr", distance_max=254)
+    with pytest.raises(SettingsError, match=r"router r1 .*distance: 255, and iosxr takes 254 at most") as refused:
+        least.marks(rules(), view)
+    assert "distance to 254 or less" in str(refused.value.remedy)
+    assert traits().marks(rules(), view)
+    assert least.marks(rules(), router(distance=254))

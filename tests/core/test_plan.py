@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from k8s_ecmp.core.freeze import Freeze
@@ -63,6 +65,25 @@ def test_an_empty_router_gets_everything() -> None:
     ]
     assert plan.status == "changes"
     assert all(hop.tag == TAG for change in plan.changes for hop in change.after)
+
+
+def test_a_family_that_a_peer_does_not_carry_is_skipped_and_withdrawn() -> None:
+    dual = cluster(*THREE, cidrs=("10.96.0.0/12", "fd00:96::/112", "fd00:97::/112"))
+    four = router()._replace(families=(4,))
+    plan = planned(ours("fd00:97::/112", "fd00::1"), ours("10.96.0.0/12", *ALL), state=dual, view=four, guards=OPEN)
+    assert lines(plan) == ["delete fd00:97::/112 + -fd00::1"]
+    assert [skip.reason for skip in plan.skipped] == [
+        "fd00:96::/112 and 1 more are not announced: the router's bgp.families has no ipv6"
+    ]
+
+
+def test_where_nothing_can_be_added_what_is_dead_still_goes() -> None:
+    dual = cluster(*THREE, cidrs=("10.96.0.0/12", "fd00:96::/112"))
+    standing = (ours("10.96.0.0/12", "10.0.0.1", "10.0.0.77"), ours("fd00:96::/112", "fd00::1"))
+    closed = replace(running(*standing), closed=((4, "it takes one path"),))
+    plan = plan_router(router(), traits(), decided(dual), closed, rules(guards=OPEN))
+    assert lines(plan) == ["update 10.96.0.0/12 + -10.0.0.77", "update fd00:96::/112 +fd00::2,fd00::3 -"]
+    assert [(str(c.prefix), c.reason) for c in plan.conflicts] == [("10.96.0.0/12", "it takes one path")]
 
 
 def test_in_sync_means_no_change_in_whatever_order_the_hops_stand() -> None:

@@ -166,7 +166,6 @@ def test_a_discard_route_alone():
 @pytest.mark.parametrize(
     "answers",
     [
-        {"show route ipv4 unicast static": ROUTES},
         {"show route ipv4 unicast static": "", "show cef ipv4": CEF},
         {"show route ipv4 unicast static": ROUTES, "show cef ipv4": "nonsense"},
         {"show route ipv4 unicast static": ROUTES, "show cef ipv4": ""},
@@ -222,6 +221,13 @@ RIB = """\
    </routes></ip-rib-route-table-name></ip-rib-route-table-names></saf></safs></af></afs></vrf></vrfs></rib>
 </data></rpc-reply>
 """
+
+
+def test_without_an_answer_about_the_fib_the_rib_is_read():
+    whole = XR.read_tables({"show route ipv4 unicast static": ROUTES, "show cef ipv4": CEF})
+    alone = XR.read_tables({"show route ipv4 unicast static": ROUTES})
+    assert {key: found.rib for key, found in alone.items()} == {key: found.rib for key, found in whole.items()}
+    assert all(found.fib == found.rib for found in alone.values())
 
 
 def test_rib_by_its_model():

@@ -14,6 +14,7 @@ from k8s_ecmp.errors import (
     HostKeyRejected,
     LockHeld,
     ParseError,
+    RouterError,
 )
 from k8s_ecmp.model import Prefix
 from k8s_ecmp.platforms import get_platform
@@ -50,6 +51,17 @@ def driver(device: IosXr, *, opened: bool = True, owner: str = "demo", **options
     if opened:
         made.open()
     return made
+
+
+def test_a_refused_question_is_an_error_and_no_line_in_the_log(device: IosXr, caplog: pytest.LogCaptureFixture) -> None:
+    router = driver(device)
+    if device.driver == "iosxr":
+        with pytest.raises(RouterError, match="Invalid input"):
+            router.cli(["show nothing"])
+    else:
+        router.cli(["show nothing"])
+    router.close()
+    assert [record.message for record in caplog.records if record.name.startswith("napalm")] == []
 
 
 def test_who_has_the_lock_is_said(device: IosXr) -> None:

@@ -1,5 +1,6 @@
 """Cisco NX-OS beyond the common stories: checkpoints, saving, others who type meanwhile, VRFs, certificates, rights."""
 
+import contextlib
 import fnmatch
 import re
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ from k8s_ecmp.errors import CommitFailed, ConfigRejected, HostKeyRejected, Route
 from k8s_ecmp.routers.drivers.vendor import vendor_driver
 from k8s_ecmp.routers.drivers.vendor.base import VendorDriver
 from tests.routers.vendors.device import AGGREGATE, NODES, TAG, Device
+from tests.routers.vendors.rack import Rack
 from tests.site import new_site
 from tests.world.emulators import emulator
 from tests.world.emulators.nxos import Dropped, NxosApi, NxosSsh
+from tests.world.emulators.nxos_config import INVALID, Refused
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -89,13 +92,20 @@ def test_nothing_is_left_of_a_refused_candidate(switch: Switch) -> None:
 
 def test_checkpoints_do_not_stay(switch: Switch) -> None:
     switch.do_as_somebody("checkpoint file k8s-ecmp-demo-0badcafe")
-    switch.do_as_somebody("checkpoint file k8s-ecmp-other-0badcafe")
+    others = [
+        "k8s-ecmp-other-0badcafe",
+        "k8s-ecmp-demo-2-0badcafe",
+        "k8s-ecmp-demo-0badcafe-0badcafe",
+        "k8s-ecmp-demo-mine",
+    ]
+    for name in others:
+        switch.do_as_somebody(f"checkpoint file {name}")
     device = driver(switch)
     device.load_merge_candidate(config="")
-    assert list(switch.files) == ["k8s-ecmp-other-0badcafe"]
+    assert list(switch.files) == others
     device.load_merge_candidate(config=f"{LINE}\n")
     device.commit_config()
-    assert list(switch.files) == ["k8s-ecmp-other-0badcafe"]
+    assert list(switch.files) == others
     assert any(re.fullmatch(r"checkpoint file k8s-ecmp-demo-[0-9a-f]{8}", sent) for sent in switch.transcript)
     device.close()
 
@@ -124,6 +134,24 @@ def test_what_others_typed_before_the_rollback_is_told(switch: Switch) -> None:
         device.commit_config()
     assert ROUTE not in switch.routes()
     device.close()
+
+
+@pytest.mark.parametrize("answer", ["% Permission denied for the role", INVALID])
+def test_a_switch_that_does_not_show_its_files_is_changed(
+    router: Device, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(pattern: str) -> str:
+        raise Refused(answer)
+
+    monkeypatch.setattr(router.device, "_dir", refuse)
+    assert router.apply().code == 3
+    assert router.ours()[AGGREGATE] == NODES
+    router.site.not_ready("node3")
+    router.device.faults.refuse = "no ip route 10.96.0.0/12 10.192.0.3"
+    done = router.apply()
+    assert done.code == 1, done.out + done.err
+    assert "the whole configuration was rolled back to the checkpoint" in done.out
+    assert router.ours()[AGGREGATE] == NODES
 
 
 # --- saving ---
@@ -158,6 +186,48 @@ def test_the_way_back_needs_no_checkpoint(router: Device) -> None:
     assert "taken back" in said
     assert "the way back is not in the startup configuration" in said
     assert router.is_old()
+
+
+@pytest.fixture
+def rack(tmp_path: Path) -> Iterator[Rack]:
+    """One wave of two switches, of which the one over SSH fails its verification."""
+    with contextlib.ExitStack() as stack:
+        switches = {}
+        for name in ("nxos", "nxos_ssh"):
+            (tmp_path / name).mkdir()
+            switches[name] = stack.enter_context(emulator(name)(tmp_path / name))
+        switches["nxos_ssh"].faults.hide = {"10.97.10.1/32"}
+        yield Rack(new_site(tmp_path / "site"), switches)
+
+
+def changed(rack: Rack) -> Switch:
+    found = rack.devices["nxos"]
+    assert isinstance(found, NxosApi)
+    return found
+
+
+def test_the_way_back_of_a_wave_needs_no_checkpoint(rack: Rack) -> None:
+    def fill() -> None:
+        changed(rack).faults.full_disk = True
+
+    changed(rack).meanwhile.append(("copy run", fill))
+    done = rack.run("apply", "--yes", "--on-failure", "rollback-wave")
+    assert done.code == 1, done.out + done.err
+    assert "taken back with its wave" in rack.said(done)["nxos"]
+    assert "the way back is not in the startup configuration" in rack.said(done)["nxos"]
+    assert rack.ours("nxos") == {}
+    assert changed(rack).running() == rack.before["nxos"]
+
+
+def test_a_way_back_that_is_refused_leaves_the_change_and_says_so(rack: Rack) -> None:
+    def refuse() -> None:
+        changed(rack).faults.refuse = "no ip route 10.96.0.0/12"
+
+    changed(rack).meanwhile.append(("copy run", refuse))
+    done = rack.run("apply", "--yes", "--on-failure", "rollback-wave")
+    assert done.code == 1, done.out + done.err
+    assert "nothing of the way back is in force" in rack.said(done)["nxos"]
+    assert rack.ours("nxos")[AGGREGATE] == NODES
 
 
 def test_a_change_that_cannot_be_saved_is_in_force_and_said(router: Device) -> None:

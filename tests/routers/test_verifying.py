@@ -1,5 +1,6 @@
 """What a router shows after a change, where it shows nothing, something else, or somebody was faster."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 HOST = "10.97.10.1/32"
 DONE = (0, 3)
+HALF_BLIND = "the routing table alone was verified, not the forwarding table"
 BLIND = "the configuration alone was verified, the router's tables cannot be read"
 
 
@@ -42,6 +44,12 @@ def once(router: Device, when: Callable[[], bool], then: Callable[[], None]) -> 
             then()
 
     router.device.watchers.append(look)
+
+
+def moved(text: str) -> str:
+    """A configuration whose interfaces have other addresses, in subnets that no next hop is in."""
+    text = re.sub(r"address 10\.192\.0\.(25\d)", r"address 10.193.0.\1", text)
+    return re.sub(r"address fd10:192::(f[de])", r"address fd10:193::\1", text, flags=re.IGNORECASE)
 
 
 def words(text: str) -> str:
@@ -104,6 +112,75 @@ def test_a_forwarding_table_that_the_login_may_not_see_is_told(router: Device) -
     assert "warning: the routing table alone was verified" in words(router.run("verify").out)
     router.device.faults.fib_hidden = False
     assert "routing table alone" not in words(router.run("verify").out)
+
+
+@pytest.mark.parametrize("router", ["ios", "iosxr", "nxos", "nxos_ssh", "junos"], indirect=True)
+def test_a_forwarding_table_that_is_refused_leaves_the_routing_table_to_be_verified(router: Device) -> None:
+    router.device.faults.fib_refused = True
+    router.device.faults.hide = {HOST}
+    applied = router.apply()
+    assert applied.code == 1, applied.out
+    assert f"after the commit {HOST} is not in the routing table; the change was taken back" in words(applied.out)
+    assert router.ours() == {}
+    router.device.faults.hide = set()
+    applied = router.apply()
+    assert applied.code in DONE, applied.out
+    assert f"warning: {HALF_BLIND}" in words(applied.out)
+    assert BLIND not in words(applied.out)
+    router.device.faults.hide = {HOST}
+    verified = router.run("verify")
+    assert verified.code == 2, verified.out
+    assert f"{HOST} is not in the routing table" in words(verified.out)
+    assert f"warning: {HALF_BLIND}" in words(verified.out)
+
+
+@pytest.mark.parametrize(
+    ("router", "new_connection"),
+    [("ios", "apply"), ("ios", "never"), ("nxos", "apply"), ("nxos_ssh", "never")],
+    indirect=["router"],
+)
+def test_a_forwarding_table_that_comes_too_late_is_no_reason_to_take_a_change_back(
+    router: Device, new_connection: str
+) -> None:
+    router.site.settings(rollout={"confirm_within_s": 120, "verify_timeout_s": 3, "new_connection": new_connection})
+    hosts = router.site.folder / "inventories/demo/hosts.yaml"
+    content = yaml.safe_load(hosts.read_text())
+    extras = content["r1"]["connection_options"]["napalm"]["extras"]
+    extras["timeout"] = 5
+    if router.device.driver != "nxos":
+        extras["optional_args"]["read_timeout_override"] = 5
+    hosts.write_text(yaml.safe_dump(content))
+    router.device.faults.slow_fib_s = 8
+    applied = router.apply()
+    assert applied.code in DONE, applied.out
+    assert router.ours()[AGGREGATE] == NODES
+    assert f"warning: {HALF_BLIND}: it came too late" in words(applied.out)
+    assert not router.device.pending()
+
+
+@pytest.mark.parametrize("router", ["nxos", "eos", "junos", "ios"], indirect=True)
+def test_next_hops_of_which_none_can_be_resolved_are_held_back(router: Device) -> None:
+    """Where the router knows a way to what is its own, it is believed that it knows none to ours."""
+    device = router.device
+    device.load(moved(device.running()))
+    before = device.running()
+    planned = router.run("plan")
+    assert "next hop 10.192.0.1 cannot be resolved there; held back at 4 prefixes" in words(planned.out)
+    assert "next hop fd10:192::1 cannot be resolved there; held back" in words(planned.out)
+    applied = router.apply()
+    assert applied.code == 3, applied.out
+    assert "rolled-back" not in applied.out
+    assert device.running() == before
+
+
+@pytest.mark.parametrize("router", ["nxos"], indirect=True)
+def test_next_hops_of_which_none_can_be_resolved_are_planned_where_nothing_can(router: Device) -> None:
+    """A router that does not even know a way to its own addresses rather does not show its ways."""
+    device = router.device
+    device.load("".join(line for line in device.running().splitlines(True) if " address " not in line))
+    planned = router.run("plan")
+    assert "cannot be resolved" not in planned.out
+    assert "6 to create" in planned.out
 
 
 @pytest.mark.parametrize("router", ["nxos"], indirect=True)

@@ -28,7 +28,8 @@ class Faults:
     of next hops that the forwarding table lacks (ios, iosxr, nxos). `holder`: who holds the configuration lock, or has a
     session open that keeps others out. `blind`: the login may not see the routing table; a device that has no words for
     that (junos, iosxr_netconf) answers with nothing at all. `fib_hidden`: it may not see the forwarding table alone
-    (junos, iosxr_netconf). `silent`: addresses of next hops that do not answer ARP or ND; the device shows that, but
+    (junos, iosxr_netconf). `fib_refused`: commands that show the forwarding table are refused, in the device's words (ios,
+    iosxr, nxos, junos). `slow_fib_s`: seconds that such a command takes (ios, nxos). `silent`: addresses of next hops that do not answer ARP or ND; the device shows that, but
     for eos.
     """
 
@@ -42,6 +43,8 @@ class Faults:
     full_disk: bool = False
     blind: bool = False
     fib_hidden: bool = False
+    fib_refused: bool = False
+    slow_fib_s: float = 0
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,8 @@ class Ios(Emulator):
             elif words[0] in ("exit", "logout"):
                 return
             else:
+                if words[2:3] == ["cef"]:
+                    await asyncio.sleep(self.faults.slow_fib_s)
                 with self.guard:
                     terminal.write(self._answer(line.strip(), words))
 
@@ -235,6 +237,8 @@ class Ios(Emulator):
         if words[1] in ("ip", "ipv6") and words[2:3] == ["route"]:
             return show_route(self.config, words[1], words[3:], self.faults.hide, self.learned)
         if words[1] in ("ip", "ipv6") and words[2:3] == ["cef"]:
+            if self.faults.fib_refused:
+                return "% Authorization failed.\n"
             return show_cef(self.config, words[1], words[3:], self.faults.hide, self.faults.not_forwarded)
         if words[1:3] in (["ip", "arp"], ["ipv6", "neighbors"]):
             return self._show_neighbours(4 if words[1] == "ip" else 6, words[3:])

@@ -216,6 +216,8 @@ class IosXr(Emulator):
                 version = 6 if "ipv6" in command else 4
                 return neighbours.iosxr(self.neighbours(command.rsplit(maxsplit=1)[-1], version), version)
             faults = self.faults
+            if faults.fib_refused and command.startswith("show cef"):
+                return "% This command is not authorized"
             return Tables(self.config, set(faults.hide), self.learned, set(faults.not_forwarded)).show(command)
 
     def neighbours(self, vrf: str, version: int) -> list[neighbours.Entry]:

@@ -453,6 +453,8 @@ class _Session:
         hidden = "show route" if faults.blind else "show route forwarding-table" if faults.fib_hidden else None
         if hidden is not None and command.startswith(hidden):
             return ""
+        if faults.fib_refused and command.startswith("show route forwarding-table"):
+            return "<output>error: permission denied: forwarding-table</output>"
         try:
             text = answer(command, self._device.history[0].tree, faults.hide, self._device.learned, faults.silent)
         except ValueError:

@@ -172,6 +172,8 @@ router bgp 65001
         """
         self.transcript.append(command)
         asked, pipe, wanted = command.partition(" | include ")
+        if asked.startswith("show forwarding"):
+            time.sleep(self.faults.slow_fib_s)
         with self.lock:
             answer = self._answer_to(asked, shell)
         self.changed()
@@ -259,6 +261,8 @@ router bgp 65001
                 return f"{self.config.hostname} "
             case ["ip" | "ipv6" as keyword, "route", *rest]:
                 return self._show_route(4 if keyword == "ip" else 6, rest)
+            case ["forwarding", *_] if self.faults.fib_refused:
+                raise Refused("% Permission denied for the role")
             case ["forwarding", "ipv4" | "ipv6" as family, "route", *rest]:
                 return self._show_forwarding(int(family[-1]), rest)
             case ["ip", "arp", "vrf", vrf] if vrf in self.config.vrfs:

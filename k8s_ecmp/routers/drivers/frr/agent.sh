@@ -54,8 +54,9 @@ newest_lock() { # sets N, 0 when there is none
   done
 }
 
-state() { # ID: sets STATE and TX; fails when the transaction is settled
-  for STATE in applying undoing applied stuck; do
+state() { # ID: sets STATE and TX; fails when the transaction is settled. In the order in which they follow each other:
+  # one that moves on meanwhile is found in its next state
+  for STATE in applying applied undoing stuck; do
     TX=tx.$STATE.$1
     [ -e "$TX" ] && return
   done
@@ -63,8 +64,10 @@ state() { # ID: sets STATE and TX; fails when the transaction is settled
 }
 
 unfinished() { # sets ID of the transaction that is being applied or taken back; fails when there is none
-  for TX in tx.applying.* tx.undoing.*; do
-    [ -e "$TX" ] && ID=${TX##*.} && return
+  for STATE in applying undoing; do # one after the other: it may move on meanwhile
+    for TX in tx."$STATE".*; do
+      [ -e "$TX" ] && ID=${TX##*.} && return
+    done
   done
   return 1
 }

@@ -40,7 +40,8 @@ class VendorDriver:
     ) -> None:
         from napalm import get_network_driver
 
-        logging.getLogger("pyeapi").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
+        for library in ("pyeapi", "napalm.pyIOSXR"):  # they log what they raise: tracebacks, and what a router said
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         options = dict(optional_args or {})
         self.hostname = hostname
         self.owner: str = options.pop("k8s_ecmp_owner", None) or "k8s-ecmp"

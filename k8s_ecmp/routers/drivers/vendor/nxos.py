@@ -9,6 +9,7 @@ before. The inverse patch of a change is the transaction's business; it needs no
 """
 
 import contextlib
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ from k8s_ecmp.routers.drivers.vendor.shell import notice_the_end
 
 _REST_S = 60.0  # what a switch may take to end a request whose client is gone
 _AGAIN_S = 1.0
+_LOST = ("NXAPIConnectionError", "ConnectionException", "ReadTimeout")
 _HEAD = ("!Command:", "!Running configuration last done at:", "!Time:")
 _NO_ROOM = "make room on bootflash: `dir bootflash:` shows what is there, `delete bootflash:FILE` takes a file away"
 _UNVERIFIED = (
@@ -46,9 +48,11 @@ class _NxosBase(WholeTables):
     ) -> None:
         super().__init__(hostname, username, password, timeout, optional_args)
         self._read: str | None = None  # the running configuration as read last
-        self._has_typed = False  # since the lock was last given back: what comes next is the way back
+        self._needs_checkpoint = True
         self._write_checkpoint = self.device._save_to_checkpoint  # noqa: SLF001  NAPALM has no public way
         self.device._save_to_checkpoint = self._checkpoint  # noqa: SLF001  asked for by NAPALM's commit
+        self._look_for = self.device._check_file_exists  # noqa: SLF001
+        self.device._check_file_exists = self._may_be_there  # noqa: SLF001  asked for by NAPALM's rollback
 
     # --- verbs ---
 
@@ -67,18 +71,13 @@ class _NxosBase(WholeTables):
         super().discard_config()
         super().load_merge_candidate(filename, config)
 
-    def discard_config(self) -> None:
-        """Throws the candidate away; what is committed next is a change of its own again."""
-        super().discard_config()
-        self._has_typed = False
-
     def lock(self) -> None:
         """There is none; deletes checkpoints that runs of ours left when they were killed."""
         command = f"dir bootflash: | include {self._checkpoints}"
         with self._in_passing(), self.translated("look for checkpoints"):
             for line in str(self.device.cli([command])[command]).splitlines():
                 name = (line.split() or [""])[-1]
-                if name.startswith(self._checkpoints):
+                if re.fullmatch(re.escape(self._checkpoints) + "[0-9a-f]{8}", name):  # not those of prod-2 for prod
                     self.device._delete_file(name)  # noqa: SLF001  NAPALM has no public way
 
     @contextlib.contextmanager
@@ -123,25 +122,41 @@ class _NxosBase(WholeTables):
             with contextlib.suppress(Exception):  # the next run deletes what stays
                 self.device._delete_file(self.device.rollback_cfg)  # noqa: SLF001
 
+    def commit_way_back(self) -> None:
+        """Commits as `commit_config` does, also where no checkpoint can be written."""
+        self._needs_checkpoint = False
+        try:
+            self.commit_config()
+        finally:
+            self._needs_checkpoint = True
+
     def _checkpoint(self, name: str) -> None:
-        """Writes the checkpoint and looks whether it is there. The way back goes on without one.
+        """Writes the checkpoint and looks whether it is there.
 
         Raises:
-            CommitFailed: it is not, and nothing was typed yet.
+            CommitFailed: it is not, and the change needs one; nothing was typed yet.
         """
         why = f"there is no file {name} behind it"
         try:
             self._write_checkpoint(name)
-            written = self.device._check_file_exists(name)  # noqa: SLF001
+            written = self._may_be_there(name)
         except Exception as error:
             if type(error).__name__ != "NXAPICommandError":
                 raise
             written, why = False, _refusal(error)
-        if not written and not self._has_typed:
+        if not written and self._needs_checkpoint:
             raise CommitFailed(
                 f"the switch could not write the checkpoint that a refused line goes back to: {why}", remedy=_NO_ROOM
             )
-        self._has_typed = True
+
+    def _may_be_there(self, cfg_file: str) -> bool:
+        """False where `dir` says that there is no such file; a switch that refuses to say is no reason to stop."""
+        try:
+            return bool(self._look_for(cfg_file))
+        except Exception as error:
+            if isinstance(error, OSError | EOFError) or type(error).__name__ in (*_LOST, "NXAPIAuthError"):
+                raise
+            return "no such file" not in str(error).lower()
 
     def _wait_for_rest(self) -> None:
         """Waits while the switch goes on with lines of a request that we no longer wait for."""
@@ -213,8 +228,7 @@ class _NxosBase(WholeTables):
         if name == "NXAPICommandError":
             kind = CommitFailed if what == "commit" else RouterError
             return kind(f"could not {what}: {_refusal(error)}")
-        lost = name in ("NXAPIConnectionError", "ConnectionException", "ReadTimeout")
-        return Unreachable(f"could not {what}: {text}") if lost and what != "commit" else None
+        return Unreachable(f"could not {what}: {text}") if name in _LOST and what != "commit" else None
 
 
 class NxosDriver(_NxosBase):
