@@ -9,8 +9,8 @@ from k8s_ecmp.views.document import plan_id
 
 UNWRITTEN = "Nothing has been written yet."
 _KEEP = (
-    "This plan is in no file. `k8s-ecmp plan --out FILE.plan` makes a plan and writes it to one; "
-    "`k8s-ecmp apply FILE.plan` then does exactly what is in that file, or refuses."
+    "This plan is a preview, in no file. `k8s-ecmp plan --out FILE.plan` makes a plan to be reviewed and writes it to "
+    "one; `k8s-ecmp apply FILE.plan` then makes the changes in that file and no others."
 )
 _NOTHING = "There is nothing to apply."
 _HELD = "While guards hold it, applying this plan writes nothing."
@@ -50,14 +50,15 @@ def about(plan: Plan, file: PlanFile | None = None) -> About:
         file: where it is kept; None: nowhere.
     """
     identity = plan_id(plan) if file is None else file.id
-    facts = (
+    facts = [
         Fact("Id", identity, ""),
         Fact("Made", "", time_text(plan.created)),
-        Fact("Made from", plan.cluster_source, "as it was then"),
+        Fact("Made from", plan.cluster_source, "and the routers' configurations, as they were then"),
         Fact("Digest of the routes that it asks for", plan.cluster_digest, ""),
-        Fact("Expires", "", f"{time_text(plan.expires)}; after that its file is refused"),
-    )
-    return About(identity, facts, _next_step(plan, file))
+    ]
+    if file is not None:
+        facts.append(Fact("Expires", "", f"{time_text(plan.expires)}; after that the file is refused"))
+    return About(identity, tuple(facts), _next_step(plan, file))
 
 
 def time_text(time: datetime) -> str:
@@ -71,6 +72,7 @@ def _next_step(plan: Plan, file: PlanFile | None) -> str:
     if file is None:
         return _KEEP
     return (
-        f"`k8s-ecmp apply {file.path}` does exactly this, or refuses: after {time_text(plan.expires)}, or where a "
-        "router's routes are no longer those that this plan was made for."
+        f"`k8s-ecmp apply {file.path}` makes these changes and no others; the cluster is not read again. "
+        f"It refuses all of them after {time_text(plan.expires)}, where the file was edited, and where a router's "
+        "routes are no longer those that this plan was made for."
     )

@@ -66,12 +66,15 @@ def _rules(rollout: Rollout, routers: list[RouterPlan], count: int) -> Iterator[
             if rollout.on_failure == "rollback-wave"
             else "what was confirmed on other routers stays"
         )
-        yield f"Where a router fails once its commit has begun, it is taken back, no later wave is begun, and {others}."
+        yield (
+            "Where a router fails once its commit has begun, its change is taken back, no later wave is begun, and "
+            f"{others}."
+        )
         yield "A router that cannot be reached or refuses, before its commit, stays as it is; the others go on."
         if rollout.canary:
             yield "Where that is the canary, the next router takes its place."
     else:
-        yield "Where it fails once its commit has begun, it is taken back."
+        yield "Where it fails once its commit has begun, its change is taken back."
 
 
 def _apart(routers: list[RouterPlan]) -> str:

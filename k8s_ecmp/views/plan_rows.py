@@ -147,7 +147,8 @@ GUARD_WORDS = {
         "see whether that many nodes or services really went away",
     ),
     "last-next-hop": (
-        "The prefix is still asked for but has no usable node left; without a next hop its traffic would be dropped.",
+        "The prefix is still asked for but has no usable node left; without a next hop its traffic is dropped or "
+        "follows a route that covers it.",
         "give the service a usable endpoint, or remove the service",
     ),
     "panic": (

@@ -85,7 +85,7 @@ def test_the_rules_say_what_holds_and_nothing_else() -> None:
     assert "wave begins" not in apart
     assert "pause" not in apart
     alone = said(router("r1"))
-    assert "Where it fails once its commit has begun, it is taken back." in alone
+    assert "Where it fails once its commit has begun, its change is taken back." in alone
     assert "failure domain" not in alone
     assert rules(HELD) == rules(CALM) == []
 
