@@ -203,7 +203,7 @@ def test_the_client_is_killed_in_the_middle_of_an_apply(world: BgpWorld) -> None
     try:
         argv = [COMMAND, "--config", str(world.folder / "k8s-ecmp.yaml"), "apply", "--yes"]
         client = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(lambda: world.announced("edge"), "the change has begun", 60)
+        wait_for(lambda: world.announced("edge"), "the change has begun", 180)
         client.kill()
         client.wait()
         world.cli("apply", "--yes")
@@ -248,7 +248,7 @@ def test_the_daemon_is_killed_and_another_starts(world: BgpWorld) -> None:
     try:
         with daemon(world):
             since = moment(world, everything)
-            wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"], "it has promised to be back", 60)
+            wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"], "it has promised to be back", 180)
         dead = world.cluster.nodes["n3"]
         world.cluster.delete_node("n3")
         world.write_cluster()

@@ -48,7 +48,7 @@ def world(started: BgpWorld) -> Iterator[BgpWorld]:
         started.kernel = kernel
         with daemon(started):
             await_services(kernel, WANTED)
-            wait_for(lambda: held(started) == DEAD_MAN_S, "it has promised to be back", 60)
+            wait_for(lambda: held(started) == DEAD_MAN_S, "it has promised to be back", 180)
         started.cluster.delete_node("n3")
         started.write_cluster()
         yield started

@@ -59,7 +59,7 @@ def test_it_takes_the_service_ranges_and_nothing_else(world: BgpWorld, name: str
         wanted = {**AGGREGATES, "10.97.0.7/32": NODES[:1]}
         if name == "gobgp":
             table = {prefix: frozenset(hops) for prefix, hops in wanted.items()}
-            wait_for(lambda: gobgp_table(world.gobgp) == table, "GoBGP has taken what it may", 60)
+            wait_for(lambda: gobgp_table(world.gobgp) == table, "GoBGP has taken what it may", 180)
             return
         with FibHistory(world.frr.netns if name == "frr" else world.bird.netns) as kernel:
             await_services(kernel, wanted)

@@ -82,7 +82,7 @@ def test_a_filter_is_named(world: BgpWorld) -> None:
 def test_a_limit_of_prefixes_that_ends_the_session_is_named(world: BgpWorld) -> None:
     lines = (f"router bgp {ROUTER_AS}", "address-family ipv4 unicast", f"neighbor {SPEAKERS[0]} maximum-prefix 2")
     with configured(world, *lines, ended=True):
-        wait_for(lambda: not world.in_order(), "the router has ended the session", 60)
+        wait_for(lambda: not world.in_order(), "the router has ended the session", 180)
         said = " ".join(world.cli("verify", code=2).stdout.split())
         assert "the router says: Cease/Maximum Number of Prefixes Reached: raise its maximum-prefix" in said
 
@@ -242,7 +242,7 @@ def test_a_daemon_says_what_the_receiver_lacks(world: BgpWorld) -> None:
         with log.open("wb") as out:
             process = subprocess.Popen(argv, stdout=out, stderr=out)
         try:
-            wait_for(lambda: "look at prefix-list NOTHING" in log.read_text(), "the daemon has said it", 60)
+            wait_for(lambda: "look at prefix-list NOTHING" in log.read_text(), "the daemon has said it", 180)
             process.terminate()
             assert process.wait(30) == 0
         finally:

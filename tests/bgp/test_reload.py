@@ -114,7 +114,7 @@ def test_a_peer_gets_another_name(stays: BgpWorld) -> None:
 def test_the_hold_time_changes(stays: BgpWorld) -> None:
     change(stays, "changes", hold_time_s=30)
     assert stays.cli("bgp", "reload").stdout == "new or changed: changes\n"
-    wait_for(lambda: negotiated(stays, "changes").get("bgpTimerHoldTimeMsecs") == 30000, "the session has it", 60)
+    wait_for(lambda: negotiated(stays, "changes").get("bgpTimerHoldTimeMsecs") == 30000, "the session has it", 180)
     stays.await_up()
     with FibHistory(stays.changes.netns) as kernel:
         await_services(kernel, WANTED)
@@ -128,7 +128,7 @@ def test_the_key_changes_on_both_sides(stays: BgpWorld, tmp_path: Path) -> None:
     change(stays, "changes", password_file=str(secret))
     stays.cli("bgp", "reload")
     stays.changes.configure(f"router bgp {bgp.ROUTER_AS}\nneighbor {SPEAKERS[0]} password {NEW_KEY}")
-    wait_for(lambda: negotiated(stays, "changes").get("authenticationEnabled"), "it is used", 60)
+    wait_for(lambda: negotiated(stays, "changes").get("authenticationEnabled"), "it is used", 180)
     stays.await_up()
     with FibHistory(stays.changes.netns) as kernel:
         await_services(kernel, WANTED)
@@ -242,10 +242,10 @@ def test_a_router_that_is_down(stays: BgpWorld) -> None:
 
     def goes_down() -> None:
         stays.lan.ip("link set dies down")
-        wait_for(lambda: not stays.in_order(), "the hold timer has ended", 60)
+        wait_for(lambda: not stays.in_order(), "the hold timer has ended", 180)
 
     def await_hold_time(seconds: int) -> None:
-        wait_for(lambda: negotiated(stays, "changes").get("bgpTimerHoldTimeMsecs") == seconds * 1000, "it is used", 60)
+        wait_for(lambda: negotiated(stays, "changes").get("bgpTimerHoldTimeMsecs") == seconds * 1000, "it is used", 180)
 
     router = stays.add_frr("dies", 5, frr_config())
     stays.cli("bgp", "reload")
@@ -286,7 +286,7 @@ def test_a_killed_exabgp_starts_with_what_was_loaded_last(world: BgpWorld) -> No
     world.cli("bgp", "reload")
     world.await_up()
     world.kill(world.pids()[0])
-    wait_for(lambda: world.ask("hello"), "ExaBGP was started again", 60)
+    wait_for(lambda: world.ask("hello"), "ExaBGP was started again", 180)
     world.await_up()
     assert negotiated(world, "changes")["bgpTimerHoldTimeMsecs"] == 24000
     with FibHistory(world.changes.netns) as kernel:

@@ -105,7 +105,7 @@ class Replica:
         """Of its peers; none where no bridge answers."""
         return list(self.ask("status").get("peers", {}).values())
 
-    def await_up(self, timeout: float = 60) -> None:
+    def await_up(self, timeout: float = 180) -> None:
         def done() -> bool:
             states = self.states()
             return bool(states) and all(session["synced"] for state in states for session in state["sessions"])
@@ -117,7 +117,7 @@ class Replica:
             states = self.states()
             return bool(states) and all(state["behind"] is behind for state in states)
 
-        wait_for(done, f"{self.name} {'stands back' if behind else 'is current'}", 60)
+        wait_for(done, f"{self.name} {'stands back' if behind else 'is current'}", 180)
 
     def await_current(self) -> None:
         self.await_behind(behind=False)
@@ -174,7 +174,7 @@ class Site:
         wanted = self.write()
         for replica in (self.a, self.b):
             replica.await_current()
-            wait_for(lambda replica=replica: replica.announced() == wanted, f"{replica.name} announces it", 60)
+            wait_for(lambda replica=replica: replica.announced() == wanted, f"{replica.name} announces it", 180)
         self.await_meds(**MED)
         self.await_routes(wanted)
         return time.monotonic()
@@ -260,7 +260,7 @@ def test_exabgp_of_either_is_killed(site: Site, name: str) -> None:
     replica, since = getattr(site, name), time.monotonic()
     pid = replica.ask("hello")["exabgp_pid"]
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: replica.ask("hello").get("exabgp_pid", pid) != pid, "it is started again", 60)
+    wait_for(lambda: replica.ask("hello").get("exabgp_pid", pid) != pid, "it is started again", 180)
     replica.await_up()
     site.settle()
     site.assert_undisturbed(since)
@@ -272,7 +272,7 @@ def test_either_machine_is_stopped_for_good_and_the_other_follows(site: Site, na
     other = site.b if name == "a" else site.a
     replica.end("run")
     replica.end("bgp")
-    wait_for(lambda: set(site.meds()) == {other.name}, "its paths are gone, or stale", 60)
+    wait_for(lambda: set(site.meds()) == {other.name}, "its paths are gone, or stale", 180)
     site.world.add_node(4)
     site.await_routes(site.write())
     site.world.cluster.delete_node("n4")
@@ -318,13 +318,13 @@ def test_a_primary_that_fell_behind_while_it_was_cut_off_says_so_first(site: Sit
     site.world.lan.ip("link set speaker-a down")
     try:
         sessions = lambda: [session for state in site.a.states() for session in state["sessions"]]  # noqa: E731
-        wait_for(lambda: not any(session["up"] for session in sessions()), "they are down", 60)
+        wait_for(lambda: not any(session["up"] for session in sessions()), "they are down", 180)
         site.a.end("run", signal.SIGKILL)
         site.a.await_behind()
         site.world.cluster.delete_node("n3")
         site.await_routes(site.write())
-        wait_for(lambda: set(site.meds()) == {"b"}, "its paths are gone", 60)
-        wait_for(lambda: site.a.ask("status").get("unanswered") == 0, "ExaBGP has heard it", 60)
+        wait_for(lambda: set(site.meds()) == {"b"}, "its paths are gone", 180)
+        wait_for(lambda: site.a.ask("status").get("unanswered") == 0, "ExaBGP has heard it", 180)
         since = time.monotonic()
     finally:
         site.world.lan.ip("link set speaker-a up")
@@ -378,7 +378,7 @@ def test_a_daemon_that_ends_hands_over_at_once_and_withdraws_nothing(site: Site)
 def test_the_bridge_of_the_primary_is_killed(site: Site) -> None:
     since, pid = time.monotonic(), site.a.ask("hello")["pid"]
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: site.a.ask("hello").get("pid", pid) != pid, "ExaBGP has started another", 60)
+    wait_for(lambda: site.a.ask("hello").get("pid", pid) != pid, "ExaBGP has started another", 180)
     site.settle()
     site.assert_undisturbed(since)
 
@@ -429,7 +429,7 @@ def test_the_lease_says_who_leads_and_both_write_all_the_same(kube_api: KubeApi,
             replica.start_daemon()
         for replica in replicas:
             replica.await_current()
-        wait_for(lambda: site.a.announced() == site.b.announced() != {}, "both announce the same", 60)
+        wait_for(lambda: site.a.announced() == site.b.announced() != {}, "both announce the same", 180)
         lease = "/apis/coordination.k8s.io/v1/namespaces/default/leases/k8s-ecmp-prod"
         leader = wait_for(lambda: kube_api.get(lease)["spec"].get("holderIdentity"), "somebody leads", 30)
         assert leader in ("a", "b")
@@ -449,5 +449,5 @@ def test_the_lease_says_who_leads_and_both_write_all_the_same(kube_api: KubeApi,
 
         first.end("run", signal.SIGKILL)
         first.await_behind()
-        wait_for(lambda: written in (second.folder / "static.cfg").read_text(), "the other leads", 60)
+        wait_for(lambda: written in (second.folder / "static.cfg").read_text(), "the other leads", 180)
         assert site.a.announced() == site.b.announced() != {}

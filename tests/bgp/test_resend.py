@@ -58,7 +58,7 @@ def test_a_session_that_comes_up_is_told_everything_once(world: BgpWorld) -> Non
             """Updates of a session that comes up, and of one prefix that is announced behind all of it."""
             before, ups = heard(world)
             come_up()
-            wait_for(lambda: heard(world)[1] > ups, "the session is new", 60)
+            wait_for(lambda: heard(world)[1] > ups, "the session is new", 180)
             world.await_up()
             last = f"fd00:96::{len(prefixes) + 1:x}/128"
             announce(world, [last])

@@ -103,7 +103,7 @@ def test_a_session_that_is_down_gets_the_change_when_it_is_up(world: BgpWorld) -
     world.write_cluster()
     world.lan.ip("link set speaker down")
     try:
-        wait_for(lambda: not world.in_order(), "the hold timer has ended", 60)
+        wait_for(lambda: not world.in_order(), "the hold timer has ended", 180)
         done = world.cli("apply", "--yes")
         assert "waits for the session" in done.stdout + done.stderr
         verified = world.cli("verify", code=2)
@@ -133,7 +133,7 @@ def test_a_peer_that_takes_one_path_is_refused_with_a_remedy(world: BgpWorld) ->
     world.frr.configure(f"router bgp {bgp.ROUTER_AS}\n{families}")
     world.frr.vtysh("clear bgp *")
     try:
-        wait_for(lambda: world.ask("status")["peers"]["edge"]["refused"] or "", "the session is back without", 60)
+        wait_for(lambda: world.ask("status")["peers"]["edge"]["refused"] or "", "the session is back without", 180)
         assert "does not take several paths" in world.cli("bgp", "status", code=1).stdout
         assert "does not take several paths" in " ".join(world.cli("verify", code=2).stdout.split())
         world.await_up()
@@ -161,7 +161,7 @@ def test_a_peer_that_takes_one_path_is_refused_with_a_remedy(world: BgpWorld) ->
     finally:
         world.frr.configure(f"router bgp {bgp.ROUTER_AS}\n{families.replace('neighbor', 'no neighbor')}")
         world.frr.vtysh("clear bgp *")
-    wait_for(lambda: not world.ask("status")["peers"]["edge"]["refused"], "the session takes paths again", 60)
+    wait_for(lambda: not world.ask("status")["peers"]["edge"]["refused"], "the session takes paths again", 180)
     world.await_up()
     for name in list(world.cluster.nodes):
         world.cluster.delete_node(name)
@@ -183,7 +183,7 @@ def test_a_daemon_follows_the_cluster_and_leaves_its_routes_when_it_is_stopped(w
     world.write_cluster()
     with FibHistory(world.frr.netns) as kernel, daemon(world) as process:
         await_services(kernel, WANTED)
-        wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"] == 4, "the daemon has promised to be back", 60)
+        wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"] == 4, "the daemon has promised to be back", 180)
         world.add_node(4)
         world.write_cluster()
         await_services(kernel, {p: [*h, h[0][:-1] + "4"] for p, h in WANTED.items()})
@@ -202,7 +202,7 @@ def test_what_a_dead_daemon_announced_is_withdrawn_and_comes_back_with_the_next(
     with FibHistory(world.frr.netns) as kernel:
         with daemon(world):
             await_services(kernel, WANTED)
-            wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"] == 4, "it has promised to be back", 60)
+            wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"] == 4, "it has promised to be back", 180)
         await_services(kernel, {})
         assert "no client that follows the cluster" in world.cli("bgp", "status").stdout
         with daemon(world):
@@ -214,7 +214,7 @@ def test_a_frozen_daemon_is_a_dead_one_until_it_goes_on(world: BgpWorld) -> None
     world.write_cluster()
     with FibHistory(world.frr.netns) as kernel, daemon(world) as process:
         await_services(kernel, WANTED)
-        wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"] == 4, "it has promised to be back", 60)
+        wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"] == 4, "it has promised to be back", 180)
         process.send_signal(signal.SIGSTOP)
         await_services(kernel, {})
         process.send_signal(signal.SIGCONT)
