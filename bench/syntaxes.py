@@ -20,7 +20,7 @@ from k8s_ecmp.platforms.base import Platform
 from k8s_ecmp.platforms.drivers import SYNTAXES
 
 PREFIXES, HOPS = 10_000, 16
-_FORMS = (*SYNTAXES, "junos-set")
+FORMS = (*SYNTAXES, "junos-set")
 _SMALL, _LARGE = 1_000, 100_000  # lines
 _OWNER = "bench"
 
@@ -55,7 +55,8 @@ def _iosxr(routes: _Routes) -> list[str]:
 
 
 def _bgp(routes: _Routes) -> list[str]:
-    return [f"announce route {p} next-hop {node} tag {TAG} name {_OWNER}" for p, _, nodes in routes for node in nodes]
+    lines = [f"announce route {p} next-hop {node} tag {TAG} name {_OWNER}" for p, _, nodes in routes for node in nodes]
+    return ["peer r1", *lines, "end"]
 
 
 def _junos(routes: _Routes) -> list[str]:
@@ -89,7 +90,7 @@ _WRITERS: dict[str, Callable[[_Routes], list[str]]] = {
 def syntaxes() -> list[Row]:
     """Every syntax: 10,000 x 16 read and written, and whether the time grows with the lines."""
     rows = []
-    for form in _FORMS:
+    for form in FORMS:
         done = subprocess.run(
             [sys.executable, "-m", "bench.syntaxes", form], capture_output=True, check=True, text=True
         )
