@@ -14,10 +14,11 @@ from k8s_ecmp.errors import CommitFailed, ConfirmExpired, EcmpError, NotSaved, P
 from k8s_ecmp.model import CommitResult, NextHop, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.port import hops_of
 from k8s_ecmp.routers.record import Record
 from k8s_ecmp.routers.session import Progress, new_session, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.tables import floating, silent_hops
-from k8s_ecmp.routers.transaction import Transaction, WayBack, hops_of
+from k8s_ecmp.routers.transaction import Transaction, WayBack
 from k8s_ecmp.settings import Settings
 
 _HOW: Mapping[WayBack, str] = {

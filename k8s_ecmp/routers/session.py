@@ -15,7 +15,8 @@ from k8s_ecmp.errors import EcmpError, RenderError, RouterError, VerifyFailed
 from k8s_ecmp.routers.connection import CONNECTION, another_connection, connect
 from k8s_ecmp.routers.driver import Driver
 from k8s_ecmp.routers.inventory import reach_through_exabgp
-from k8s_ecmp.routers.transaction import Port, Transaction
+from k8s_ecmp.routers.port import Port
+from k8s_ecmp.routers.transaction import Transaction
 from k8s_ecmp.settings import RolloutSettings, Settings
 
 Progress = Callable[[str, str], None]

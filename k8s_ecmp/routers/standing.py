@@ -26,10 +26,11 @@ from k8s_ecmp.routers.applying import settled_on_error, taken_back_on_error
 from k8s_ecmp.routers.connection import CONNECTION, connect
 from k8s_ecmp.routers.driver import Watching
 from k8s_ecmp.routers.inventory import reach_through_exabgp, router_view
+from k8s_ecmp.routers.port import Port
 from k8s_ecmp.routers.session import new_session, template_for
 from k8s_ecmp.routers.tables import floating, silent_hops, table_problems
 from k8s_ecmp.routers.through import prefixes_through
-from k8s_ecmp.routers.transaction import Port, Transaction
+from k8s_ecmp.routers.transaction import Transaction
 from k8s_ecmp.settings import Settings
 
 if TYPE_CHECKING:

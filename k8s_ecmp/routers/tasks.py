@@ -33,10 +33,11 @@ from k8s_ecmp.platforms.resilience import hashed_resiliently
 from k8s_ecmp.routers.applying import apply_plan, owned_hops
 from k8s_ecmp.routers.connection import driver_class, error_text, platform_of
 from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.port import Port, predict, undo_of
 from k8s_ecmp.routers.record import UNRECORDED, Record, ended
 from k8s_ecmp.routers.session import NEVER_WRITE, Progress, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.tables import floating, silent_hops, standing_by, table_problems
-from k8s_ecmp.routers.transaction import Port, Transaction, predict, undo_of
+from k8s_ecmp.routers.transaction import Transaction
 from k8s_ecmp.settings import Settings
 
 FOREIGN_LINES = "foreign-lines"

@@ -10,8 +10,8 @@ from k8s_ecmp.core.undo import Done, plan_undo
 from k8s_ecmp.model import RouterPlan
 from k8s_ecmp.routers.connection import error_text, platform_of
 from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.port import predict, undo_of
 from k8s_ecmp.routers.session import open_session, port_of, template_for
-from k8s_ecmp.routers.transaction import predict, undo_of
 from k8s_ecmp.settings import Settings
 
 

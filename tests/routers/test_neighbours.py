@@ -10,7 +10,8 @@ from k8s_ecmp.model import Prefix
 from k8s_ecmp.platforms.drivers import DRIVERS
 from k8s_ecmp.routers.connection import connect
 from k8s_ecmp.routers.inventory import init_nornir
-from k8s_ecmp.routers.transaction import Port, Transaction
+from k8s_ecmp.routers.port import Port
+from k8s_ecmp.routers.transaction import Transaction
 from k8s_ecmp.settings import Settings
 from tests.routers.vendors.device import AGGREGATE, NODES, Device
 from tests.site import Outcome, new_site

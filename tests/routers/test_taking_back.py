@@ -9,7 +9,8 @@ from k8s_ecmp.errors import CommitFailed
 from k8s_ecmp.model import NextHop, RouteChange
 from k8s_ecmp.routers.connection import connect
 from k8s_ecmp.routers.inventory import init_nornir
-from k8s_ecmp.routers.transaction import Port, Transaction
+from k8s_ecmp.routers.port import Port
+from k8s_ecmp.routers.transaction import Transaction
 from k8s_ecmp.settings import Settings
 from tests.core.build import OWNER, TAG, p
 from tests.world.emulators import emulator

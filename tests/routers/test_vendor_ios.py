@@ -24,7 +24,8 @@ from k8s_ecmp.model import NextHop, Prefix, RouteChange
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.drivers import DRIVERS
 from k8s_ecmp.routers.drivers.vendor.ios import IosDriver
-from k8s_ecmp.routers.transaction import Port, Transaction
+from k8s_ecmp.routers.port import Port
+from k8s_ecmp.routers.transaction import Transaction
 from tests.site import REPO, Site, new_site
 from tests.world.emulators.base import PASSWORD, USERNAME
 from tests.world.emulators.ios import Ios

@@ -1,0 +1,97 @@
+"""What is known of a router before it is spoken to, and what staging changes would send and show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nornir.core.inventory import Host
+
+from k8s_ecmp.core.guards import Limits
+from k8s_ecmp.core.ownership import Features
+from k8s_ecmp.core.rules import PlatformTraits
+from k8s_ecmp.errors import UnsupportedPlatform
+from k8s_ecmp.model import RouteChange, RunningRoutes, Undo
+from k8s_ecmp.platforms import get_platform
+from k8s_ecmp.platforms.base import Capabilities, Platform
+from k8s_ecmp.platforms.drivers import driver_traits
+from k8s_ecmp.platforms.edits import unified
+from k8s_ecmp.routers.connection import OPTIONS, optional_args, platform_of
+
+
+@dataclass(frozen=True)
+class Port:
+    """What is known of a router before it is spoken to: its syntax, and what its driver can promise."""
+
+    platform: str
+    syntax: Platform
+    capabilities: Capabilities
+
+    @classmethod
+    def of(cls, host: Host) -> "Port":
+        """Reads the inventory.
+
+        Raises:
+            UnsupportedPlatform: nobody drives the platform, or nobody parses its syntax yet.
+        """
+        platform = platform_of(host) or ""
+        if platform != "file":
+            traits = driver_traits(platform)
+            return cls(platform, get_platform(traits.syntax), traits.capabilities())
+        syntax_name = str(optional_args(host.get_connection_parameters(OPTIONS).extras).get("syntax", ""))
+        if not syntax_name:
+            raise UnsupportedPlatform(
+                "a file router needs optional_args.syntax",
+                remedy="one of eos, frr, ios, iosxr, junos, nxos, in connection_options.napalm",
+            )
+        from k8s_ecmp.routers.drivers.file import capabilities_of
+
+        syntax = get_platform(syntax_name)
+        return cls(platform, syntax, capabilities_of(syntax.capabilities))
+
+    @property
+    def traits(self) -> PlatformTraits:
+        """What the decisions need to know."""
+        limits = Limits(self.capabilities.max_paths, self.capabilities.max_routes)
+        promised = self.capabilities
+        features = Features(promised.bfd, promised.track)
+        name_mark, distance = promised.name_mark, promised.default_distance
+        apart, discards = promised.bfd_apart, promised.discards
+        longest, highest = promised.name_length, promised.distance_max
+        return PlatformTraits(self.platform, name_mark, limits, distance, features, apart, discards, longest, highest)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What staging changes would send, and how the configuration would differ."""
+
+    commands: tuple[str, ...]
+    diff: str
+
+
+def predict(port: Port, changes: Sequence[RouteChange], running: RunningRoutes, template: str | None) -> Predicted:
+    """What staging the changes would send and show, without the router.
+
+    Raises:
+        RenderError: the template failed or wrote something else.
+    """
+    if not changes:
+        return Predicted((), "")
+    commands = port.syntax.render(changes, running, template)
+    return Predicted(tuple(commands.splitlines()), predicted_diff(port, running, commands))
+
+
+def undo_of(port: Port, changes: Sequence[RouteChange], confirm_within_s: int) -> Undo | None:
+    """How a commit of the changes is taken back where what follows it fails; None where nothing changes."""
+    if not changes:
+        return None
+    timer_s = port.capabilities.timer_s(confirm_within_s, hops_of(changes))
+    return Undo(timer_s, "router" if timer_s or port.capabilities.undo else "inverse")
+
+
+def hops_of(changes: Sequence[RouteChange]) -> int:
+    """Next hops before and after, over all prefixes: how large a commit is."""
+    return sum(len(change.before) + len(change.after) for change in changes)
+
+
+def predicted_diff(port: Port, running: RunningRoutes, commands: str) -> str:
+    """The unified diff that the commands make of the running configuration."""
+    return unified(running.source, port.syntax.edits(running, commands))
