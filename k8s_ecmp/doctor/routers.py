@@ -87,9 +87,9 @@ def _read(task: Task, *, settings: Settings, intent: Intent | None, progress: Pr
             addresses, hops, cut = _selected(view, intent)
             unresolved = None
             if port.platform == "bgp":
-                session.installed(view.vrf)  # an error where a session is down
+                session.shown.installed(view.vrf)  # an error where a session is down
             elif port.syntax.verification is not None and port.platform != "file":
-                unresolved = tuple(sorted(session.unresolved(view.vrf, addresses)))
+                unresolved = tuple(sorted(session.shown.unresolved(view.vrf, addresses)))
         limits = (view.max_paths, port.capabilities.max_paths)
         return Result(
             host=task.host,

@@ -100,7 +100,7 @@ def apply_plan(
         # Only now, because nothing that is found here, and no time that it takes, is a reason to take the change back.
         with contextlib.suppress(EcmpError):
             hops = {change.prefix: frozenset(change.next_hops) for change in changes}
-            warnings += silent_hops(session.neighbours(vrf, hops), hops)
+            warnings += silent_hops(session.shown.neighbours(vrf, hops), hops)
     return CommitResult(task.host.name, "committed", len(changes), time.monotonic() - started, None, warnings)
 
 

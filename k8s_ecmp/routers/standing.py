@@ -161,7 +161,7 @@ class StandingSession:
 
     def installed(self) -> dict[Prefix, Installed] | None:
         """The router's routing and forwarding tables; None where it does not show them."""
-        tables = self._open().installed(self.view.vrf, standby=self._standby())
+        tables = self._open().shown.installed(self.view.vrf, standby=self._standby())
         if tables is not None:
             self._reachable.update(label for found in tables.values() for label in found.fib)
         return tables
@@ -171,7 +171,7 @@ class StandingSession:
         unknown = [address for address in addresses if address not in self._reachable]
         if not unknown:
             return frozenset()
-        missing = self._open().unresolved(self.view.vrf, sorted(unknown))
+        missing = self._open().shown.unresolved(self.view.vrf, sorted(unknown))
         self._reachable.update(set(unknown) - missing)
         return missing
 
@@ -188,7 +188,9 @@ class StandingSession:
             a for p, labels in expected.items() for a in labels - (tables[p].fib if p in tables else frozenset())
         }
         if missing:
-            lost = self._open().unresolved(self.view.vrf, sorted(a for a in missing if " " not in a and a != "discard"))
+            lost = self._open().shown.unresolved(
+                self.view.vrf, sorted(a for a in missing if " " not in a and a != "discard")
+            )
             expected = {p: labels - lost for p, labels in expected.items()}
         received = self._open().compare_received(expected, whole=True)
         return table_problems(tables, expected, self._standby()) + received.problems
@@ -198,7 +200,7 @@ class StandingSession:
         owned = self._table.owned if self._table is not None else {}
         expected = {p: frozenset(hop.table_label for hop in route.next_hops) for p, route in owned.items()}
         with contextlib.suppress(EcmpError):
-            return silent_hops(self._open().neighbours(self.view.vrf, expected), expected)
+            return silent_hops(self._open().shown.neighbours(self.view.vrf, expected), expected)
         return ()
 
     def _standby(self) -> Mapping[Prefix, int]:
@@ -313,7 +315,7 @@ class StandingSession:
         # Behind a better route some platforms show nothing.
         few = len(prefixes) <= _FEW and not any(change.action == "create" for change in gaining)
         try:
-            tables = session.installed(self.view.vrf, prefixes) if few else None
+            tables = session.shown.installed(self.view.vrf, prefixes) if few else None
         except SessionDown:
             tables = None
         if tables is None or any(found.better and found.behind is None for found in tables.values()):
@@ -351,7 +353,7 @@ class StandingSession:
                 )
             if problems:
                 more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-                tables = session.installed(self.view.vrf, tuple(expected), standby) or {}
+                tables = session.shown.installed(self.view.vrf, tuple(expected), standby) or {}
                 wrong = [prefix for prefix in expected if table_problems(tables, {prefix: expected[prefix]}, standby)]
                 raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}", prefixes=wrong)
             session.confirm()

@@ -233,14 +233,14 @@ def verify_routes(task: Task, *, intent: Intent, progress: Progress | None = Non
             standby = floating(owned.items(), session.default_distance)
             tell(progress, task, "verify")
             try:
-                tables = session.installed(vrf, standby=standby)
+                tables = session.shown.installed(vrf, standby=standby)
             except SessionDown as error:
                 return VerifyReport(task.host.name, planned, (session.why_down(error),), len(expected))
             if tables is None:
-                return VerifyReport(task.host.name, planned, (), len(expected), warnings=session.blind)
+                return VerifyReport(task.host.name, planned, (), len(expected), warnings=session.shown.blind)
             problems = table_problems(tables, expected, standby)
             received = session.compare_received(expected, whole=True)
-            warnings = standing_by(tables, expected, standby) + received.warnings + session.half_blind
+            warnings = standing_by(tables, expected, standby) + received.warnings + session.shown.half_blind
             warnings += _silent(session, vrf, expected, tables)
             return VerifyReport(task.host.name, planned, problems + received.problems, len(expected), warnings=warnings)
 
@@ -252,7 +252,7 @@ def _silent(
 ) -> tuple[str, ...]:
     """Warnings of next hops that do not answer, or that it cannot be told whether they do."""
     try:
-        return silent_hops(session.neighbours(vrf, expected, tables), expected)
+        return silent_hops(session.shown.neighbours(vrf, expected, tables), expected)
     except EcmpError as error:
         return (f"whether next hops answer ARP and ND could not be seen: {error_text(error)}",)
 
@@ -289,7 +289,7 @@ def _plan(
     view = router_view(task.host)
     planned = plan_router(view, port.traits, intent.desired, running, rules)
     gained = sorted({hop.address for change in planned.changes for hop in change.after if hop.address})
-    unresolved = session.unresolved(view.vrf, gained)
+    unresolved = session.shown.unresolved(view.vrf, gained)
     if unresolved:
         planned = plan_router(view, port.traits, intent.desired, running, rules, unresolved)
     return planned

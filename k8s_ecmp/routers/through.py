@@ -65,7 +65,7 @@ def routes_through(task: Task, *, settings: Settings, addresses: Collection[str]
         view = router_view(task.host)
         vrf, marks = view.vrf, port.traits.marks(settings, view)
         with open_session(task, port, None) as session:
-            found = prefixes_through(session.read(), session.installed(vrf), marks, vrf, addresses)
+            found = prefixes_through(session.read(), session.shown.installed(vrf), marks, vrf, addresses)
         return Result(host=task.host, result=Through(name, found))
     except Exception as error:  # noqa: BLE001  whatever it is, it is this router's alone
         return Result(host=task.host, result=Through(name, error=error_text(error)), failed=True, exception=error)

@@ -6,7 +6,7 @@ from `begin` to `discard`.
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from k8s_ecmp.core.configured import HopKey, hop_keys
 from k8s_ecmp.errors import (
@@ -17,30 +17,23 @@ from k8s_ecmp.errors import (
     ParseError,
     RouterError,
     SessionDown,
-    TableUnreadable,
 )
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
-from k8s_ecmp.platforms.addresses import addresses_of
-from k8s_ecmp.platforms.base import Installed, Neighbour, Verification
-from k8s_ecmp.platforms.neighbours import neighbour_commands, read_neighbours
 from k8s_ecmp.redaction import sanitized
 from k8s_ecmp.routers.driver import Comparing, Comparison, Driver, Insuring
-from k8s_ecmp.routers.drivers.vendor.base import describe
 from k8s_ecmp.routers.port import Port, predicted_diff
+from k8s_ecmp.routers.shown import Shown, called
 from k8s_ecmp.routers.tables import Floating, is_address, standing_by, table_problems
 
-_T = TypeVar("_T")
 WayBack = Literal["router", "inverse"]
 """How a commit was taken back: the router went back to its state before, or the inverse patch was written."""
 WAY_BACK_NOT_SAVED = "the way back is not in the startup configuration, which a reboot would load"
 _POLL_S = 0.1
 _RETRY_S = 1.0
-_AGAIN_S = 10.0  # what a new session may take behind one in which an answer is outstanding
 _RETURN_S = 60.0  # what a router may take to end a commit whose client is gone
 _HURRY_S = 1.0
 _RECEIVED_S = 5.0
 _RECEIVED_PER_S = 500  # prefixes that a receiver takes, with many next hops each
-_FEW = 24  # prefixes that are asked for one by one instead of reading the whole table
 
 
 class Transaction:
@@ -52,10 +45,8 @@ class Transaction:
         self._template = template
         self._pending = False
         self._staged: Sequence[RouteChange] = ()
-        self._unreadable = ""
-        self._unanswered = ""
-        self._fib_too_slow = False
-        self._running = RunningRoutes(())
+        self.shown = Shown(driver, port)
+        """What the router shows."""
         self._diff = ""
         self.timer_s = 0
         """Seconds of the timer that the last commit was given; 0: none."""
@@ -76,7 +67,7 @@ class Transaction:
         Raises:
             LockHeld: somebody else has it.
         """
-        self._call("lock", self._driver.load_merge_candidate, config="")
+        called("lock", self._driver.load_merge_candidate, config="")
 
     def expect_settled(self) -> None:
         """Looks whether the router is in a state that lasts.
@@ -84,7 +75,7 @@ class Transaction:
         Raises:
             ChangePending: a change of another run waits for its confirm.
         """
-        if self._call("ask for pending changes", self._driver.has_pending_commit):
+        if called("ask for pending changes", self._driver.has_pending_commit):
             raise ChangePending(
                 "a change of another run waits for its confirm, or for the router to take it back",
                 remedy="wait, or let `k8s-ecmp apply` take it back now"
@@ -98,35 +89,12 @@ class Transaction:
         Raises:
             ParseError: the text cannot be understood; never an empty answer instead.
         """
-        answer = self._call("read the running configuration", self._driver.get_config, retrieve="running")
+        answer = called("read the running configuration", self._driver.get_config, retrieve="running")
         text = answer.get("running") or ""
         if not text.strip():
             raise ParseError("the router gave an empty running configuration")
-        self._running = self._port.syntax.parse(text)
-        return self._running
-
-    def unresolved(self, vrf: str, addresses: Sequence[str]) -> frozenset[str]:
-        """Those of `addresses` that the router has no route to; nothing where the platform cannot tell.
-
-        A router that knows the way to none of several may rather not show its ways: it is believed where it knows one
-        to an address of the configuration that was read last.
-        """
-        missing = self._without_way(vrf, addresses)
-        if self.undoes_itself or len(addresses) < 2 or missing != set(addresses):
-            return missing
-        known = [address for address in addresses_of(self._running, vrf, addresses) if address not in missing]
-        return missing if len(self._without_way(vrf, known, unknown=known)) < len(known) else frozenset()
-
-    def _without_way(self, vrf: str, addresses: Sequence[str], unknown: Collection[str] = ()) -> frozenset[str]:
-        """Those without a route, as the router says it; `unknown` where it cannot tell."""
-        verification = self._port.syntax.verification if self._port.platform != "file" else None
-        if verification is None or not addresses:
-            return frozenset(unknown)
-        commands = verification.resolve_commands(vrf, addresses)
-        missing = self._tables(
-            verification, "ask for next hops", commands, lambda a: verification.read_unresolved(vrf, addresses, a)
-        )
-        return frozenset(unknown) if missing is None else missing
+        self.shown.running = self._port.syntax.parse(text)
+        return self.shown.running
 
     def stage(
         self,
@@ -151,7 +119,7 @@ class Transaction:
         commands = self._port.syntax.render(changes, running, self._template)
         announce(commands.splitlines())
         self._staged = tuple(changes)
-        self._call("stage", self._driver.load_merge_candidate, config=commands)
+        called("stage", self._driver.load_merge_candidate, config=commands)
         if self._port.capabilities.device_diff:
             self._diff = self._compared()
             foreign = [] if allow_foreign_lines else self._foreign_lines(running, commands)
@@ -180,7 +148,7 @@ class Transaction:
         return self._port.capabilities.device_diff and self._compared() != self._diff
 
     def _compared(self) -> str:
-        return str(self._call("compare", self._driver.compare_config))
+        return str(called("compare", self._driver.compare_config))
 
     def commit(self, confirm_within_s: int, hops: int) -> None:
         """Puts the candidate in force; with a timer the router takes it back by itself unless `confirm` comes.
@@ -194,137 +162,7 @@ class Transaction:
         """
         self.timer_s = self._port.capabilities.timer_s(confirm_within_s, hops)
         self._pending = self.timer_s > 0
-        self._call("commit", self._driver.commit_config, revert_in=self.timer_s or None)
-
-    def installed(
-        self, vrf: str, prefixes: Sequence[Prefix] | None = None, standby: Collection[Prefix] = ()
-    ) -> dict[Prefix, Installed] | None:
-        """What the routing and forwarding tables hold in the VRF, or at some prefixes of it; of those others may lack.
-
-        None where the platform does not show it, or the router's answers cannot be understood. A whole table is that
-        of static routes: those in `standby` that it does not show in use are asked for one by one.
-        """
-        verification = self._port.syntax.verification if self._port.platform != "file" else None
-        if verification is None:
-            return None
-        if prefixes is not None and len(prefixes) <= _FEW:
-            commands = verification.prefix_commands(vrf, prefixes)
-        else:
-            commands = verification.table_commands([vrf])
-        tables = self._tables(verification, "read the routing table", commands, verification.read_tables)
-        if tables is None:
-            return None
-        found = {prefix: entry for (in_vrf, prefix), entry in tables.items() if in_vrf == vrf}
-        unused = [prefix for prefix in standby if prefix not in found or not found[prefix].rib]
-        if unused and (prefixes is None or len(prefixes) > _FEW):
-            commands = verification.prefix_commands(vrf, unused)
-            more = self._tables(verification, "read the routing table", commands, verification.read_tables)
-            if more is None:
-                return None
-            found |= {prefix: entry for (in_vrf, prefix), entry in more.items() if in_vrf == vrf}
-        return found
-
-    def neighbours(
-        self, vrf: str, expected: Mapping[Prefix, frozenset[str]], tables: Mapping[Prefix, Installed] | None = None
-    ) -> list[Neighbour]:
-        """What the router knows of next hops as neighbours; nothing where it does not show that.
-
-        Args:
-            vrf: the VRF.
-            expected: labels of next hops by prefix.
-            tables: what was read of them, where a platform shows neighbours there; None: that is read again.
-
-        Raises:
-            RouterError, ParseError: it cannot be asked, or its answer cannot be understood.
-        """
-        addresses = {label for labels in expected.values() for label in labels if is_address(label)}
-        if not addresses or not self._port.capabilities.neighbours or self._port.platform == "file":
-            return []
-        asked = neighbour_commands(self._port.syntax.name, vrf, addresses)
-        if asked:
-            answers = self._call("ask for neighbours", self._driver.cli, list(asked))
-            return [
-                neighbour
-                for command, family in asked.items()
-                for neighbour in read_neighbours(self._port.syntax.name, family, command, answers[command])
-            ]
-        if tables is None:
-            tables = self.installed(vrf, _samples(expected)) or {}
-        return [neighbour for found in tables.values() for neighbour in found.neighbours]
-
-    @property
-    def blind(self) -> tuple[str, ...]:
-        """The warning that the tables could not be read when they were last asked for; nothing if they were."""
-        if not self._unreadable:
-            return ()
-        return (f"the configuration alone was verified, the router's tables cannot be read: {self._unreadable}",)
-
-    @property
-    def half_blind(self) -> tuple[str, ...]:
-        """The warning that nothing could be read of a forwarding table; nothing if it always could."""
-        if not self._unanswered:
-            return ()
-        return (f"the routing table alone was verified, not the forwarding table: {self._unanswered}",)
-
-    def _tables(
-        self, verification: Verification, what: str, commands: Sequence[str], read: Callable[[Mapping[str, str]], _T]
-    ) -> _T | None:
-        """Asks the router; None where it refuses show commands or answers in a form of its own.
-
-        Operating systems differ by release in what they print. A change that nobody can see in the tables is no reason
-        to take it back where the configuration is as planned; the report warns. Our own drivers know their routers.
-        """
-        try:
-            return self._read_tables(verification, what, commands, read)
-        except SessionDown:
-            raise
-        except (TableUnreadable, RouterError) as error:
-            if self.undoes_itself or error.retryable:
-                raise
-            self._unreadable = str(error)
-            return None
-
-    def _read_tables(
-        self, verification: Verification, what: str, commands: Sequence[str], read: Callable[[Mapping[str, str]], _T]
-    ) -> _T:
-        """Asks for the routing table, then for the forwarding table.
-
-        Where that is refused, has a form of its own or comes too late, the routing table alone is read.
-        """
-        forwarding = [command for command in commands if verification.is_forwarding(command)]
-        routing = [command for command in commands if command not in forwarding]
-        answers: Mapping[str, str] = self._call(what, self._driver.cli, routing)
-        if not forwarding or self._fib_too_slow:
-            return read(answers)
-        try:
-            found = self._call("read the forwarding table", self._driver.cli, forwarding)
-            whole = read({**answers, **found})
-        except (TableUnreadable, RouterError) as error:
-            if error.retryable:
-                self._connect_again()
-                self._fib_too_slow = True
-                answers = self._call(what, self._driver.cli, routing)
-            whole = read(answers)
-            late = "it came too late, or the session broke off: " if error.retryable else ""
-            self._unanswered = f"{late}{error}"
-        else:
-            if missing := [command for command in forwarding if command not in found]:
-                self._unanswered = f"that is too long to be read, or the login may not see it ({missing[0]})"
-        return whole
-
-    def _connect_again(self) -> None:
-        """Ends a session in which an answer is outstanding, and opens another."""
-        deadline = time.monotonic() + _AGAIN_S
-        while True:
-            try:
-                self._driver.close()
-                self._call("connect again", self._driver.open)
-            except RouterError as error:
-                if not error.retryable or time.monotonic() > deadline:
-                    raise
-                time.sleep(_RETRY_S)
-            else:
-                return
+        called("commit", self._driver.commit_config, revert_in=self.timer_s or None)
 
     def verify(
         self,
@@ -357,12 +195,12 @@ class Transaction:
         unresolved: frozenset[str] | None = None
         while True:
             try:
-                tables = self.installed(vrf, tuple(expected), standby)
+                tables = self.shown.installed(vrf, tuple(expected), standby)
             except SessionDown as error:
                 down = self.why_down(error)
                 return (), (f"it waits for the session, and is announced as soon as that is in order: {down}",)
             if tables is None:
-                return (), self.blind
+                return (), self.shown.blind
             problems = table_problems(tables, expected, standby)
             if problems and unresolved is None:
                 missing = {
@@ -371,7 +209,7 @@ class Transaction:
                     for label in labels - (tables[prefix].fib if prefix in tables else frozenset())
                     if is_address(label)
                 }
-                unresolved = self.unresolved(vrf, sorted(missing))
+                unresolved = self.shown.unresolved(vrf, sorted(missing))
                 lost = [p for p, labels in expected.items() if labels and labels <= unresolved]
                 cut_off = self._cut_off(vrf, {p: removed.get(p, ()) for p in lost}, unresolved)
                 reachable = {p: labels if p in cut_off else labels - unresolved for p, labels in expected.items()}
@@ -383,7 +221,7 @@ class Transaction:
                 warnings = standing_by(tables, reachable, standby) + tuple(
                     f"next hop {address} is configured but cannot be resolved" for address in sorted(unresolved or ())
                 )
-                warnings += self.half_blind
+                warnings += self.shown.half_blind
                 return problems, warnings if problems else warnings + self._received(expected, deadline, hurry)
             time.sleep(_POLL_S)
 
@@ -392,7 +230,7 @@ class Transaction:
     ) -> frozenset[Prefix]:
         """Those prefixes of which a next hop that was taken away could still be reached: putting it back mends them."""
         asked = {label for labels in removed.values() for label in labels if is_address(label)}.difference(unresolved)
-        gone = self.unresolved(vrf, sorted(asked)).union(unresolved)
+        gone = self.shown.unresolved(vrf, sorted(asked)).union(unresolved)
         return frozenset(prefix for prefix, labels in removed.items() if not gone.issuperset(labels))
 
     def compare_received(self, expected: Mapping[Prefix, frozenset[str]], *, whole: bool) -> Comparison:
@@ -431,7 +269,7 @@ class Transaction:
             ConfirmExpired: the router has already taken it back.
         """
         if self._pending:
-            self._call("confirm", self._driver.confirm_commit)
+            called("confirm", self._driver.confirm_commit)
             self._pending = False
 
     def rollback(self) -> WayBack:
@@ -440,9 +278,9 @@ class Transaction:
         Raises:
             NotSaved: it is taken back, but the startup configuration is not that of before.
         """
-        timer_ended = self._pending and not self._call("ask for pending changes", self._driver.has_pending_commit)
+        timer_ended = self._pending and not called("ask for pending changes", self._driver.has_pending_commit)
         if self.undoes_itself or (self._pending and not timer_ended):
-            self._call("roll back", self._driver.rollback)
+            called("roll back", self._driver.rollback)
             self._pending = False
             return "router"
         # With a timer that ended: either the router took it back, or the confirm arrived and its answer did not.
@@ -464,13 +302,13 @@ class Transaction:
         while True:
             try:
                 self._driver.close()
-                self._call("connect again", self._driver.open)
-                if self._pending and self._call("ask for pending changes", self._driver.has_pending_commit):
-                    self._call("roll back", self._driver.rollback)
+                called("connect again", self._driver.open)
+                if self._pending and called("ask for pending changes", self._driver.has_pending_commit):
+                    called("roll back", self._driver.rollback)
                     self._pending = False
                     return "router"
                 self._pending = False
-                self._call("lock", self._driver.load_merge_candidate, config="")
+                called("lock", self._driver.load_merge_candidate, config="")
                 return "inverse" if self._undo() else None
             except RouterError as error:
                 if not error.retryable or time.monotonic() > deadline:
@@ -492,7 +330,7 @@ class Transaction:
             undo.append(RouteChange.between(change.vrf, change.prefix, now, change.before))
         if undo:
             commands = self._port.syntax.render(undo, running, self._template)
-            self._call("stage the way back", self._driver.load_merge_candidate, config=commands)
+            called("stage the way back", self._driver.load_merge_candidate, config=commands)
             unsaved = self.commit_way_back()
             after = self.read()
             left = [c.prefix for c in undo if self._keys(_hops_at(after, c)) != self._keys(c.after)]
@@ -514,7 +352,7 @@ class Transaction:
         driver = self._driver
         commit = driver.commit_way_back if isinstance(driver, Insuring) else driver.commit_config
         try:
-            self._call("commit the way back", commit)
+            called("commit the way back", commit)
         except NotSaved as error:
             return NotSaved(WAY_BACK_NOT_SAVED, remedy=error.remedy)
         return None
@@ -524,27 +362,7 @@ class Transaction:
 
     def discard(self) -> None:
         """Throws the candidate away and gives the lock back."""
-        self._call("discard", self._driver.discard_config)
-
-    def _call(self, what: str, method: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(*args, **kwargs)
-        except (RouterError, ParseError):
-            raise
-        except Exception as error:
-            kind = CommitFailed if what == "commit" else RouterError
-            raise kind(f"could not {what}: {describe(error)}") from error
-
-
-def _samples(expected: Mapping[Prefix, frozenset[str]]) -> list[Prefix]:
-    """A few prefixes that have all next hops, or as many of them as so few can have."""
-    found: list[Prefix] = []
-    seen: set[str] = set()
-    for prefix, labels in expected.items():
-        if not labels <= seen and len(found) < _FEW:
-            found.append(prefix)
-            seen |= labels
-    return found
+        called("discard", self._driver.discard_config)
 
 
 def _hops_at(running: RunningRoutes, change: RouteChange) -> tuple[NextHop, ...]:

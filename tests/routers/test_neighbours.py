@@ -86,10 +86,10 @@ def test_those_of_another_vrf_are_not_ours(router: Device) -> None:
     host = nornir.inventory.hosts["r1"]
     session = Transaction(connect(host, nornir.config), Port.of(host))
     assert red
-    found = session.neighbours("red", red)
+    found = session.shown.neighbours("red", red)
     assert {neighbour.address for neighbour in found if not neighbour.resolved} == router.device.faults.silent
     everywhere = {Prefix.parse("10.0.0.0/8"): frozenset(router.device.faults.silent)}
-    assert all(neighbour.resolved for neighbour in session.neighbours("default", everywhere))
+    assert all(neighbour.resolved for neighbour in session.shown.neighbours("default", everywhere))
     nornir.close_connections()
 
 
