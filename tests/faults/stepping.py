@@ -9,11 +9,12 @@ import os
 import threading
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 from k8s_ecmp.cli import main
 from k8s_ecmp.cli.watching import Lines
 from k8s_ecmp.journal import Journal
-from k8s_ecmp.routers.transaction import Transaction
+from k8s_ecmp.routers import shown
 
 
 class Steps:
@@ -46,9 +47,9 @@ class Steps:
         return write
 
     def before_call(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(session: Transaction, what: str, *more: Any, **named: Any) -> Any:
+        def call(what: str, *more: Any, **named: Any) -> Any:
             self.come_to(f"{self._phase}: {what}")
-            return function(session, what, *more, **named)
+            return function(what, *more, **named)
 
         return call
 
@@ -57,5 +58,6 @@ if __name__ == "__main__":
     steps = Steps()
     Lines.step = steps.before_progress(Lines.step)  # type: ignore[method-assign]
     Journal.write = steps.before_entry(Journal.write)  # type: ignore[method-assign]
-    Transaction._call = steps.before_call(Transaction._call)  # type: ignore[method-assign]
-    main()
+    call = steps.before_call(shown.called)
+    with patch("k8s_ecmp.routers.shown.called", call), patch("k8s_ecmp.routers.transaction.called", call):
+        main()
