@@ -5,24 +5,18 @@ file, the line, the path of the key, the value and what is allowed.
 """
 
 import os
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from k8s_ecmp.errors import SettingsError
 from k8s_ecmp.model import Prefix
-from k8s_ecmp.strict.builder import Builder
-from k8s_ecmp.strict.items import Problem, find_line, from_python, raise_problems, read_yaml
+from k8s_ecmp.strict.builder import Builder, Section
+from k8s_ecmp.strict.items import Problem, find_line, raise_problems, read_yaml
 from k8s_ecmp.strict.kinds import (
     YEAR_S,
-    AbsolutePath,
-    Address,
-    Asn,
     Cidr,
-    Community,
     Cron,
     DnsLabel,
     DnsName,
@@ -44,21 +38,13 @@ from k8s_ecmp.strict.kinds import (
 DEFAULT_FILE = "k8s-ecmp.yaml"
 FILE_VARIABLE = "K8S_ECMP_CONFIG"
 
-MED_MAX = 4294967295
-MED_STEP = 100
-"""Between the MEDs of two replicas."""
-
 HostRoutes = Literal["none", "local", "all"]
 OnFailure = Literal["stop", "rollback-wave"]
 CredentialSource = Literal["env", "netrc", "keyring", "file", "agent", "keys"]
 NewConnection = Literal["apply", "always", "never"]
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part of the settings: unknown keys are refused; a section without content has its defaults."""
-
-
-class ClusterSettings(_Section, frozen=True):
+class ClusterSettings(Section, frozen=True):
     """Where the cluster's state comes from."""
 
     source: Annotated[str, path_or("live", "-")] = "live"
@@ -71,7 +57,7 @@ class ClusterSettings(_Section, frozen=True):
     """Empty: discovered. Never inferred from the services, because a range that is guessed too small loses traffic."""
 
 
-class AddressRanges(_Section, frozen=True):
+class AddressRanges(Section, frozen=True):
     """External IPs or load-balancer IPs: only inside `cidrs`.
 
     It is empty by default, so that nobody who may write a Service can attract traffic of other addresses
@@ -85,7 +71,7 @@ class AddressRanges(_Section, frozen=True):
     """Host routes for no service, for those with the Local traffic policy, or for all."""
 
 
-class ServiceSettings(_Section, frozen=True):
+class ServiceSettings(Section, frozen=True):
     """Which services' addresses become routes."""
 
     aggregate: bool = True
@@ -105,7 +91,7 @@ class ServiceSettings(_Section, frozen=True):
     first. Removal is immediate."""
 
 
-class ProbeSettings(_Section, frozen=True):
+class ProbeSettings(Section, frozen=True):
     """The own health check of every node; off by default because the network must let it through."""
 
     enabled: bool = False
@@ -118,7 +104,7 @@ class ProbeSettings(_Section, frozen=True):
     """In a row, before the node is out."""
 
 
-class NodeSettings(_Section, frozen=True):
+class NodeSettings(Section, frozen=True):
     """Which nodes are next hops, and when they come and go."""
 
     selector: SelectorText = ""
@@ -131,7 +117,7 @@ class NodeSettings(_Section, frozen=True):
     probe: ProbeSettings = ProbeSettings()
 
 
-class FreezeWindow(_Section, frozen=True):
+class FreezeWindow(Section, frozen=True):
     """A time in which routers are not changed: from each `start` (five cron fields) for `duration_s` seconds."""
 
     start: Cron
@@ -141,7 +127,7 @@ class FreezeWindow(_Section, frozen=True):
     """Hold withdrawals of dead nodes too; otherwise they go through."""
 
 
-class GuardSettings(_Section, frozen=True):
+class GuardSettings(Section, frozen=True):
     """Thresholds of the guards; a fraction of 1 never trips."""
 
     max_withdrawn_fraction: Fraction = 0.5
@@ -156,7 +142,7 @@ class GuardSettings(_Section, frozen=True):
     freeze_windows: tuple[FreezeWindow, ...] = ()
 
 
-class RolloutSettings(_Section, frozen=True):
+class RolloutSettings(Section, frozen=True):
     """How a change goes over the routers."""
 
     canary: Annotated[int, Meta(ge=0)] = 1
@@ -178,14 +164,14 @@ class RolloutSettings(_Section, frozen=True):
     """How long to wait after each wave but the last; its routers are verified again meanwhile."""
 
 
-class PlanSettings(_Section, frozen=True):
+class PlanSettings(Section, frozen=True):
     """Plan files."""
 
     expires_s: Annotated[int, Meta(ge=1, le=YEAR_S)] = 3600
     """A file older than this is refused: what was reviewed an hour ago is not what runs now."""
 
 
-class LeaseSettings(_Section, frozen=True):
+class LeaseSettings(Section, frozen=True):
     """The Lease that lets one of several daemons write. Times as in client-go: duration > renew deadline > retry."""
 
     enabled: bool = True
@@ -199,7 +185,7 @@ class LeaseSettings(_Section, frozen=True):
     """null: made from the host's name, different at each start."""
 
 
-class DaemonSettings(_Section, frozen=True):
+class DaemonSettings(Section, frozen=True):
     """`k8s-ecmp run`."""
 
     listen: Listen | None = "127.0.0.1:9637"
@@ -214,7 +200,7 @@ class DaemonSettings(_Section, frozen=True):
     lease: LeaseSettings = LeaseSettings()
 
 
-class CredentialSettings(_Section, frozen=True):
+class CredentialSettings(Section, frozen=True):
     """Where logins of routers come from, as far as the inventory has none. Nothing of them is ever written down."""
 
     sources: tuple[CredentialSource, ...] = ("env",)
@@ -225,7 +211,7 @@ class CredentialSettings(_Section, frozen=True):
     """A YAML file with hosts, groups and defaults, or a folder such as a mounted Secret."""
 
 
-class Settings(_Section, frozen=True):
+class Settings(Section, frozen=True):
     """The whole file. Paths are absolute after loading, except the words "live" and "-" of `cluster.source`."""
 
     owner: Owner
@@ -248,100 +234,6 @@ class Settings(_Section, frozen=True):
     journal: FilePath = "~/.local/state/k8s-ecmp/journal.sqlite"
     templates: FilePath | None = None
     """A folder of templates, one <platform>.j2 each, that are used instead of the shipped ones; null: none."""
-
-
-class NextHopSettings(_Section, frozen=True):
-    """Which nodes' addresses a router prefers; below `minimum` nodes it takes every node's."""
-
-    subnets: tuple[Cidr, ...] = ()
-    """Empty, or empty in a family: every address of it."""
-    node_selector: SelectorText = ""
-    minimum: Annotated[int, Meta(ge=0)] = 1
-
-
-class BgpReplica(_Section, frozen=True):
-    """One of several ExaBGP that announce the same to a router, each on a machine of its own, beside its own daemon."""
-
-    local_addresses: tuple[Address, ...]
-    """As in `BgpSettings`, of the machine that this replica runs on."""
-    router_id: Address | None = None
-    """null: the first local address, where that is IPv4."""
-
-
-class BgpSettings(_Section, frozen=True):
-    """How ExaBGP announces routes to a router with `mode: bgp`; nothing of it concerns one with static routes."""
-
-    folder: AbsolutePath | None = None
-    """What one ExaBGP keeps on disk, null: ~/.local/state/k8s-ecmp/bgp; routers with the same folder share one."""
-    local_as: Asn | None = None
-    peer_as: Asn | None = None
-    peer_address: Address | None = None
-    """null: the host's hostname, which is an address then."""
-    local_addresses: tuple[Address, ...] = ()
-    """One: a session that carries all paths of a prefix (RFC 7911). Several: as many sessions, with one path each."""
-    router_id: Address | None = None
-    """null: the first local address, where that is IPv4."""
-    replicas: tuple[BgpReplica, ...] = ()
-    """Instead of local_addresses and router_id: primary, standby, ... in this order, told apart by MED."""
-    hand_over_s: Annotated[float, Meta(ge=2, le=3600)] = 10
-    """A replica stands back after its daemon has not followed the cluster for so long."""
-    port: Port = 179
-    families: tuple[Literal["ipv4", "ipv6"], ...] = ("ipv4", "ipv6")
-    hold_time_s: Annotated[int, Meta(ge=3, le=65535)] = 9
-    graceful_restart_s: Annotated[int, Meta(ge=0, le=4095)] = 120
-    """For how long the peer keeps the routes of an ExaBGP that is restarted; 0: not at all. Of replicas, the last's."""
-    password_file: AbsolutePath | None = None
-    """The session's MD5 key (RFC 2385), one line; the file is for its owner alone."""
-    ttl_security: bool = False
-    """Packets are sent with TTL 255 and taken with no less (RFC 5082); for peers on a common network."""
-    ttl: Annotated[int, Meta(ge=1, le=255)] | None = None
-    """TTL of packets to a peer that is several hops away; null: the system's."""
-    med: Annotated[int, Meta(ge=0, le=MED_MAX)] | None = None
-    communities: tuple[Community, ...] = ()
-    read_receiver: bool = False
-    """Whether `verify` and commits look at the router's own table, over the host's platform and login."""
-    dead_man_s: Seconds = 900
-    """The daemon's routes are withdrawn when it was away for so long without having been stopped; 0: never."""
-
-    @property
-    def state_folder(self) -> Path:
-        """`folder`, or what it is where nothing is said."""
-        return Path(self.folder or "~/.local/state/k8s-ecmp/bgp").expanduser()
-
-    @property
-    def members(self) -> tuple[BgpReplica, ...]:
-        """The replicas; the only one where none are named."""
-        return self.replicas or (BgpReplica(local_addresses=self.local_addresses, router_id=self.router_id),)
-
-
-class RouterSettings(_Section, frozen=True):
-    """`data.k8s_ecmp` of a host in the inventory, its groups' values beneath the host's own."""
-
-    mode: Literal["static", "bgp"] = "static"
-    vrf: Word = "default"
-    distance: Annotated[int, Meta(ge=1, le=255)] | None = None
-    """Administrative distance (Junos: preference); null: the platform's own, nothing is written."""
-    max_paths: Annotated[int, Meta(ge=1)] = 64
-    """Next hops of one prefix; more are cut by rendezvous hashing. What the platform takes at most is its own limit."""
-    failure_domain: Word | None = None
-    """Routers of one domain (a pair) are never changed at the same time; null: a domain of its own."""
-    bfd: bool = False
-    """Static next hops follow a BFD session, where the platform has that; the session itself is the router's matter."""
-    track: Word | None = None
-    """The tracked object that every static next hop of ours follows, where the platform has such."""
-    next_hops: NextHopSettings = NextHopSettings()
-    bgp: BgpSettings = BgpSettings()
-
-    @property
-    def carried_paths(self) -> int:
-        """`max_paths`, or what the sessions of a BGP peer can carry: one each where there are several."""
-        sessions = len(self.bgp.members[0].local_addresses) if self.mode == "bgp" else 0
-        return min(self.max_paths, sessions) if sessions > 1 else self.max_paths
-
-    @property
-    def carried_families(self) -> tuple[int, ...]:
-        """4 and 6, or those of them that the sessions of a BGP peer carry."""
-        return tuple(4 if family == "ipv4" else 6 for family in self.bgp.families) if self.mode == "bgp" else (4, 6)
 
 
 def settings_path(path: str | Path | None = None) -> Path:
@@ -372,69 +264,6 @@ def load_settings(path: str | Path | None = None) -> Settings:
     missing = not {"owner", "tag"} <= root.value.keys()
     raise_problems(str(file), problems, _EXAMPLE if missing else None)
     return settings  # type: ignore[return-value]  # None only with problems
-
-
-def load_router_settings(data: Mapping[str, Any], where: str) -> RouterSettings:
-    """Checks what the inventory says of a router.
-
-    Args:
-        data: `data.k8s_ecmp` of the host, its groups' values merged beneath.
-        where: what error messages begin with, such as "host r1 (inventories/lab/hosts.yaml)".
-
-    Raises:
-        SettingsError: something in it is wrong; names every mistake.
-    """
-    builder = Builder(Path.cwd())
-    settings = builder.build(RouterSettings, from_python(data))
-    raise_problems(where, builder.problems or list(_bgp_problems(settings)))
-    return settings  # type: ignore[return-value]  # None only with problems
-
-
-def _bgp_problems(settings: RouterSettings | None) -> Iterator[Problem]:
-    """What a router with `mode: bgp` needs, and what it cannot have."""
-    if settings is None or settings.mode != "bgp":
-        return
-    bgp = settings.bgp
-    for name in ("local_as", "peer_as"):
-        if not getattr(bgp, name):
-            yield Problem(f"bgp.{name}", "is required with mode: bgp")
-    yield from _replica_problems(bgp) if bgp.replicas else _member_problems("bgp", bgp.members[0])
-    for name, value in (("vrf", None if settings.vrf == "default" else settings.vrf), ("distance", settings.distance)):
-        if value is not None:
-            yield Problem(name, "is the router's own matter with mode: bgp: configure it on the session there")
-    if bgp.ttl_security and bgp.ttl is not None:
-        yield Problem("bgp.ttl", "cannot stand beside ttl_security: true, which sends with 255")
-    if not bgp.families:
-        yield Problem("bgp.families", "must name ipv4 or ipv6, or both")
-
-
-def _member_problems(where: str, member: BgpReplica) -> Iterator[Problem]:
-    first = (*member.local_addresses, "")[0]
-    if not first:
-        yield Problem(f"{where}.local_addresses", "is required with mode: bgp")
-    if ":" in first and member.router_id is None:
-        yield Problem(f"{where}.router_id", "is required where the local address is IPv6")
-    if member.router_id is not None and ":" in member.router_id:
-        yield Problem(f"{where}.router_id", f"must be an IPv4 address, not {member.router_id}")
-
-
-def _replica_problems(bgp: BgpSettings) -> Iterator[Problem]:
-    for name in ("local_addresses", "router_id"):
-        if getattr(bgp, name):
-            yield Problem(f"bgp.{name}", "stands in each of bgp.replicas, not beside them")
-    if len(bgp.replicas) == 1:
-        yield Problem("bgp.replicas", "must name two or more; one alone is bgp.local_addresses")
-    for number, member in enumerate(bgp.replicas):
-        yield from _member_problems(f"bgp.replicas[{number}]", member)
-    addresses = [address for member in bgp.replicas for address in member.local_addresses]
-    if len(set(addresses)) < len(addresses):
-        yield Problem("bgp.replicas", "must not share a local address")
-    if len({len(member.local_addresses) for member in bgp.replicas}) > 1:
-        yield Problem("bgp.replicas", "must have as many local_addresses each, or they could not carry the same paths")
-    if bgp.med is not None and bgp.med > MED_MAX - 2 * MED_STEP * len(bgp.replicas):
-        yield Problem("bgp.med", "leaves no room for the MED of the other replicas, which is higher")
-    if not bgp.dead_man_s:
-        yield Problem("bgp.dead_man_s", "cannot be 0 with bgp.replicas: a dead daemon's routes would stay for ever")
 
 
 _EXAMPLE = "The smallest file that works:\n  owner: prod-eu1\n  tag: 4201"

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_ecmp.errors import SettingsError
-from k8s_ecmp.settings import RouterSettings, Settings, load_router_settings, load_settings, settings_path
+from k8s_ecmp.router_settings import RouterSettings, load_router_settings
+from k8s_ecmp.settings import Settings, load_settings, settings_path
 from k8s_ecmp.strict.kinds import parse_listen
 
 REQUIRED = "owner: prod-eu1\ntag: 4201\n"

@@ -18,7 +18,7 @@ from k8s_ecmp.model import address_key, canonical_address
 from k8s_ecmp.platforms.templates import compiled, shipped
 from k8s_ecmp.private import read_private
 from k8s_ecmp.redaction import remember
-from k8s_ecmp.settings import BgpSettings, RouterSettings
+from k8s_ecmp.router_settings import BgpSettings, RouterSettings
 
 EXABGP = "exabgp.conf"
 BRIDGE = "bridge.json"

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 
 from k8s_ecmp.errors import SettingsError
-from k8s_ecmp.settings import MED_STEP, BgpReplica, BgpSettings
+from k8s_ecmp.router_settings import MED_STEP, BgpReplica, BgpSettings
 
 FIRST_MED = 100
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from k8s_ecmp.core.eligibility import NodeVerdict
 from k8s_ecmp.model import DesiredRoute, Prefix, sorted_addresses
+from k8s_ecmp.router_settings import RouterSettings
 from k8s_ecmp.selector import Selector
-from k8s_ecmp.settings import RouterSettings
 
 
 class RouterView(NamedTuple):

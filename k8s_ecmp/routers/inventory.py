@@ -11,9 +11,10 @@ from nornir.init_nornir import InitNornir
 
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.errors import SettingsError
+from k8s_ecmp.router_settings import RouterSettings, load_router_settings
 from k8s_ecmp.routers.connection import BASE_FOLDER, CREDENTIALS, OPTIONS, OWNER, RECEIVER, platform_of
 from k8s_ecmp.routers.runner import DeadlineRunner
-from k8s_ecmp.settings import RouterSettings, Settings, load_router_settings
+from k8s_ecmp.settings import Settings
 
 DATA_KEY = "k8s_ecmp"
 

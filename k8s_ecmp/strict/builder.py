@@ -19,6 +19,10 @@ from k8s_ecmp.strict.items import Item, Problem
 T = TypeVar("T", bound=Struct)
 
 
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mapping of YAML: unknown keys are refused; one without content has its defaults."""
+
+
 class Builder:
     """Builds structs from items and collects what is wrong with them in `problems`.
 

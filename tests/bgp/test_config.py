@@ -14,7 +14,7 @@ import yaml
 from k8s_ecmp.bgp.config import Peer, render, write
 from k8s_ecmp.bgp.peers import read_config
 from k8s_ecmp.errors import SettingsError
-from k8s_ecmp.settings import load_router_settings
+from k8s_ecmp.router_settings import load_router_settings
 from tests.site import REPO, Outcome, Site
 
 LEAST = {"local_as": 65010, "peer_as": 65001, "local_addresses": ["192.0.2.11"]}

@@ -12,7 +12,7 @@ from k8s_ecmp.bgp.config import Files, Peer, render, write
 from k8s_ecmp.bgp.peer import Peer as Told
 from k8s_ecmp.bgp.peers import read_config
 from k8s_ecmp.errors import SettingsError
-from k8s_ecmp.settings import load_router_settings
+from k8s_ecmp.router_settings import load_router_settings
 from tests.site import Site
 
 LEAST: dict[str, Any] = {"local_as": 65010, "peer_as": 65001}

@@ -20,7 +20,8 @@ from k8s_ecmp.model import (
     StaticRoute,
     Taint,
 )
-from k8s_ecmp.settings import GuardSettings, NextHopSettings, RouterSettings, ServiceSettings, Settings
+from k8s_ecmp.router_settings import NextHopSettings, RouterSettings
+from k8s_ecmp.settings import GuardSettings, ServiceSettings, Settings
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TAG = 4201
