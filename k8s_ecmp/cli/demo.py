@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ _FOREIGN = "ip route 198.51.100.10/32 192.0.2.77\n"
 
 
 def demo(
+    context: typer.Context,
     folder: Annotated[
         Path | None,
         typer.Argument(metavar="[FOLDER]", help="Where to put the demo; a new folder where it is not given."),
@@ -27,24 +29,25 @@ def demo(
     if place.exists() and any(place.iterdir()):
         raise EcmpError(f"{place} is not empty", remedy="name a new folder")
     _lay_out(place)
+    run = partial(_run, context, place)
     started = time.monotonic()
     _title("Two routers, three nodes, and what kubectl printed. What does the cluster ask for?")
-    _run(place, "desired", expect=0)
+    run("desired", expect=0)
     _title("What would change on the routers?")
-    _run(place, "plan", expect=2)
+    run("plan", expect=2)
     _title("Change them, and check.")
-    _run(place, "apply", "--yes", expect=0)
-    _run(place, "verify", expect=0)
+    run("apply", "--yes", expect=0)
+    run("verify", expect=0)
     _title("Nothing is left to do.")
-    _run(place, "plan", expect=0)
+    run("plan", expect=0)
     _title("node2 fails.")
     _fail_node(place / "cluster.yaml", "node2")
-    _run(place, "plan", expect=2)
-    _run(place, "apply", "--yes", expect=0)
+    run("plan", expect=2)
+    run("apply", "--yes", expect=0)
     _title("Somebody puts a route of their own at one of our addresses: it is reported and never touched.")
     _put_foreign_route(place / "inventories/demo/routers/edge1.cfg")
-    _run(place, "plan", expect=3)
-    _run(place, "why", "198.51.100.10", "--router", "edge1", expect=0)
+    run("plan", expect=3)
+    run("why", "198.51.100.10", "--router", "edge1", expect=0)
     _title(f"Done in {time.monotonic() - started:.1f} s. Go on by hand:")
     command = Path(sys.argv[0]).absolute()
     sys.stdout.write(f"  cd {place}\n  {command} plan\n  {command} --help\n")
@@ -60,12 +63,11 @@ def _lay_out(place: Path) -> None:
         (inventory / name).replace(place / name)
 
 
-def _run(place: Path, *arguments: str, expect: int) -> None:
+def _run(context: typer.Context, place: Path, *arguments: str, expect: int) -> None:
     sys.stdout.write(f"\n$ k8s-ecmp {' '.join(arguments)}\n")
     sys.stdout.flush()
-    from k8s_ecmp.cli.app import app
-
-    code = app(["--config", str(place / "k8s-ecmp.yaml"), *arguments], standalone_mode=False)
+    words = ["--config", str(place / "k8s-ecmp.yaml"), *arguments]
+    code = context.find_root().command.main(words, standalone_mode=False)
     sys.stdout.write(f"(exit code {code})\n")
     if code != expect:
         raise EcmpError(f"the demo expected exit code {expect} of {arguments[0]} and got {code}")

@@ -9,9 +9,9 @@ from typing import ClassVar
 from k8s_ecmp.errors import ParseError, RenderError
 from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms.base import Capabilities, Verification
-from k8s_ecmp.platforms.flat import FlatPlatform, Place, Tail, first_line
-from k8s_ecmp.platforms.reading import Statement
+from k8s_ecmp.platforms.flat import FlatPlatform
 from k8s_ecmp.platforms.remarks import Remarks
+from k8s_ecmp.platforms.syntax import Place, Statement, Tail, first_line
 from k8s_ecmp.platforms.words import as_address, number, read_prefix
 
 _WORDS = ("next-hop", "tag", "name")

@@ -14,7 +14,8 @@ from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes
 from k8s_ecmp.platforms.base import Capabilities, Verification
 from k8s_ecmp.platforms.edits import changed_lines, unified
 from k8s_ecmp.platforms.eos_tables import EosVerification
-from k8s_ecmp.platforms.flat import ELSEWHERE, FlatPlatform, Place, Tail, first_line
+from k8s_ecmp.platforms.flat import FlatPlatform
+from k8s_ecmp.platforms.syntax import ELSEWHERE, Place, Tail, first_line
 from k8s_ecmp.platforms.words import as_address, is_number, read_attributes
 
 _OPTIONS = frozenset({"track", "metric", "label", "weight", "vni", "preference"})  # with one more word

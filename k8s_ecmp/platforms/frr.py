@@ -11,7 +11,8 @@ import msgspec
 
 from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix
 from k8s_ecmp.platforms.base import Capabilities, Verification
-from k8s_ecmp.platforms.flat import FlatPlatform, Place, Tail, first_line, outline
+from k8s_ecmp.platforms.flat import FlatPlatform
+from k8s_ecmp.platforms.syntax import Place, Tail, first_line, outline
 from k8s_ecmp.platforms.words import as_address, is_number, read_attributes
 
 _DISCARD = frozenset({"blackhole", "reject", "Null0", "null0"})

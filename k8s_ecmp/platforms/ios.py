@@ -18,7 +18,9 @@ from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes
 from k8s_ecmp.platforms.base import Capabilities, Verification
 from k8s_ecmp.platforms.edits import changed_lines
-from k8s_ecmp.platforms.flat import ELSEWHERE, FlatPlatform, Place, Tail, outline
+from k8s_ecmp.platforms.flat import FlatPlatform
+from k8s_ecmp.platforms.reading import read_commands
+from k8s_ecmp.platforms.syntax import ELSEWHERE, Place, Tail, outline
 from k8s_ecmp.platforms.words import as_address, is_number, read_attributes
 
 _KEYWORDS = ("nexthop-vrf",)
@@ -220,8 +222,6 @@ class Ios(FlatPlatform):
 
         The incremental diff lists commands, not lines: removals begin with `no`. Addresses may be spelt in another way.
         """
-        from k8s_ecmp.platforms.reading import read_commands
-
         def meanings(text: str) -> set[tuple[bool, str, Prefix, NextHop | None]]:
             return {
                 (found.negated, found.vrf, found.prefix, found.hop and self.normal(found.hop))

@@ -19,10 +19,10 @@ import msgspec
 from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes
 from k8s_ecmp.platforms.base import Capabilities, Verification
 from k8s_ecmp.platforms.edits import Edit
-from k8s_ecmp.platforms.flat import FlatPlatform, Place, Tail, first_line
+from k8s_ecmp.platforms.flat import FlatPlatform
 from k8s_ecmp.platforms.iosxr_blocks import banner
-from k8s_ecmp.platforms.reading import Statement
 from k8s_ecmp.platforms.remarks import Remarks
+from k8s_ecmp.platforms.syntax import Place, Statement, Tail, first_line
 from k8s_ecmp.platforms.words import DISTANCE_MAX, TAG_MAX, as_address, is_number, number
 
 _VALUES = frozenset({"metric", "track", "tunnel-id", "vrflabel", "load-metric"})

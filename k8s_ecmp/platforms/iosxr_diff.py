@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import NextHop, Prefix, RunningRoutes
-from k8s_ecmp.platforms.flat import FlatPlatform
 from k8s_ecmp.platforms.iosxr_blocks import Cursor
 from k8s_ecmp.platforms.placing import touched_statements
 from k8s_ecmp.platforms.remarks import Remarks
 from k8s_ecmp.platforms.settling import settle
+from k8s_ecmp.platforms.syntax import FlatSyntax
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+\d+(?:,\d+)? @@")
 _SIGNED = re.compile(r"(\+> |<- |\+  |-  |#  |   )(.*)")
@@ -32,7 +32,7 @@ class _Line(NamedTuple):
     text: str
 
 
-def foreign_lines(platform: FlatPlatform, device_diff: str, running: RunningRoutes, commands: str) -> list[str]:
+def foreign_lines(platform: FlatSyntax, device_diff: str, running: RunningRoutes, commands: str) -> list[str]:
     """Added ("+ ...") and removed ("- ...") lines of the diff that are not the effect of the commands."""
     planned = _planned(platform, running, commands)
     try:
@@ -45,7 +45,7 @@ def foreign_lines(platform: FlatPlatform, device_diff: str, running: RunningRout
     return [said for said, key in found if key is None or key not in planned]
 
 
-def _planned(platform: FlatPlatform, running: RunningRoutes, commands: str) -> set[_Key]:
+def _planned(platform: FlatSyntax, running: RunningRoutes, commands: str) -> set[_Key]:
     """(sign, VRF, prefix, hop) of every hop that the commands add or take away."""
     planned: set[_Key] = set()
     for (vrf, prefix), statements in touched_statements(platform, commands).items():
@@ -58,7 +58,7 @@ def _planned(platform: FlatPlatform, running: RunningRoutes, commands: str) -> s
     return planned
 
 
-def _changed(platform: FlatPlatform, lines: Sequence[_Line], sign: str) -> Iterator[tuple[str, _Key | None]]:
+def _changed(platform: FlatSyntax, lines: Sequence[_Line], sign: str) -> Iterator[tuple[str, _Key | None]]:
     """The lines of one text that carry the sign, each with its route, None for all else that matters."""
     texts = [line.text for line in lines]
     routes = {statement.line: statement for statement in platform.statements(texts, Remarks(lambda _: True))}

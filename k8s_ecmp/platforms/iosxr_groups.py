@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from k8s_ecmp.model import Prefix, RunningRoutes, StaticRoute
-from k8s_ecmp.platforms.flat import FlatPlatform
 from k8s_ecmp.platforms.remarks import Remarks
+from k8s_ecmp.platforms.syntax import FlatSyntax
 
 _Line = tuple[int, str]
 
 
-def with_inherited(platform: FlatPlatform, running: RunningRoutes) -> RunningRoutes:
+def with_inherited(platform: FlatSyntax, running: RunningRoutes) -> RunningRoutes:
     """Disqualifies the prefixes at which an applied group has routes, and adds those that stand nowhere else.
 
     Names with wildcards stand in quotes; which routes such a block means cannot be told, and is noted.

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix
 from k8s_ecmp.platforms.edits import Edit
-from k8s_ecmp.platforms.flat import FlatPlatform, outline
 from k8s_ecmp.platforms.iosxr_blocks import Block, Cursor
+from k8s_ecmp.platforms.syntax import FlatSyntax, outline
 
 _New = Sequence[tuple[Prefix, NextHop]]
 _Span = list[int]
@@ -22,9 +22,7 @@ class _Layout:
     families: dict[tuple[str, int], _Span] = field(default_factory=dict)
 
 
-def new_lines(
-    platform: FlatPlatform, source: Sequence[str], homeless: Mapping[tuple[str, int], _New]
-) -> Iterator[Edit]:
+def new_lines(platform: FlatSyntax, source: Sequence[str], homeless: Mapping[tuple[str, int], _New]) -> Iterator[Edit]:
     """Edits that insert prefixes by (VRF, family), each as `show running-config` would show it."""
     layout = _layout(platform, source)
     wanting: dict[str, dict[int, _New]] = defaultdict(dict)
@@ -64,7 +62,7 @@ def _family_place(layout: _Layout, vrf: str, family: int, start: int, end: int) 
     return end
 
 
-def _vrf_block(platform: FlatPlatform, vrf: str, families: Mapping[int, _New]) -> Iterator[str]:
+def _vrf_block(platform: FlatSyntax, vrf: str, families: Mapping[int, _New]) -> Iterator[str]:
     if vrf != DEFAULT_VRF:
         yield f" vrf {vrf}"
     for family, new in families.items():
@@ -73,7 +71,7 @@ def _vrf_block(platform: FlatPlatform, vrf: str, families: Mapping[int, _New]) -
         yield " !"
 
 
-def _family_block(platform: FlatPlatform, vrf: str, family: int, new: _New) -> Iterator[str]:
+def _family_block(platform: FlatSyntax, vrf: str, family: int, new: _New) -> Iterator[str]:
     indent = " " if vrf == DEFAULT_VRF else "  "
     yield f"{indent}address-family ipv{family} unicast"
     for prefix, hop in new:
@@ -86,7 +84,7 @@ def _under(head: str, line: str) -> str:
     return " " * (len(head) - len(head.lstrip()) + 1) + line.lstrip()
 
 
-def _layout(platform: FlatPlatform, source: Sequence[str]) -> _Layout:
+def _layout(platform: FlatSyntax, source: Sequence[str]) -> _Layout:
     """The blocks of the text; of one that stands several times, the last."""
     layout = _Layout()
     cursor = Cursor()

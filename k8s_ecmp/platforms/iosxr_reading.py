@@ -1,17 +1,13 @@
 """Reads the static blocks of IOS-XR configurations and commands."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import NextHop, Prefix
 from k8s_ecmp.platforms.iosxr_blocks import Block, Cursor, banner
-from k8s_ecmp.platforms.reading import Statement
 from k8s_ecmp.platforms.remarks import Remarks
+from k8s_ecmp.platforms.syntax import FlatSyntax, Statement
 from k8s_ecmp.platforms.words import is_prefix, read_prefix
-
-if TYPE_CHECKING:
-    from k8s_ecmp.platforms.flat import FlatPlatform
 
 _FRAME = frozenset({"configure", "commit", "end", "exit", "root"})
 
@@ -24,7 +20,7 @@ class BlockReader:
         remarks: takes what is said of lines that are no routes of ours.
     """
 
-    def __init__(self, platform: "FlatPlatform", remarks: Remarks) -> None:
+    def __init__(self, platform: FlatSyntax, remarks: Remarks) -> None:
         self._platform = platform
         self._remarks = remarks
         self._prefixes: dict[int, dict[str, Prefix]] = {4: {}, 6: {}}

@@ -15,7 +15,8 @@ import msgspec
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes
 from k8s_ecmp.platforms.base import Capabilities, Verification
-from k8s_ecmp.platforms.flat import ELSEWHERE, FlatPlatform, Place, Tail, first_line, outline
+from k8s_ecmp.platforms.flat import FlatPlatform
+from k8s_ecmp.platforms.syntax import ELSEWHERE, Place, Tail, first_line, outline
 from k8s_ecmp.platforms.words import as_address, is_number, read_attributes
 
 _KEYWORDS = ("vrf",)

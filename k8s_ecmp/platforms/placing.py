@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes, text_lines
 from k8s_ecmp.platforms.edits import Edit
-from k8s_ecmp.platforms.flat import FlatPlatform
-from k8s_ecmp.platforms.reading import Statement, read_commands
+from k8s_ecmp.platforms.reading import read_commands
 from k8s_ecmp.platforms.settling import Settled, settle
+from k8s_ecmp.platforms.syntax import FlatSyntax, Statement
 
 _New = tuple[Prefix, NextHop]
 
 
-def line_edits(platform: FlatPlatform, running: RunningRoutes, commands: str) -> tuple[Edit, ...]:
+def line_edits(platform: FlatSyntax, running: RunningRoutes, commands: str) -> tuple[Edit, ...]:
     """What the commands would do to the text of `running`, in the order of its lines.
 
     Raises:
@@ -46,7 +46,7 @@ def line_edits(platform: FlatPlatform, running: RunningRoutes, commands: str) ->
     return tuple(_joined(sorted(edits, key=lambda edit: (edit.first, edit.removed > 0, not edit.context))))
 
 
-def touched_statements(platform: FlatPlatform, commands: str) -> dict[tuple[str, Prefix], list[Statement]]:
+def touched_statements(platform: FlatSyntax, commands: str) -> dict[tuple[str, Prefix], list[Statement]]:
     """The commands by (VRF, prefix).
 
     Raises:
@@ -70,7 +70,7 @@ def _kept(present: Sequence[NextHop], settled: Sequence[Settled]) -> dict[int, N
 
 
 def settlements(
-    platform: FlatPlatform,
+    platform: FlatSyntax,
     running: RunningRoutes,
     source: Sequence[str],
     homeless: Mapping[tuple[str, int], list[_New]],

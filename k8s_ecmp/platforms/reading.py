@@ -1,29 +1,18 @@
 """Reads configurations and commands of flat platforms, fast: each distinct prefix and each distinct hop once."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes, StaticRoute, text_lines
-from k8s_ecmp.platforms.flat import ELSEWHERE, FlatPlatform, Tail
 from k8s_ecmp.platforms.remarks import Remarks
+from k8s_ecmp.platforms.syntax import ELSEWHERE, FlatSyntax, Statement, Tail
 from k8s_ecmp.platforms.words import is_prefix, read_prefix
 
 _FAMILIES = {"ip": 4, "ipv6": 6}
 _HEADER_WITHIN = 20  # lines
 
 
-class Statement(NamedTuple):
-    """A static route command. `hop` None: `no` for the whole prefix."""
-
-    line: int
-    negated: bool
-    vrf: str
-    prefix: Prefix
-    hop: NextHop | None
-
-
-def read_routes(platform: FlatPlatform, text: str) -> RunningRoutes:
+def read_routes(platform: FlatSyntax, text: str) -> RunningRoutes:
     """All static routes of a whole running configuration, in order of first appearance.
 
     Raises:
@@ -48,7 +37,7 @@ def read_routes(platform: FlatPlatform, text: str) -> RunningRoutes:
     return RunningRoutes(routes, text, tuple(remarks.notes), tuple(remarks.unreadable), tuple(remarks.closed.items()))
 
 
-def read_commands(platform: FlatPlatform, commands: str) -> list[Statement]:
+def read_commands(platform: FlatSyntax, commands: str) -> list[Statement]:
     """The static route commands of a text that holds nothing else but blanks, comments and what frames commands.
 
     Raises:
@@ -57,7 +46,7 @@ def read_commands(platform: FlatPlatform, commands: str) -> list[Statement]:
     return list(platform.statements(text_lines(commands), Remarks(), commands=True))
 
 
-def _expect_whole(platform: FlatPlatform, lines: Sequence[str]) -> None:
+def _expect_whole(platform: FlatSyntax, lines: Sequence[str]) -> None:
     """Raises ParseError where it can be told that the text is not all of a configuration of this platform."""
     filled = [line for line in lines[:_HEADER_WITHIN] if line and not line.isspace()]
     if not filled and all(not line or line.isspace() for line in lines):
@@ -80,7 +69,7 @@ class LineReader:
     Keeps what was read of prefixes and hops for the next line that has the same words.
     """
 
-    def __init__(self, platform: FlatPlatform, remarks: Remarks) -> None:
+    def __init__(self, platform: FlatSyntax, remarks: Remarks) -> None:
         self._remarks = remarks
         self._platform = platform
         self._prefixes: dict[int, dict[str, Prefix]] = {4: {}, 6: {}}

@@ -7,8 +7,7 @@ import msgspec
 
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import NextHop
-from k8s_ecmp.platforms.flat import FlatPlatform
-from k8s_ecmp.platforms.reading import Statement
+from k8s_ecmp.platforms.syntax import FlatSyntax, Statement
 
 
 class Settled(NamedTuple):
@@ -22,7 +21,7 @@ class Settled(NamedTuple):
 _State = dict[Hashable, tuple[Settled, ...]]
 
 
-def settle(platform: FlatPlatform, present: Sequence[NextHop], statements: Sequence[Statement]) -> list[Settled]:
+def settle(platform: FlatSyntax, present: Sequence[NextHop], statements: Sequence[Statement]) -> list[Settled]:
     """The next hops of a prefix after commands that all concern it.
 
     Raises:
@@ -51,7 +50,7 @@ def settle(platform: FlatPlatform, present: Sequence[NextHop], statements: Seque
     return [_retag(platform, settled, typed) for settled in after] if typed else after
 
 
-def _put(platform: FlatPlatform, state: _State, key: Hashable, hop: NextHop, origins: tuple[int, ...]) -> None:
+def _put(platform: FlatSyntax, state: _State, key: Hashable, hop: NextHop, origins: tuple[int, ...]) -> None:
     standing = state.get(key)
     if standing is None:
         state[key] = (Settled(hop, origins),)
@@ -64,7 +63,7 @@ def _put(platform: FlatPlatform, state: _State, key: Hashable, hop: NextHop, ori
         state[key] = (Settled(hop, standing[0].origins + origins),)
 
 
-def _remove(platform: FlatPlatform, state: _State, hop: NextHop, statement: Statement) -> None:
+def _remove(platform: FlatSyntax, state: _State, hop: NextHop, statement: Statement) -> None:
     key = platform.slot(hop)
     standing = state.pop(key, ())
     if platform.each_distance and hop.distance is not None:
@@ -79,7 +78,7 @@ def _remove(platform: FlatPlatform, state: _State, hop: NextHop, statement: Stat
         )
 
 
-def _retag(platform: FlatPlatform, settled: Settled, typed: dict[Hashable, int | None]) -> Settled:
+def _retag(platform: FlatSyntax, settled: Settled, typed: dict[Hashable, int | None]) -> Settled:
     hop, origins = settled
     group = platform.group(hop)
     if group not in typed or hop.tag == typed[group]:
@@ -87,7 +86,7 @@ def _retag(platform: FlatPlatform, settled: Settled, typed: dict[Hashable, int |
     return Settled(msgspec.structs.replace(hop, tag=typed[group]), origins)
 
 
-def _refuse_mixture(platform: FlatPlatform, settled: Iterable[Settled], statements: Sequence[Statement]) -> None:
+def _refuse_mixture(platform: FlatSyntax, settled: Iterable[Settled], statements: Sequence[Statement]) -> None:
     """No platform takes a discard route and next hops at one prefix with one distance."""
     kinds = {(platform.group(hop), hop.discard) for hop, _ in settled if hop.discard}
     if kinds and any((platform.group(hop), True) in kinds for hop, _ in settled if not hop.discard):

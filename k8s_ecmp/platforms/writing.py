@@ -8,9 +8,9 @@ import msgspec
 
 from k8s_ecmp.errors import ParseError, RenderError
 from k8s_ecmp.model import DEFAULT_VRF, Action, NextHop, Prefix, RouteChange, RunningRoutes
-from k8s_ecmp.platforms.flat import FlatPlatform, outline
-from k8s_ecmp.platforms.reading import Statement, read_commands
+from k8s_ecmp.platforms.reading import read_commands
 from k8s_ecmp.platforms.settling import settle
+from k8s_ecmp.platforms.syntax import FlatSyntax, Statement, outline
 from k8s_ecmp.platforms.templates import compiled, shipped
 
 
@@ -38,7 +38,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     lines: tuple[Line, ...]
 
 
-def expect_vrfs(platform: FlatPlatform, changes: Sequence[RouteChange], running: RunningRoutes) -> None:
+def expect_vrfs(platform: FlatSyntax, changes: Sequence[RouteChange], running: RunningRoutes) -> None:
     """Looks whether the router has the VRFs that routes shall be written in.
 
     A router takes such a line without a word and routes nothing, makes the VRF, or goes past the line in a file copy.
@@ -61,7 +61,7 @@ def expect_vrfs(platform: FlatPlatform, changes: Sequence[RouteChange], running:
         )
 
 
-def write_commands(platform: FlatPlatform, changes: Sequence[RouteChange], template: str | None) -> str:
+def write_commands(platform: FlatSyntax, changes: Sequence[RouteChange], template: str | None) -> str:
     """The commands for the changes, one a line; "" when there are none.
 
     Args:
@@ -92,7 +92,7 @@ def write_commands(platform: FlatPlatform, changes: Sequence[RouteChange], templ
     return text
 
 
-def _route(platform: FlatPlatform, change: RouteChange) -> Route:
+def _route(platform: FlatSyntax, change: RouteChange) -> Route:
     prefix = change.prefix
     return Route(
         change.action,
@@ -105,7 +105,7 @@ def _route(platform: FlatPlatform, change: RouteChange) -> Route:
     )
 
 
-def _lines(platform: FlatPlatform, change: RouteChange) -> Iterator[Line]:
+def _lines(platform: FlatSyntax, change: RouteChange) -> Iterator[Line]:
     """The smallest set of commands. Hops come before others go, save where a discard route is on either side."""
     normal = platform.normal
     before = {_key(platform, hop): normal(hop) for hop in change.before}
@@ -126,7 +126,7 @@ def _lines(platform: FlatPlatform, change: RouteChange) -> Iterator[Line]:
     yield from removes + adds if discard else adds + removes
 
 
-def _over(platform: FlatPlatform, standing: NextHop, hop: NextHop) -> tuple[Line, ...]:
+def _over(platform: FlatSyntax, standing: NextHop, hop: NextHop) -> tuple[Line, ...]:
     """A hop typed over itself. Where leaving a word out would keep it, the hop is taken away first, or 1 written."""
     default = platform.capabilities.default_distance
     for written in (hop, msgspec.structs.replace(hop, distance=hop.distance or default)):
@@ -135,15 +135,15 @@ def _over(platform: FlatPlatform, standing: NextHop, hop: NextHop) -> tuple[Line
     return _line(platform, True, platform.removal(standing)), _line(platform, False, hop)
 
 
-def _line(platform: FlatPlatform, remove: bool, hop: NextHop) -> Line:
+def _line(platform: FlatSyntax, remove: bool, hop: NextHop) -> Line:
     return Line(remove, hop, *platform.options(hop)) if hop.options else Line(remove, hop)
 
 
-def _key(platform: FlatPlatform, hop: NextHop) -> Hashable:
+def _key(platform: FlatSyntax, hop: NextHop) -> Hashable:
     return (platform.slot(hop), platform.distance(hop)) if platform.each_distance else platform.slot(hop)
 
 
-def _removal(platform: FlatPlatform, hop: NextHop, spelt: Collection[Hashable]) -> NextHop:
+def _removal(platform: FlatSyntax, hop: NextHop, spelt: Collection[Hashable]) -> NextHop:
     """The hop as written behind `no`: with its distance where the same hop stands at another one, too."""
     written = platform.removal(hop)
     if hop.distance is None and spelt and platform.slot(hop) in spelt:
@@ -151,7 +151,7 @@ def _removal(platform: FlatPlatform, hop: NextHop, spelt: Collection[Hashable]) 
     return written
 
 
-def _expect_exactly(platform: FlatPlatform, changes: Sequence[RouteChange], statements: Sequence[Statement]) -> None:
+def _expect_exactly(platform: FlatSyntax, changes: Sequence[RouteChange], statements: Sequence[Statement]) -> None:
     """Raises ParseError unless the statements turn each change's hops before into those after and do nothing else."""
     written: dict[tuple[str, Prefix], list[Statement]] = defaultdict(list)
     for statement in statements:
