@@ -58,6 +58,13 @@ class NextHop(msgspec.Struct, frozen=True, gc=False):
         return " ".join(parts) + (f" vrf {self.vrf}" if self.vrf else "")
 
     @property
+    def details(self) -> str:
+        """The label, and every attribute and option that is set: "10.0.0.1 tag 4201 name prod"."""
+        attributes = {"distance": self.distance, "tag": self.tag, "name": self.name}
+        words = (f"{word} {value}" for word, value in attributes.items() if value is not None)
+        return " ".join([self.label, *words, *self.options])
+
+    @property
     def table_label(self) -> str:
         """How routing tables show it: an interface beside an address is what the router found, written or not."""
         return msgspec.structs.replace(self, interface=None).label if self.address and self.interface else self.label

@@ -150,12 +150,4 @@ def _plain(hop: NextHop) -> NextHop:
 
 
 def _names(hops: frozenset[NextHop]) -> str:
-    names = sorted(
-        " ".join(
-            [hop.label]
-            + [f"{word} {value}" for word in ("distance", "tag", "name") if (value := getattr(hop, word)) is not None]
-            + list(hop.options)
-        )
-        for hop in hops
-    )
-    return ", ".join(names) or "no next hop"
+    return ", ".join(sorted(hop.details for hop in hops)) or "no next hop"

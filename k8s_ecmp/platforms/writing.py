@@ -169,15 +169,7 @@ def _expect_exactly(platform: FlatSyntax, changes: Sequence[RouteChange], statem
 
 
 def _names(hops: Iterable[NextHop]) -> str:
-    names = sorted(
-        " ".join(
-            [hop.label]
-            + [f"{word} {value}" for word in ("distance", "tag", "name") if (value := getattr(hop, word)) is not None]
-            + list(hop.options)
-        )
-        for hop in hops
-    )
-    return ", ".join(names) or "no next hop"
+    return ", ".join(sorted(hop.details for hop in hops)) or "no next hop"
 
 
 def _netmask(prefix: Prefix) -> str:
