@@ -10,32 +10,37 @@ import asyncio
 import contextlib
 import fcntl
 import itertools
-import json
 import os
 import signal
 import stat
 import sys
 import time
 import traceback
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from k8s_ecmp.bgp import events
 from k8s_ecmp.bgp.announced import Announced
 from k8s_ecmp.bgp.frames import Message
-from k8s_ecmp.bgp.lines import end_of_rib
-from k8s_ecmp.bgp.peer import Link, Peer
-from k8s_ecmp.bgp.peers import BridgeConfig, read_config
+from k8s_ecmp.bgp.lines import BLOCK, end_of_rib
+from k8s_ecmp.bgp.peer import Change, Link, Peer, Wanted
+from k8s_ecmp.bgp.peers import BridgeConfig, Session, read_config
 from k8s_ecmp.bgp.pipe import Pipe
 from k8s_ecmp.bgp.requests import Refused, Requests
 from k8s_ecmp.bgp.signs import Signs
 from k8s_ecmp.bgp.troubles import Troubles, say
+from k8s_ecmp.memory import collect_rarely
 
 AGAIN_S = 3.0
 """ExaBGP drops withdrawals in the first batch after a session came up, and does not say when that batch is out: they
 are said again so long after."""
 
+_WRITTEN_AT_ONCE = 4 * BLOCK  # prefixes
 _TICK_S = 1.0
 _RELOADED_S = 20.0
+_RETRIED_S = 80.0
 _TOLD_AGAIN_S = 0.5
 
 
@@ -57,8 +62,8 @@ class Bridge:
         self._adopt(config)
         self._announced.keep_only(self.peers)
         self._reloading = asyncio.Lock()
-        self._listed: frozenset[tuple[str, str]] = frozenset()
-        self._described: list[str] = []
+        self._listed: frozenset[Session] = frozenset()
+        self._described: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._letting_go: set[str] = set()
         self._troubles = Troubles()
@@ -78,43 +83,30 @@ class Bridge:
     # --- what ExaBGP says ---
 
     def _event(self, line: str) -> None:
-        try:
-            said = json.loads(line)
-        except ValueError:
-            if line.startswith("description "):
-                self._described.append(line.rstrip('";').rpartition(" ")[2])
-            return
-        if isinstance(said, list):
-            self._listed = frozenset((str(e["local"]["address"]), str(e["peer"]["address"])) for e in said)
-            for entry in said:
-                self._found(entry)
-        elif said.get("notification") == "shutdown":
-            self.ended.set()
-        elif said.get("type") in ("state", "negotiated"):
-            neighbor = said["neighbor"]
-            found = self._links.get((neighbor["address"]["local"], neighbor["address"]["peer"]))
-            if found is None:
-                return
-            if said["type"] == "negotiated":
-                agreed = neighbor["negotiated"]
-                found[1].families = frozenset(agreed["families"])
-                found[1].add_path = frozenset(agreed["add_path"]["send"])
-            elif neighbor["state"] == "up":
-                self._up(*found)
-            elif neighbor["state"] == "down":
-                self._down(*found, str(neighbor.get("reason") or "the session was lost"))
+        event = events.read(line)
+        match event:
+            case events.Described(mark):
+                self._described.add(mark)
+            case events.Shutdown():
+                self.ended.set()
+            case events.Listed(sessions, standing):
+                self._listed = sessions
+                for agreed in standing:
+                    if (found := self._links.get(agreed.session)) and not found[1].up:
+                        found[1].agree(agreed)
+                        self._up(*found)
+            case events.Negotiated(session) | events.Up(session) | events.Down(session):
+                if found := self._links.get(session):
+                    self._of_session(event, *found)
 
-    def _found(self, entry: Message) -> None:
-        """A session as ExaBGP lists it: how a bridge that was started again learns of those that stand.
-
-        Not by `state`, which is "down" in the first second of a session.
-        """
-        found = self._links.get((str(entry["local"]["address"]), str(entry["peer"]["address"])))
-        if found is None or str(entry["fsm"]).upper() != "ESTABLISHED" or found[1].up:
-            return
-        sending = {name for name, way in entry["add-path"].items() if "send" in str(way)}
-        found[1].families, found[1].add_path = frozenset(entry["families"]), frozenset(sending)
-        self._up(*found)
+    def _of_session(self, event: events.Negotiated | events.Up | events.Down, peer: Peer, link: Link) -> None:
+        match event:
+            case events.Negotiated():
+                link.agree(event)
+            case events.Up():
+                self._up(peer, link)
+            case events.Down(_, reason):
+                self._down(peer, link, reason)
 
     def _up(self, peer: Peer, link: Link) -> None:
         before = peer.closed()
@@ -213,9 +205,7 @@ class Bridge:
             self.writing.pop(name, None)
             self.signs.forget(name)
         self.peers = peers
-        self._links = {
-            (link.session.local, link.session.peer): (peer, link) for peer in peers.values() for link in peer.links
-        }
+        self._links = {link.session: (peer, link) for peer in peers.values() for link in peer.links}
         for name in peers:
             self.writing.setdefault(name, asyncio.Lock())
             self.signs.watch(name)
@@ -232,6 +222,7 @@ class Bridge:
                     if name in was:
                         await stack.enter_async_context(self.writing[name])
                 said = {name: peer.attributes for name, peer in was.items()}
+                down = any(not link.up for _, link in self._links.values())
                 owners = {session: told.name for told in config.peers for session in told.sessions}
                 for peer, link in self._links.values():
                     if link.up and owners.get(link.session) != peer.config.name:
@@ -242,7 +233,7 @@ class Bridge:
             for name in changed:
                 if name not in was:
                     await stack.enter_async_context(self.writing[name])
-            if not await self._taken_over(frozenset(self._links), config.mark):
+            if not await self._taken_over(config.mark, _RETRIED_S if down else _RELOADED_S):
                 raise Refused("reload", "ExaBGP did not take its new configuration; its log says why")
             for name in changed:
                 if self.peers[name].attributes != said.get(name, self.peers[name].attributes):
@@ -250,18 +241,20 @@ class Bridge:
             self._announced.keep_only(self.peers)
             return {"changed": changed, "removed": removed}
 
-    async def _taken_over(self, sessions: frozenset[tuple[str, str]], mark: str) -> bool:
-        """Whether ExaBGP comes to have exactly these sessions, from the file with this mark.
+    async def _taken_over(self, mark: str, within_s: float) -> bool:
+        """Whether ExaBGP comes to have exactly the sessions that are known here, from the file with this mark.
 
         It answers before it has read the file, and forgets to read it where it has not yet said everything: it is told
-        until it has. While it has something to say to a session that is not up it does not read it at all.
+        until it has. What it has to say to a session that is not up it gives up when it has tried in vain to connect,
+        once a minute at least: the bridge says it again when that is up.
         """
+        sessions = frozenset(self._links)
         began = told = time.monotonic()
         await self._pipe.send([["reload"]])
-        while time.monotonic() - began < _RELOADED_S:
-            self._described = []
+        while time.monotonic() - began < within_s:
+            self._described = set()
             await self._pipe.send([["show neighbor json"], ["show neighbor configuration"]])
-            if self._listed == sessions and (not mark or set(self._described) == {mark}):
+            if self._listed == sessions and (not mark or self._described == {mark}):
                 return True
             await asyncio.sleep(0.1)
             if time.monotonic() - told > _TOLD_AGAIN_S:
@@ -269,15 +262,26 @@ class Bridge:
                 await self._pipe.send([["reload"]])
         return False
 
-    async def change(self, peer: Peer, wanted: dict[str, Any]) -> int:
-        """Writes the change down, announces what is new, and then withdraws. Returns how many lines were refused."""
-        gained, left = peer.set(wanted)
+    async def change(self, peer: Peer, wanted: Wanted) -> int:
+        """Writes a change, which was checked, down and says it. Returns how many lines were refused.
+
+        Some prefixes are written at a time, and the next while ExaBGP is busy with these. All of it is written, whether
+        or not ExaBGP answers.
+        """
+        written: deque[Change] = deque()
+        writing = self.spawn(self._write(peer, wanted, written))
         refused = 0
-        for link in peer.links:
-            refused += await self._pipe.send(peer.announce(link, gained))
-        for link in peer.links:
-            refused += await self._pipe.send(peer.withdraw(link, left))
+        while written or not writing.done():
+            refused += await self._pipe.send(_lines(peer, written))
+            await asyncio.sleep(0)
+        await writing
         return refused
+
+    async def _write(self, peer: Peer, wanted: Wanted, written: deque[Change]) -> None:
+        left = iter(wanted.items())
+        while part := dict(itertools.islice(left, _WRITTEN_AT_ONCE)):
+            written.append(peer.set(part))
+            await asyncio.sleep(0)
 
     def spawn(self, work: Any) -> asyncio.Task[Any]:
         """Runs it, keeps it until it has ended, and says what ended it where that was a mistake."""
@@ -291,6 +295,11 @@ class Bridge:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             say("".join(traceback.format_exception(error)))
+
+
+def _lines(peer: Peer, written: deque[Change]) -> Iterator[list[str]]:
+    while written:
+        yield from peer.lines(written.popleft())
 
 
 async def _run(config: BridgeConfig) -> None:
@@ -321,6 +330,7 @@ def _make_private(folder: Path) -> None:
 def main() -> int:
     """Serves until ExaBGP closes the pipe or ends this process."""
     os.umask(0o077)
+    collect_rarely()
     config = read_config(Path(sys.argv[1]))
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _make_private(config.folder)

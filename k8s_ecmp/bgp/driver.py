@@ -47,7 +47,7 @@ class BgpDriver:
         self._version: int | None = None
         self._base = ""
         self._commands = ""
-        self._edits: tuple[Edit, ...] | None = None
+        self._loaded = False
         self._routes: dict[str, list[list[Any]]] = {}
 
     def open(self) -> None:
@@ -86,7 +86,7 @@ class BgpDriver:
         Where nothing can be added in an address family, a comment says why; what is announced can be taken away.
         """
         running = self._text() if retrieve in ("all", "running") else ""
-        candidate = "" if self._edits is None else apply_edits(self._base, self._edits)
+        candidate = apply_edits(self._base, self._edits()) if self._loaded else ""
         return {"running": running, "candidate": candidate, "startup": ""}
 
     def load_merge_candidate(self, filename: str | None = None, config: str | None = None) -> None:
@@ -100,23 +100,22 @@ class BgpDriver:
             self._ask("lock")
             self._locked = True
         fresh = Path(filename).read_text(encoding="utf-8") if filename else config or ""
-        if self._edits is None:
+        if not self._loaded:
             self._base = self._text()
         commands = f"{self._commands}{fresh}\n"
         try:
             running = PLATFORM.parse(self._base)
-            edits = PLATFORM.edits(running, commands)
             routes = {
                 str(prefix): [_said(hop) for hop, _ in settle(PLATFORM, _hops(running.get(vrf, prefix)), statements)]
                 for (vrf, prefix), statements in touched_statements(PLATFORM, commands).items()
             }
         except ParseError as error:
             raise ConfigRejected(f"{self._peer}: {error}") from error
-        self._commands, self._edits, self._routes = commands, edits, routes
+        self._commands, self._loaded, self._routes = commands, True, routes
 
     def compare_config(self) -> str:
         """The candidate against what is announced, as "-" and "+" lines."""
-        return unified(text_lines(self._base), self._edits or ())
+        return unified(text_lines(self._base), self._edits())
 
     def commit_config(self, message: str = "", revert_in: int | None = None) -> None:  # noqa: ARG002
         """Announces and withdraws; returns when ExaBGP has acknowledged all of it.
@@ -127,7 +126,7 @@ class BgpDriver:
         """
         if revert_in:
             raise CommitFailed("a BGP peer has no commit timer")
-        if self._edits is None:
+        if not self._loaded:
             raise CommitFailed(f"{self._peer}: no candidate is loaded")
         paths = sum(max(1, len(hops)) for hops in self._routes.values())
         answer = self._ask("commit", more_s=paths / _PATHS_PER_S, routes=self._routes)
@@ -192,8 +191,12 @@ class BgpDriver:
             raise Unreachable("the connection to the bridge was lost")
         return self._client.ask(op, more_s=more_s, peer=self._peer, **words)
 
+    def _edits(self) -> tuple[Edit, ...]:
+        """What the candidate changes in the text: for people, a commit needs the routes alone."""
+        return PLATFORM.edits(PLATFORM.parse(self._base), self._commands) if self._loaded else ()
+
     def _forget(self) -> None:
-        self._base, self._commands, self._edits, self._routes = "", "", None, {}
+        self._base, self._commands, self._loaded, self._routes = "", "", False, {}
 
 
 def down(state: Message) -> str | None:

@@ -12,10 +12,12 @@ BLOCK = 25
 """Prefixes in a line. A prefix gets all of its next hops within one block, so that a receiver does not walk every
 prefix through one, two and more next hops."""
 
+FAMILIES = {4: "ipv4 unicast", 6: "ipv6 unicast"}
+"""As ExaBGP names them."""
+
 MAX_PATH_ID = 0xFFFFFFFF
 _MARK = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ATTRIBUTES = re.compile(r"[A-Za-z0-9 :.\[\]-]*")
-_FAMILIES = {4: "ipv4 unicast", 6: "ipv6 unicast"}
 
 
 @lru_cache(maxsize=1 << 16)
@@ -62,6 +64,7 @@ def check_route(prefix: str, hops: Iterable[str]) -> None:
             raise ValueError(f"{prefix} cannot have the next hop {hop}, which is of the other family")
 
 
+@lru_cache(maxsize=1 << 10)
 def check_mark(tag: object, name: object) -> None:
     """Raises ValueError unless these are a tag and an owner's name, or none."""
     if tag is not None and not (isinstance(tag, int) and 0 <= tag <= MAX_PATH_ID):
@@ -114,7 +117,7 @@ def withdrawals(selector: str, routes: Mapping[str, Slots]) -> Iterator[str]:
 
 def end_of_rib(selector: str, family: int) -> str:
     """The line that says that all routes of a family were sent."""
-    return f"{selector} announce eor {_FAMILIES[family]}"
+    return f"{selector} announce eor {FAMILIES[family]}"
 
 
 def _path(path_id: int) -> tuple[str, ...]:

@@ -2,13 +2,16 @@
 
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from k8s_ecmp.bgp.announced import Announced, Hop, Hops
+from k8s_ecmp.bgp.events import Negotiated
 from k8s_ecmp.bgp.lines import (
     BLOCK,
+    FAMILIES,
     MAX_PATH_ID,
     announcements,
     check_attributes,
@@ -20,7 +23,6 @@ from k8s_ecmp.bgp.lines import (
 from k8s_ecmp.bgp.peers import PeerConfig, Session
 
 _T = TypeVar("_T")
-_FAMILIES = {4: "ipv4 unicast", 6: "ipv6 unicast"}
 _LEAST_MEMORY_S = 300.0
 _SAID_S = 60.0
 
@@ -43,6 +45,16 @@ class Link:
     synced: bool = False
     families: frozenset[str] = frozenset()
     add_path: frozenset[str] = frozenset()
+
+    def agree(self, agreed: Negotiated) -> None:
+        self.families, self.add_path = agreed.families, agreed.add_path
+
+
+class Change(NamedTuple):
+    """What is to be said: by prefix the slots with another next hop than before, and (prefix, slot) without one."""
+
+    gained: Mapping[str, Collection[int]]
+    left: Collection[tuple[str, int]]
 
 
 class Peer:
@@ -95,7 +107,7 @@ class Peer:
         found: dict[int, str] = {}
         for link in self.links:
             for number in self.config.families:
-                name, there = _FAMILIES[number], link.session.peer
+                name, there = FAMILIES[number], link.session.peer
                 if not link.up or number in found:
                     continue
                 if name not in link.families:
@@ -115,28 +127,31 @@ class Peer:
         """All of `closed`; None: everything can be added."""
         return "; ".join(self.closed().values()) or None
 
-    def set(self, wanted: Wanted) -> tuple[dict[str, set[int]], list[tuple[str, int]]]:
-        """Takes new next hops for some prefixes, and writes them down.
-
-        Returns:
-            What is to be said: by prefix the slots with another next hop than before, and (prefix, slot) without one.
+    def check(self, wanted: Wanted) -> None:
+        """Looks whether these next hops can be announced; nothing is changed.
 
         Raises:
-            ValueError: something in it cannot be announced; nothing was changed.
+            ValueError: something in it cannot.
         """
-        changed: dict[str, Hops] = {}
-        fresh: dict[str, int] = {}
-        closed = self.closed()
+        closed, limit = self.closed(), self.config.max_paths
         for prefix, hops in wanted.items():
             check_route(prefix, [hop for hop, _, _ in hops])
-            family, standing = check_prefix(prefix), self._routes.get(prefix, {})
+            family = check_prefix(prefix)
             if hops and family not in self.config.families:
                 raise ValueError(f"{prefix} is of a family that bgp.families does not have")
-            if family in closed and any(hop not in standing for hop, _, _ in hops):
-                raise ValueError(f"{prefix} can get no more next hops: {closed[family]}")
+            if family in closed:
+                standing = self._routes.get(prefix, {})
+                if any(hop not in standing for hop, _, _ in hops):
+                    raise ValueError(f"{prefix} can get no more next hops: {closed[family]}")
+            if limit is not None and (count := len({hop for hop, _, _ in hops})) > limit:
+                raise ValueError(f"{prefix} has {count} next hops; {limit} sessions carry one each")
             for _, tag, name in hops:
                 check_mark(tag, name)
-            changed[prefix] = self._placed(prefix, hops, fresh)
+
+    def set(self, wanted: Wanted) -> Change:
+        """Takes new next hops, which were checked, for some prefixes, and writes them down: all of them or none."""
+        fresh: dict[str, int] = {}
+        changed = {prefix: self._placed(prefix, hops, fresh) for prefix, hops in wanted.items()}
         gained: dict[str, set[int]] = {}
         left, back = [], []
         for prefix, placed in changed.items():
@@ -157,14 +172,22 @@ class Peer:
                 self._routes[prefix] = placed
             else:
                 self._routes.pop(prefix, None)
-        return gained, left
+        return Change(gained, left)
+
+    def lines(self, change: Change) -> Iterator[list[str]]:
+        """What its sessions are told of a change, block by block: at each prefix all that is new comes first."""
+        for link in self.links:
+            yield from self.announce(link, change.gained)
+        for link in self.links:
+            yield from self.withdraw(link, change.left)
 
     def forget_leaving(self) -> None:
         """Drops withdrawals that every session was told and that are older than twice the restart time.
 
+        None while a session takes one path for a prefix: what `withdraw` put in the place of others is to go, too.
         FRR 8.4 keeps stale paths beyond the restart time, unused, and uses them again when the session comes up.
         """
-        if not all(link.synced and time.time() - link.since > _SAID_S for link in self.links):
+        if self.closed() or not all(link.synced and time.time() - link.since > _SAID_S for link in self.links):
             return
         before = time.time() - max(_LEAST_MEMORY_S, 2 * self.config.restart_s)
         old = [key for key, at in self.leaving.items() if at < before]
@@ -192,31 +215,33 @@ class Peer:
     def withdraw(self, link: Link, keys: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
         """Lines that withdraw those of (prefix, slot) that carry nothing.
 
-        A peer that takes one path for a prefix loses it with any of them: it is told one that stays again. ExaBGP says
-        nothing that it has said, unless it was withdrawn.
+        A peer that takes one path for a prefix would lose it with any of them. Where a next hop stays, it is told that
+        one in the place of each that leaves: the prefix is never gone, and ExaBGP keeps no dead next hop to repeat.
         """
         selector = link.session.selector
+        singles = self._singles(link)
         mine = (key for key in keys if self.config.add_path or key[1] == link.index)
         for block in _blocks(mine):
             slots: dict[str, dict[int, str | None]] = {}
             for prefix, slot in block:
-                if (prefix, slot) in self.leaving:
+                if prefix in singles:
+                    stays = next(iter(self._routes.get(prefix, ())), None)
+                    slots[prefix] = dict.fromkeys(singles[prefix], stays)
+                elif (prefix, slot) in self.leaving:
                     slots.setdefault(prefix, {})[slot if self.config.add_path else 0] = None
-            again = self._one_each(link, slots)
-            for prefix, stays in again.items():
-                slots[prefix] |= dict.fromkeys(stays)
-            yield [*withdrawals(selector, slots), *announcements(selector, self.attributes, again)]
+            yield [*announcements(selector, self.attributes, slots), *withdrawals(selector, slots)]
 
-    def _one_each(self, link: Link, prefixes: Iterable[str]) -> dict[str, dict[int, str | None]]:
-        """One path of each of those prefixes of which the peer takes one alone, though the session is for many."""
+    def _singles(self, link: Link) -> Mapping[str, Collection[int]]:
+        """The prefixes of which the peer takes one path, though the session is for many: all slots that are left."""
         if not (self.config.add_path and link.up):
             return {}
-        return {
-            prefix: {hop.slot: address}
-            for prefix in prefixes
-            if _FAMILIES[check_prefix(prefix)] not in link.add_path
-            for address, hop in itertools.islice(self._routes.get(prefix, {}).items(), 1)
-        }
+        found: dict[str, set[int]] = defaultdict(set)
+        families = {number for number, name in FAMILIES.items() if name not in link.add_path}
+        if families:
+            for prefix, slot in self.leaving:
+                if check_prefix(prefix) in families:
+                    found[prefix].add(slot)
+        return found
 
     def farewell(self, link: Link) -> Iterator[list[str]]:
         """Lines that withdraw everything from a session that will not be there any more: without them a peer that
@@ -243,8 +268,6 @@ class Peer:
         if self.config.add_path:
             return {hop: Hop(*mark, self._path_id(hop, fresh)) for hop, mark in marks.items()}
         count = len(self.links)
-        if len(marks) > count:
-            raise ValueError(f"{prefix} has {len(marks)} next hops; {count} sessions carry one each")
         placed = {hop: old.slot for hop, old in self._routes.get(prefix, {}).items() if hop in marks}
         for hop in marks:
             if hop not in placed:

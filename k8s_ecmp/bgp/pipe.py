@@ -7,10 +7,9 @@ make it slower, not faster.
 
 import asyncio
 import contextlib
-import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 WINDOW = 10
 """Lines without an answer."""
@@ -23,7 +22,7 @@ class Pipe:
     """Reads standard input in a thread of its own, and writes commands to standard output.
 
     Answers come without saying to what, and not in order: they are counted. One sender at a time therefore has the
-    pipe, and hands it on when all of its lines are answered.
+    pipe. It hands it on, when all of its lines are answered, to the next that waits for it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, event: Callable[[str], None], end: Callable[[], None]) -> None:
@@ -36,11 +35,12 @@ class Pipe:
         """
         self._event = event
         self._sender = asyncio.Lock()
-        self._answered = asyncio.Condition()
+        self._senders = 0
         self._waiting = 0
         self._errors = 0
+        self._most = 0
+        self._room: asyncio.Future[None] | None = None
         self._loop = loop
-        self._tasks: set[asyncio.Task[None]] = set()
         threading.Thread(target=self._read, args=(end,), name="exabgp", daemon=True).start()
 
     @property
@@ -57,21 +57,29 @@ class Pipe:
         Returns:
             How many of the lines ExaBGP refused.
         """
-        refused = 0
-        left: Iterator[list[str]] = iter(blocks)
-        while True:
-            async with self._sender:
-                before = self._errors
-                sent = 0
-                for block in itertools.islice(left, _BURST):
-                    sent += 1
-                    for line in block:
-                        await self._room(WINDOW - 1)
-                        self._write(line)
-                await self._room(0)
-                refused += self._errors - before
-            if not sent:
-                return refused
+        refused, more, left = 0, True, iter(blocks)
+        self._senders += 1
+        try:
+            while more:
+                async with self._sender:
+                    await self._await_room(0)  # what a sender left behind whose blocks failed
+                    before = self._errors
+                    more = await self._send_some(left)
+                    await self._await_room(0)
+                    refused += self._errors - before
+        finally:
+            self._senders -= 1
+        return refused
+
+    async def _send_some(self, blocks: Iterable[list[str]]) -> bool:
+        """Whether there may be more: somebody else waits for the pipe."""
+        for sent, block in enumerate(blocks, 1):
+            for line in block:
+                await self._await_room(WINDOW - 1)
+                self._write(line)
+            if sent >= _BURST and self._senders > 1:
+                return True
+        return False
 
     def _write(self, line: str) -> None:
         text = line.encode("ascii") + b"\n"
@@ -79,29 +87,30 @@ class Pipe:
         while text:
             text = text[os.write(_STDOUT, text) :]
 
-    async def _room(self, most: int) -> None:
-        async with self._answered:
-            await self._answered.wait_for(lambda: self._waiting <= most)
+    async def _await_room(self, most: int) -> None:
+        """Until no more lines than that are unanswered; the sender alone."""
+        while self._waiting > most:
+            self._most, self._room = most, self._loop.create_future()
+            await self._room
 
     def _read(self, end: Callable[[], None]) -> None:
         rest = b""
         with contextlib.suppress(RuntimeError):  # the loop is closed: the bridge is leaving
             while part := os.read(_STDIN, 1 << 16):
                 *lines, rest = (rest + part).split(b"\n")
-                for line in lines:
-                    self._loop.call_soon_threadsafe(self._take, line.decode("ascii", "replace").strip())
+                self._loop.call_soon_threadsafe(self._take, lines)
             self._loop.call_soon_threadsafe(end)
 
-    def _take(self, line: str) -> None:
-        if line in ("done", "error"):
-            self._waiting = max(0, self._waiting - 1)
-            self._errors += line == "error"
-            task = self._loop.create_task(self._tell())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        elif line:
-            self._event(line)
-
-    async def _tell(self) -> None:
-        async with self._answered:
-            self._answered.notify_all()
+    def _take(self, lines: Iterable[bytes]) -> None:
+        """Counts the answers. Events are heard before the sender goes on, and a mistake in one of them ends nothing."""
+        for said in lines:
+            line = said.decode("ascii", "replace").strip()
+            if line in ("done", "error"):
+                self._waiting = max(0, self._waiting - 1)
+                self._errors += line == "error"
+            elif line:
+                self._loop.call_soon(self._event, line)
+        if self._room is not None and self._waiting <= self._most:
+            if not self._room.done():
+                self._room.set_result(None)
+            self._room = None

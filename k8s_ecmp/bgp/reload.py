@@ -9,11 +9,11 @@ from k8s_ecmp.bgp.config import BRIDGE, EXABGP, Files, write
 from k8s_ecmp.bgp.speaker import validate
 from k8s_ecmp.errors import RouterError, SettingsError
 
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 120.0
 _KEPT = "nothing was changed"
 _REMEDY = (
-    "where a router that was to be told something is down, try again when it is up, or end k8s-ecmp bgp start and "
-    "start it again: routers keep their routes for bgp.graceful_restart_s"
+    "where a router that is to be told something is down, try again: ExaBGP reads nothing until it has once more tried "
+    "in vain to reach it; or restart k8s-ecmp bgp start: routers keep their routes for bgp.graceful_restart_s"
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from k8s_ecmp.bgp.frames import Message, pack, receive_async
-from k8s_ecmp.bgp.peer import Peer
+from k8s_ecmp.bgp.peer import Peer, Wanted
 from k8s_ecmp.bgp.signs import Signs
 
 
@@ -36,7 +36,7 @@ class Serving(Protocol):
     @property
     def unanswered(self) -> int: ...
 
-    async def change(self, peer: Peer, wanted: dict[str, Any]) -> int: ...
+    async def change(self, peer: Peer, wanted: Wanted) -> int: ...
 
     async def reload(self) -> Message: ...
 
@@ -157,9 +157,10 @@ class Requests:
             if self._holders.get(name) is not client:
                 raise Refused("lock", f"{name} is no longer locked by this client")
             try:
-                refused = await self._bridge.change(peer, wanted)
+                peer.check(wanted)
             except ValueError as error:
                 raise Refused("invalid", str(error)) from error
+            refused = await self._bridge.change(peer, wanted)
         peer.note = None
         if refused:
             raise Refused("exabgp", f"ExaBGP refused {refused} of the commands; its log says why")

@@ -33,7 +33,7 @@ _LEAVE_S = 10.0
 
 def command(folder: Path) -> list[str]:
     """What runs ExaBGP in the foreground."""
-    return [sys.executable, "-m", "exabgp", "server", str(folder / EXABGP)]
+    return [sys.executable, "-m", "k8s_ecmp.bgp.exabgp", "server", str(folder / EXABGP)]
 
 
 def environment() -> dict[str, str]:

@@ -6,14 +6,13 @@ time where ExaBGP is gone.
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from tests.world import bgp
-from tests.world.bgp import COMMAND, BgpWorld, await_services, frr_config
+from tests.bgp.edge import WANTED, Edge, nodes, started
+from tests.world.bgp import await_services
 from tests.world.daemon import AT_ONCE
 from tests.world.fib import FibHistory
 from tests.world.netns import wait_for
@@ -21,81 +20,55 @@ from tests.world.netns import wait_for
 pytestmark = [pytest.mark.world, pytest.mark.slow]
 
 DEAD_MAN_S = 6
-WANTED = {
-    "10.96.0.0/12": [f"10.9.0.{n}" for n in (101, 102, 103)],
-    "fd00:96::/112": [f"fd09::{n}" for n in (101, 102, 103)],
-}
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
-    if reason := bgp.missing():
-        pytest.skip(reason)
-    with BgpWorld(tmp_path_factory.mktemp("world")) as world:
-        world.frr = world.add_frr("edge", 2, frr_config(), dead_man_s=DEAD_MAN_S, graceful_restart_s=8)
-        world.write_settings(**AT_ONCE)
-        world.start()
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    keys: dict[str, Any] = {"dead_man_s": DEAD_MAN_S, "graceful_restart_s": 8}
+    with started(tmp_path_factory.mktemp("world"), settings=AT_ONCE, **keys) as world:
         yield world
 
 
 @pytest.fixture
-def world(started: BgpWorld) -> Iterator[BgpWorld]:
+def world(running: Edge) -> Iterator[Edge]:
     """A daemon has announced the three nodes, promised to be back, and was killed; then a node died."""
-    started.add_node(3)
-    started.write_cluster()
-    started.await_up()
-    with FibHistory(started.frr.netns) as kernel:
-        started.kernel = kernel
-        with daemon(started):
-            await_services(kernel, WANTED)
-            wait_for(lambda: held(started) == DEAD_MAN_S, "it has promised to be back", 180)
-        started.cluster.delete_node("n3")
-        started.write_cluster()
-        yield started
+    running.add_node(3)
+    running.write_cluster()
+    running.await_up()
+    with FibHistory(running.frr.netns) as running.kernel:
+        with running.daemon():
+            await_services(running.kernel, WANTED)
+            wait_for(lambda: running.held("edge") == DEAD_MAN_S, "it has promised to be back", 180)
+        running.cluster.delete_node("n3")
+        running.write_cluster()
+        yield running
 
 
-@contextmanager
-def daemon(world: BgpWorld) -> Iterator[subprocess.Popen[bytes]]:
-    argv = [COMMAND, "--config", str(world.folder / "k8s-ecmp.yaml"), "run", "--listen", "127.0.0.1:0"]
-    with (world.folder / "daemon.log").open("ab") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def held(world: BgpWorld) -> float | None:
-    found: float | None = world.ask("status").get("peers", {}).get("edge", {}).get("held_s")
-    return found
-
-
-def await_none(world: BgpWorld) -> None:
+def await_none(world: Edge) -> None:
     """The kernel has nothing of ours, the dead node least of all; and a daemon that comes says what is right."""
     await_services(world.kernel, {})
-    with daemon(world):
-        await_services(world.kernel, {prefix: hops[:2] for prefix, hops in WANTED.items()})
+    with world.daemon():
+        await_services(world.kernel, nodes(1, 2))
 
 
-def test_the_daemon_is_dead(world: BgpWorld) -> None:
+def test_the_daemon_is_dead(world: Edge) -> None:
     await_none(world)
 
 
-def test_the_daemon_is_dead_and_the_bridge_dies_too(world: BgpWorld) -> None:
+def test_the_daemon_is_dead_and_the_bridge_dies_too(world: Edge) -> None:
     """The promise is on disk: the next bridge withdraws."""
     _, bridge = world.pids()
     world.kill(bridge)
     await_none(world)
 
 
-def test_the_daemon_is_dead_and_exabgp_dies_too(world: BgpWorld) -> None:
+def test_the_daemon_is_dead_and_exabgp_dies_too(world: Edge) -> None:
     exabgp, _ = world.pids()
     world.kill(exabgp)
     await_none(world)
 
 
-def test_all_of_it_is_dead(world: BgpWorld) -> None:
+def test_all_of_it_is_dead(world: Edge) -> None:
     """Nobody is left who could withdraw: the router forgets after the restart time that it was told."""
     world.stop()
     await_services(world.kernel, {})
@@ -103,7 +76,7 @@ def test_all_of_it_is_dead(world: BgpWorld) -> None:
     await_none(world)
 
 
-def test_the_machine_stands_still(world: BgpWorld) -> None:
+def test_the_machine_stands_still(world: Edge) -> None:
     """The hold timer ends; that is no graceful restart."""
     pids = world.pids()
     for pid in pids:
@@ -116,7 +89,7 @@ def test_the_machine_stands_still(world: BgpWorld) -> None:
     await_none(world)
 
 
-def test_the_machine_is_cut_off(world: BgpWorld) -> None:
+def test_the_machine_is_cut_off(world: Edge) -> None:
     world.lan.ip("link set speaker down")
     try:
         await_services(world.kernel, {})

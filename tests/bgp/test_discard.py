@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import bgp
+from tests.bgp.edge import WANTED, nodes, require
 from tests.world.bgp import BgpWorld, await_services, frr_config
 from tests.world.fib import FibHistory
 from tests.world.objects import Port, ServiceState
@@ -12,15 +12,10 @@ from tests.world.objects import Port, ServiceState
 pytestmark = pytest.mark.world
 
 NGINX = "default/nginx"
-AGGREGATES = {
-    "10.96.0.0/12": [f"10.9.0.{n}" for n in (101, 102, 103)],
-    "fd00:96::/112": [f"fd09::{n}" for n in (101, 102, 103)],
-}
 
 
 def test_a_service_without_endpoints_holds_up_nothing(tmp_path: Path) -> None:
-    if reason := bgp.missing():
-        pytest.skip(reason)
+    require()
     with BgpWorld(tmp_path) as world:
         static = world.add_static("static", 1)
         frr = world.add_frr("frr", 2, frr_config())
@@ -32,7 +27,7 @@ def test_a_service_without_endpoints_holds_up_nothing(tmp_path: Path) -> None:
             world.cluster.change_service(NGINX, external_policy="Local")
             world.cluster.scale(NGINX, "n2")
             world.program()
-            await_services(kernel, {**AGGREGATES, "10.96.0.1/32": ["10.9.0.102"]})
+            await_services(kernel, {**WANTED, "10.96.0.1/32": ["10.9.0.102"]})
 
             # Its endpoint goes, and a node comes at the same time.
             world.cluster.scale(NGINX)
@@ -41,6 +36,5 @@ def test_a_service_without_endpoints_holds_up_nothing(tmp_path: Path) -> None:
             (edge,) = [router for router in planned["routers"] if router["name"] == "frr"]
             assert edge["status"] == "changes"
             assert any("10.96.0.1/32" in skip["reason"] and "discard" in skip["reason"] for skip in planned["skipped"])
-            more = {p: [*hops, hops[0][:-1] + "4"] for p, hops in AGGREGATES.items()}
-            await_services(kernel, more)
+            await_services(kernel, nodes(1, 2, 3, 4))
         assert "10.96.0.1/32 blackhole" in static.vtysh("show running-config")

@@ -6,18 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import bgp
+from tests.bgp.edge import NODES4, require
 from tests.world.bgp import SPEAKERS, BgpWorld, await_services, frr_config
 from tests.world.fib import FibHistory
 
 pytestmark = pytest.mark.world
 
-WANTED = {"10.96.0.0/12": [f"10.9.0.{n}" for n in (101, 102, 103)]}
+WANTED = {"10.96.0.0/12": NODES4}
 
 
 def test_only_what_a_session_carries_is_announced(tmp_path: Path) -> None:
-    if reason := bgp.missing():
-        pytest.skip(reason)
+    require()
     with BgpWorld(tmp_path) as world:
         one = world.add_frr("one", 2, frr_config(), families=["ipv4"], read_receiver=True)
         without, _, _ = frr_config(SPEAKERS[:3]).partition(" address-family ipv6 unicast")

@@ -5,18 +5,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from k8s_ecmp.bgp.driver import BgpDriver
+from tests.bgp.edge import NODES4, WANTED, require
 from tests.site import REPO
-from tests.world import bgp
-from tests.world.bgp import SPEAKERS, TAG, BgpWorld, await_services, gobgp_table
+from tests.world.bgp import SPEAKERS, BgpWorld, Daemon, await_services, gobgp_table
 from tests.world.fib import FibHistory
+from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
 pytestmark = pytest.mark.world
 
 GUIDE = (REPO / "docs/guides/bgp-receivers.md").read_text()
-NODES = ["10.9.0.101", "10.9.0.102", "10.9.0.103"]
-AGGREGATES = {"10.96.0.0/12": NODES, "fd00:96::/112": ["fd09::101", "fd09::102", "fd09::103"]}
+
+
+class Receivers(BgpWorld):
+    """One of each kind that runs here."""
+
+    frr: FrrRouter
+    bird: Daemon
+    gobgp: Daemon
 
 
 def block(heading: str) -> str:
@@ -27,14 +33,13 @@ def block(heading: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
-    if reason := bgp.missing("bird", "gobgpd", "gobgp"):
-        pytest.skip(reason)
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receivers]:
+    require("bird", "gobgpd", "gobgp")
     folder = tmp_path_factory.mktemp("world")
     key = folder / "key"
     key.write_text("KEY\n")
     key.chmod(0o600)
-    with BgpWorld(folder) as world:
+    with Receivers(folder) as world:
         world.frr = world.add_frr("frr", 1, block("FRR"), password_file=str(key), ttl_security=True)
         bird = block("BIRD").replace("10.9.0.1 ", "10.9.0.2 ")
         world.bird = world.add_bird(
@@ -47,22 +52,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
 
 
 @pytest.mark.parametrize("name", ["frr", "bird", "gobgp"])
-def test_it_takes_the_service_ranges_and_nothing_else(world: BgpWorld, name: str) -> None:
+def test_it_takes_the_service_ranges_and_nothing_else(world: Receivers, name: str) -> None:
     world.write_cluster()
     world.cli("apply", "--yes", "--router", name)
-    peer = BgpDriver(optional_args={"folder": str(world.exabgp_folder), "peer": name})
-    peer.open()
-    try:
-        for prefix in ("10.200.0.0/16", "0.0.0.0/0", "10.97.0.7/32"):
-            peer.load_merge_candidate(config=f"announce route {prefix} next-hop {NODES[0]} tag {TAG} name prod")
-        peer.commit_config()
-        wanted = {**AGGREGATES, "10.97.0.7/32": NODES[:1]}
-        if name == "gobgp":
-            table = {prefix: frozenset(hops) for prefix, hops in wanted.items()}
-            wait_for(lambda: gobgp_table(world.gobgp) == table, "GoBGP has taken what it may", 180)
-            return
-        with FibHistory(world.frr.netns if name == "frr" else world.bird.netns) as kernel:
-            await_services(kernel, wanted)
-    finally:
-        peer.close()
+    world.announce(name, dict.fromkeys(("10.200.0.0/16", "0.0.0.0/0", "10.97.0.7/32"), NODES4[:1]))
+    wanted = {**WANTED, "10.97.0.7/32": frozenset(NODES4[:1])}
+    if name == "gobgp":
+        wait_for(lambda: gobgp_table(world.gobgp) == wanted, "GoBGP has taken what it may", 180)
+        return
+    with FibHistory(world.frr.netns if name == "frr" else world.bird.netns) as kernel:
+        await_services(kernel, wanted)
     assert SPEAKERS[0] in GUIDE

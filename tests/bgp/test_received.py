@@ -2,43 +2,35 @@
 
 import json
 import sqlite3
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from k8s_ecmp.bgp.driver import BgpDriver
 from k8s_ecmp.model import Prefix
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.receiver import Receiver
 from k8s_ecmp.settings import load_settings
-from tests.world import bgp
-from tests.world.bgp import COMMAND, ROUTER_AS, SPEAKERS, TAG, BgpWorld, await_services, frr_config, services
+from tests.bgp.edge import NODES4, NODES6, WANTED, Edge, started
+from tests.world.bgp import ROUTER_AS, SPEAKERS, await_services, frr_config, services
+from tests.world.bgp_machine import Table
 from tests.world.fib import FibHistory
 from tests.world.netns import wait_for
 
 pytestmark = pytest.mark.world
 
-NODES4 = ["10.9.0.101", "10.9.0.102", "10.9.0.103"]
-NODES6 = ["fd09::101", "fd09::102", "fd09::103"]
-WANTED = {"10.96.0.0/12": NODES4, "fd00:96::/112": NODES6}
-
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
-    if reason := bgp.missing():
-        pytest.skip(reason)
-    with BgpWorld(tmp_path_factory.mktemp("world")) as world:
-        world.frr = world.add_frr("edge", 2, frr_config(), read_receiver=True)
-        world.start()
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    with started(tmp_path_factory.mktemp("world"), read_receiver=True) as world:
         world.program()
         yield world
 
 
 @contextmanager
-def configured(world: BgpWorld, *lines: str, ended: bool = False) -> Iterator[None]:
+def configured(world: Edge, *lines: str, ended: bool = False) -> Iterator[None]:
     """These lines are in the router's configuration, and its neighbor has told it everything again.
 
     `ended`: they end the session.
@@ -57,7 +49,7 @@ def configured(world: BgpWorld, *lines: str, ended: bool = False) -> Iterator[No
         assert "in sync" in world.cli("verify").stdout
 
 
-def differences(world: BgpWorld, found: dict[str, list[str]]) -> str:
+def differences(world: Edge, found: Mapping[str, Iterable[str]]) -> str:
     """What `verify` says once the router's kernel has `found`."""
     with FibHistory(world.frr.netns) as kernel:
         await_services(kernel, found)
@@ -65,13 +57,13 @@ def differences(world: BgpWorld, found: dict[str, list[str]]) -> str:
     return " ".join(done.stdout.split())
 
 
-def test_a_receiver_that_has_everything_is_in_sync(world: BgpWorld) -> None:
+def test_a_receiver_that_has_everything_is_in_sync(world: Edge) -> None:
     done = world.cli("verify")
     assert "edge in sync 2 owned prefixes Verify" in " ".join(done.stdout.split())
     assert "compared" not in done.stdout + done.stderr
 
 
-def test_a_filter_is_named(world: BgpWorld) -> None:
+def test_a_filter_is_named(world: Edge) -> None:
     family = ("address-family ipv4 unicast", f"neighbor {SPEAKERS[0]} prefix-list NOTHING in")
     lines = ["ip prefix-list NOTHING seq 5 permit 192.0.2.0/24", f"router bgp {ROUTER_AS}", *family]
     with configured(world, *lines):
@@ -79,7 +71,7 @@ def test_a_filter_is_named(world: BgpWorld) -> None:
     assert "10.96.0.0/12 at the receiver: the router did not take it: look at prefix-list NOTHING" in said
 
 
-def test_a_limit_of_prefixes_that_ends_the_session_is_named(world: BgpWorld) -> None:
+def test_a_limit_of_prefixes_that_ends_the_session_is_named(world: Edge) -> None:
     lines = (f"router bgp {ROUTER_AS}", "address-family ipv4 unicast", f"neighbor {SPEAKERS[0]} maximum-prefix 2")
     with configured(world, *lines, ended=True):
         wait_for(lambda: not world.in_order(), "the router has ended the session", 180)
@@ -87,7 +79,7 @@ def test_a_limit_of_prefixes_that_ends_the_session_is_named(world: BgpWorld) -> 
         assert "the router says: Cease/Maximum Number of Prefixes Reached: raise its maximum-prefix" in said
 
 
-def test_a_limit_of_paths_is_named(world: BgpWorld) -> None:
+def test_a_limit_of_paths_is_named(world: Edge) -> None:
     world.frr.configure(f"router bgp {ROUTER_AS}\naddress-family ipv6 unicast\nmaximum-paths 1")
     try:
         world.frr.vtysh("clear bgp * soft in")
@@ -109,13 +101,13 @@ def test_a_limit_of_paths_is_named(world: BgpWorld) -> None:
     world.cli("verify")
 
 
-def test_a_route_that_the_router_prefers_is_named(world: BgpWorld) -> None:
+def test_a_route_that_the_router_prefers_is_named(world: Edge) -> None:
     with configured(world, "ip route 10.96.0.0/12 10.9.0.250"):
         said = differences(world, {**WANTED, "10.96.0.0/12": ["10.9.0.250"]})
     assert "10.96.0.0/12 at the receiver: the router prefers static with distance 1" in said
 
 
-def test_a_next_hop_without_a_way_is_named(world: BgpWorld) -> None:
+def test_a_next_hop_without_a_way_is_named(world: Edge) -> None:
     world.cluster.add_node("n7", ("192.0.2.7", "fd09::107"), ("10.207.0.0/16", "fd00:192:0:7::/64"))
     world.write_cluster()
     done = world.cli("apply", "--yes")
@@ -127,7 +119,7 @@ def test_a_next_hop_without_a_way_is_named(world: BgpWorld) -> None:
     world.program()
 
 
-def test_a_receiver_that_takes_one_path_of_several_is_named(world: BgpWorld) -> None:
+def test_a_receiver_that_takes_one_path_of_several_is_named(world: Edge) -> None:
     """With paths that a route map keeps out by their next hop."""
     lines = [
         "ip prefix-list N3 seq 5 permit 10.9.0.103/32",
@@ -151,15 +143,12 @@ def test_a_receiver_that_takes_one_path_of_several_is_named(world: BgpWorld) -> 
     world.cli("verify")
 
 
-def test_what_the_router_holds_though_it_is_not_announced_is_named(world: BgpWorld) -> None:
+def test_what_the_router_holds_though_it_is_not_announced_is_named(world: Edge) -> None:
     """A withdrawal that ExaBGP has acknowledged and the receiver never saw: the file of what is announced is older."""
     file = world.exabgp_folder / "announced.sqlite"
-    exabgp, bridge = world.pids()
     with sqlite3.connect(file) as announced:
         announced.execute("delete from hops where hop = ? or prefix = 'fd00:96::/112'", (NODES4[2],))
-    world.kill(bridge)
-    wait_for(lambda: world.pids() != (exabgp, bridge), "ExaBGP has started another", 30)
-    world.await_up()
+    world.kill_bridge()
     said = differences(world, WANTED)
     assert f"10.96.0.0/12 at the receiver: {NODES4[2]} is in use beside what is announced, from {SPEAKERS[0]}" in said
     assert f"fd00:96::/112 at the receiver: there are paths from {SPEAKERS[0]} that are not announced" in said
@@ -170,41 +159,28 @@ def test_what_the_router_holds_though_it_is_not_announced_is_named(world: BgpWor
 def test_what_stays_on_one_of_several_sessions_is_named(tmp_path: Path) -> None:
     """Each carries one next hop of a prefix: what came over one of them is fewer than all next hops there are."""
     speakers = SPEAKERS[:3]
-    with BgpWorld(tmp_path) as world:
-        world.frr = world.add_frr("edge", 2, frr_config(speakers), local_addresses=list(speakers), read_receiver=True)
-        world.start()
+    keys: dict[str, Any] = {"local_addresses": list(speakers), "read_receiver": True}
+    with started(tmp_path, frr_config(speakers), **keys) as world:
         world.program()
-        exabgp, bridge = world.pids()
         gone = "10.97.0.1/32"
-        peer = BgpDriver(optional_args={"folder": str(world.exabgp_folder), "peer": "edge"})
-        peer.open()
-        lines = [f"announce route {gone} next-hop {hop} tag {TAG} name prod" for hop in NODES4]
-        peer.load_merge_candidate(config="\n".join(lines))
-        peer.commit_config()
-        peer.close()
+        world.announce("edge", {gone: NODES4})
         with FibHistory(world.frr.netns) as kernel:
             await_services(kernel, {**WANTED, gone: NODES4})
         with sqlite3.connect(world.exabgp_folder / "announced.sqlite") as announced:
             announced.execute("delete from hops where prefix = ?", (gone,))
-        world.kill(bridge)
-        wait_for(lambda: world.pids() != (exabgp, bridge), "ExaBGP has started another", 30)
-        world.await_up()
+        world.kill_bridge()
         said = " ".join(world.cli("verify", code=2).stdout.split())
         for speaker in speakers:
             assert f"{gone} at the receiver: there are paths from {speaker} that are not announced" in said
 
 
-def test_ten_thousand_prefixes_are_compared_in_a_few_lines(world: BgpWorld) -> None:
-    many = {f"10.{97 + n // 65536}.{n // 256 % 256}.{n % 256}/32": NODES4 for n in range(1, 10_001)}
+def test_ten_thousand_prefixes_are_compared_in_a_few_lines(world: Edge) -> None:
+    many: Table = {f"10.{97 + n // 65536}.{n // 256 % 256}.{n % 256}/32": frozenset(NODES4) for n in range(1, 10_001)}
     host = init_nornir(load_settings(world.folder / "k8s-ecmp.yaml"), world.folder)
     receiver = Receiver(host.inventory.hosts["edge"], host.config)
     expected = {Prefix.parse(p): frozenset(hops) for p, hops in (WANTED | many).items()}
-    peer = BgpDriver(optional_args={"folder": str(world.exabgp_folder), "peer": "edge"})
-    peer.open()
     try:
-        lines = [f"announce route {p} next-hop {hop} tag {TAG} name prod" for p, hops in many.items() for hop in hops]
-        peer.load_merge_candidate(config="\n".join(lines))
-        peer.commit_config()
+        world.announce("edge", many)
         with FibHistory(world.frr.netns) as kernel:
             await_services(kernel, WANTED | many, 120)
         assert receiver.compare(expected, whole=True) == ((), ())
@@ -224,36 +200,28 @@ def test_ten_thousand_prefixes_are_compared_in_a_few_lines(world: BgpWorld) -> N
     finally:
         receiver.close()
         world.frr.configure(f"router bgp {ROUTER_AS}\naddress-family ipv4 unicast\nmaximum-paths 64")
-        peer.load_merge_candidate(config="\n".join(line.replace("announce", "withdraw", 1) for line in lines))
-        peer.commit_config()
-        peer.close()
+        world.commit("edge", [f"withdraw route {prefix} next-hop {hop}" for prefix in many for hop in NODES4])
     with FibHistory(world.frr.netns) as kernel:
         await_services(kernel, WANTED, 120)
 
 
-def test_a_daemon_says_what_the_receiver_lacks(world: BgpWorld) -> None:
+def test_a_daemon_says_what_the_receiver_lacks(world: Edge) -> None:
     family = ("address-family ipv6 unicast", f"neighbor {SPEAKERS[0]} prefix-list NOTHING in")
     lines = ["ipv6 prefix-list NOTHING seq 5 permit 2001:db8::/32", f"router bgp {ROUTER_AS}", *family]
     log = world.folder / "daemon.log"
-    argv = [COMMAND, "--config", str(world.folder / "k8s-ecmp.yaml"), "run", "--listen", "127.0.0.1:0"]
     with configured(world, *lines):
         with FibHistory(world.frr.netns) as kernel:
             await_services(kernel, {"10.96.0.0/12": NODES4})
-        with log.open("wb") as out:
-            process = subprocess.Popen(argv, stdout=out, stderr=out)
-        try:
+        with world.daemon() as process:
             wait_for(lambda: "look at prefix-list NOTHING" in log.read_text(), "the daemon has said it", 180)
             process.terminate()
             assert process.wait(30) == 0
-        finally:
-            process.kill()
-            process.wait()
     (said,) = [entry for line in log.read_text().splitlines() if "problem" in (entry := json.loads(line))]
     assert said["router"] == "edge"
     assert said["problem"].startswith("fd00:96::/112 at the receiver: the router did not take it")
 
 
-def test_a_login_that_cannot_be_read_says_nothing_of_a_session(world: BgpWorld) -> None:
+def test_a_login_that_cannot_be_read_says_nothing_of_a_session(world: Edge) -> None:
     """Whatever is wrong there: why a session is down is no reason to take a withdrawal back."""
     options = world.hosts["edge"]["connection_options"]["napalm"]["extras"]["optional_args"]
     options["conn_timeout"] = "soon"
@@ -266,7 +234,7 @@ def test_a_login_that_cannot_be_read_says_nothing_of_a_session(world: BgpWorld) 
         world.write_inventory()
 
 
-def test_a_receiver_that_cannot_be_asked_is_a_warning(world: BgpWorld) -> None:
+def test_a_receiver_that_cannot_be_asked_is_a_warning(world: Edge) -> None:
     world.frr.kill_sshd()
     try:
         done = world.cli("verify")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import bgp
+from tests.bgp.edge import NODES4, NODES6, require
 from tests.world.bgp import SPEAKERS, BgpWorld, Daemon, await_services, frr_config, gobgp_table, services
 from tests.world.fib import FibHistory
 from tests.world.frr import FrrRouter
@@ -17,15 +17,22 @@ from tests.world.objects import Port, ServiceState
 pytestmark = pytest.mark.world
 
 NGINX = "default/nginx"
-NODES4 = ["10.9.0.101", "10.9.0.102", "10.9.0.103"]
-NODES6 = ["fd09::101", "fd09::102", "fd09::103"]
+
+
+class Receivers(BgpWorld):
+    """One router with static routes, and receivers of each kind."""
+
+    static: FrrRouter
+    frr: FrrRouter
+    bird: Daemon
+    gobgp: Daemon
+    several: FrrRouter
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
-    if reason := bgp.missing("bird", "gobgpd", "gobgp"):
-        pytest.skip(reason)
-    with BgpWorld(tmp_path_factory.mktemp("world")) as world:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receivers]:
+    require("bird", "gobgpd", "gobgp")
+    with Receivers(tmp_path_factory.mktemp("world")) as world:
         world.static = world.add_static("static", 1)
         world.frr = world.add_frr("frr", 2, frr_config(), med=100, communities=["65010:1", "65010:7:9"])
         world.bird = world.add_bird("bird", 3)
@@ -40,7 +47,7 @@ Received = Callable[[dict[str, list[str]]], None]
 
 
 @contextmanager
-def receiving(world: BgpWorld) -> Iterator[Received]:
+def receiving(world: Receivers) -> Iterator[Received]:
     """A check that static mode's kernel has what is expected, and every receiver has what static mode has.
 
     FRR and BIRD in the kernel; GoBGP, which writes into no kernel without a zebra of its own, in its table.
@@ -59,7 +66,7 @@ def receiving(world: BgpWorld) -> Iterator[Received]:
         yield received
 
 
-def test_walkthrough_is_the_same_in_every_table(world: BgpWorld) -> None:
+def test_walkthrough_is_the_same_in_every_table(world: Receivers) -> None:
     cluster = world.cluster
     with receiving(world) as received:
         # The range, to all nodes.
@@ -110,7 +117,7 @@ def test_walkthrough_is_the_same_in_every_table(world: BgpWorld) -> None:
         received(aggregate)
 
 
-def test_external_ranges_and_a_drained_node_are_the_same_in_every_table(world: BgpWorld) -> None:
+def test_external_ranges_and_a_drained_node_are_the_same_in_every_table(world: Receivers) -> None:
     cluster = world.cluster
     behind = {"10.96.0.7/32": NODES4[1:2], "fd00:96::7/128": NODES6[1:2]}
     ranges = {"198.19.48.0/20": NODES4, "fd00:198::/64": NODES6}
@@ -168,7 +175,7 @@ def assert_reaches(receiver: FrrRouter | Daemon, address: str, node: str) -> Non
     )
 
 
-def test_packets_arrive_at_the_nodes_of_a_local_service(world: BgpWorld) -> None:
+def test_packets_arrive_at_the_nodes_of_a_local_service(world: Receivers) -> None:
     address = "10.96.0.9"
     world.cluster.add_service(
         ServiceState(NGINX, (address,), (Port(80, 8080, "http", node_port=30605),), type="NodePort")
@@ -184,7 +191,7 @@ def test_packets_arrive_at_the_nodes_of_a_local_service(world: BgpWorld) -> None
     world.program()
 
 
-def test_attributes_reach_the_receiver(world: BgpWorld) -> None:
+def test_attributes_reach_the_receiver(world: Receivers) -> None:
     world.write_cluster()
     world.cli("apply", "--yes")
     paths = wait_for(
@@ -195,7 +202,7 @@ def test_attributes_reach_the_receiver(world: BgpWorld) -> None:
     assert {path["largeCommunity"]["string"] for path in paths} == {"65010:7:9"}
 
 
-def test_a_guard_holds_a_peer_as_it_holds_a_router(world: BgpWorld) -> None:
+def test_a_guard_holds_a_peer_as_it_holds_a_router(world: Receivers) -> None:
     world.write_cluster()
     world.cli("apply", "--yes")
     nodes = [world.cluster.nodes[name] for name in ("n1", "n2")]
@@ -215,7 +222,7 @@ def test_a_guard_holds_a_peer_as_it_holds_a_router(world: BgpWorld) -> None:
     world.plan(code=0)
 
 
-def test_a_plan_file_is_refused_when_something_else_is_announced_meanwhile(world: BgpWorld, tmp_path: Path) -> None:
+def test_a_plan_file_is_refused_when_something_else_is_announced_meanwhile(world: Receivers, tmp_path: Path) -> None:
     world.write_cluster()
     world.cli("apply", "--yes")
     world.add_node(4)

@@ -4,26 +4,26 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from k8s_ecmp.bgp.client import BridgeClient
-from k8s_ecmp.errors import RouterError
+from tests.bgp.edge import nodes, require
 from tests.world import bgp
-from tests.world.bgp import BgpWorld, await_services, frr_config
+from tests.world.bgp import BgpWorld, await_services, bird_config, frr_config
+from tests.world.bgp_machine import TAG, Machine, Table
 from tests.world.daemon import AT_ONCE
 from tests.world.fib import FibHistory
+from tests.world.frr import FrrRouter
 from tests.world.kube import sample
 from tests.world.kube.server import KubeApi
-from tests.world.netns import Namespace, wait_for
+from tests.world.netns import wait_for
 
 pytestmark = [pytest.mark.world, pytest.mark.slow]
 
@@ -31,90 +31,24 @@ LOCAL = {"a": "10.9.0.21", "b": "10.9.0.22"}
 MED = {"a": 100, "b": 200}
 MED_BEHIND = {"a": 300, "b": 400}
 HAND_OVER_S = 4
-CHANNELS = "\n".join(
-    f"  {family} {{ import all; export none; add paths rx; gateway direct; }};" for family in ("ipv4", "ipv6")
-)
-BIRD = "\n".join(
-    [
-        "router id 10.9.0.3;\nprotocol device {}\nprotocol direct { ipv4; ipv6; }",
-        "protocol kernel { ipv4 { export all; import none; }; merge paths yes limit 64; }",
-        "protocol kernel { ipv6 { export all; import none; }; merge paths yes limit 64; }",
-        *(
-            f"protocol bgp {name} {{\n  local 10.9.0.3 as {bgp.ROUTER_AS};\n  neighbor {local} as {bgp.SPEAKER_AS};\n"
-            f"  passive yes;\n  graceful restart yes;\n{CHANNELS}\n}}"
-            for name, local in LOCAL.items()
-        ),
-    ]
-)
-Table = dict[str, frozenset[str]]
 
 
 @dataclass
-class Replica:
+class Replica(Machine):
     """A machine with a `bgp start` and a `run` on it, both of the same inventory as the other's."""
 
     name: str
-    folder: Path
-    netns: Namespace
-    daemon_netns: Namespace | None = None
-    """Where its daemon runs; None: here, where the API server is."""
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    def run(self, *command: str) -> subprocess.Popen[bytes]:
-        """`k8s-ecmp COMMAND`, until `end`."""
-        argv = [bgp.COMMAND, "--config", str(self.folder / "k8s-ecmp.yaml"), *command]
-        netns = self.netns if command[0] == "bgp" else self.daemon_netns
-        with (self.folder / f"{command[0]}.log").open("ab") as log:
-            if netns is None:
-                self.processes[command[0]] = subprocess.Popen(argv, stdout=log, stderr=log)
-            else:
-                self.processes[command[0]] = netns.popen(*argv, stdout=log, stderr=log)
-        return self.processes[command[0]]
-
-    def start_exabgp(self) -> None:
-        self.run("bgp", "start")
-        self.await_up()
 
     def start_daemon(self) -> None:
         self.run("run", "--listen", "127.0.0.1:0", "--identity", self.name)
 
-    def end(self, command: str, number: int = signal.SIGTERM) -> None:
-        process = self.processes.pop(command, None)
-        if process is not None:
-            process.send_signal(number)
-            process.wait(30)
-
     def end_all(self) -> None:
         self.end("run", signal.SIGKILL)
-        self.end("bgp")
-
-    def ask(self, op: str, **words: Any) -> dict[str, Any]:
-        """The bridge's answer; {} where there is none at the moment."""
-        try:
-            client = BridgeClient(self.folder / "exa", 30)
-        except RouterError:
-            return {}
-        try:
-            return client.ask(op, **words)
-        except RouterError:
-            return {}
-        finally:
-            client.close()
-
-    def states(self) -> list[dict[str, Any]]:
-        """Of its peers; none where no bridge answers."""
-        return list(self.ask("status").get("peers", {}).values())
-
-    def await_up(self, timeout: float = 180) -> None:
-        def done() -> bool:
-            states = self.states()
-            return bool(states) and all(session["synced"] for state in states for session in state["sessions"])
-
-        wait_for(done, f"{self.name} is up", timeout)
+        self.stop()
 
     def await_behind(self, behind: bool = True) -> None:
         def done() -> bool:
-            states = self.states()
+            states = self.states().values()
             return bool(states) and all(state["behind"] is behind for state in states)
 
         wait_for(done, f"{self.name} {'stands back' if behind else 'is current'}", 180)
@@ -122,19 +56,25 @@ class Replica:
     def await_current(self) -> None:
         self.await_behind(behind=False)
 
-    def announced(self) -> Table:
-        routes = self.ask("read", peer="edge").get("routes", {})
-        return {prefix: frozenset(hop[0] for hop in hops) for prefix, hops in routes.items()}
+
+class Receivers(BgpWorld):
+    """Both hear both replicas."""
+
+    frr: FrrRouter
+    bird: bgp.Daemon
 
 
 @dataclass
 class Site:
     """Both replicas and their router."""
 
-    world: BgpWorld
+    world: Receivers
     a: Replica
     b: Replica
     kernels: tuple[FibHistory, ...]
+
+    def replica(self, name: str) -> Replica:
+        return self.a if name == "a" else self.b
 
     def await_routes(self, wanted: Mapping[str, frozenset[str]]) -> None:
         for kernel in self.kernels:
@@ -142,11 +82,7 @@ class Site:
 
     def wanted(self) -> Table:
         """What the cluster as written last asks for."""
-        numbers = sorted(int(name[1:]) for name in self.world.cluster.nodes)
-        return {
-            "10.96.0.0/12": frozenset(f"10.9.0.{100 + n}" for n in numbers),
-            "fd00:96::/112": frozenset(f"fd09::{100 + n}" for n in numbers),
-        }
+        return nodes(*(int(name[1:]) for name in self.world.cluster.nodes))
 
     def write(self) -> Table:
         self.world.write_cluster()
@@ -154,7 +90,7 @@ class Site:
 
     def meds(self) -> dict[str, int]:
         """Of the paths that FRR has and that are not stale, by replica."""
-        found = {}
+        found: dict[str, int] = {}
         said = json.loads(self.world.frr.vtysh("show bgp ipv4 unicast 10.96.0.0/12 json"))
         for path in said.get("paths", ()):
             if not path.get("stale"):
@@ -168,13 +104,13 @@ class Site:
         """Both announce what is wanted, as they should; from the moment that is returned nothing may change."""
         for replica in (self.a, self.b):
             if "bgp" not in replica.processes:
-                replica.start_exabgp()
+                replica.start()
             if "run" not in replica.processes:
                 replica.start_daemon()
         wanted = self.write()
         for replica in (self.a, self.b):
             replica.await_current()
-            wait_for(lambda replica=replica: replica.announced() == wanted, f"{replica.name} announces it", 180)
+            wait_for(lambda replica=replica: replica.announced("edge") == wanted, f"{replica.name} announces it", 180)
         self.await_meds(**MED)
         self.await_routes(wanted)
         return time.monotonic()
@@ -193,7 +129,8 @@ class Site:
                 assert any(state.hops <= hops for hops in allowed), f"{prefix} had {sorted(state.hops)}"
 
 
-def machine(world: BgpWorld, name: str, *, live: bool) -> Replica:
+def machine(world: Receivers, name: str, *, live: bool) -> Replica:
+    """Where the API server runs, if its cluster is live, its daemon runs, too: here."""
     folder = world.folder / name
     (folder / "inventory").mkdir(parents=True)
     hosts = json.loads(json.dumps(world.hosts))
@@ -203,32 +140,34 @@ def machine(world: BgpWorld, name: str, *, live: bool) -> Replica:
     settings = {
         **AT_ONCE,
         "owner": "prod",
-        "tag": bgp.TAG,
+        "tag": TAG,
         "inventory": "inventory",
         "journal": "journal.sqlite",
         "cluster": {"source": str(world.folder / "cluster.json"), "service_cidrs": list(bgp.SERVICE_CIDRS)},
     }
     (folder / "k8s-ecmp.yaml").write_text(yaml.safe_dump(settings))
     netns = world.plugged(f"speaker-{name}", [f"{LOCAL[name]}/24"])
-    return Replica(name, folder, netns, None if live else netns)
+    return Replica(folder, name, spaces={"bgp": netns} if live else {"bgp": netns, "run": netns})
 
 
 @contextmanager
 def built(folder: Path, *, live: bool = False, **keys: Any) -> Iterator[Site]:
-    if reason := bgp.missing("bird"):
-        pytest.skip(reason)
+    require("bird")
     replicas = [{"local_addresses": [local]} for local in LOCAL.values()]
     with ExitStack() as stack:
-        world = stack.enter_context(BgpWorld(folder))
+        world = stack.enter_context(Receivers(folder))
         config = frr_config(tuple(LOCAL.values()))
         keys = {"hand_over_s": HAND_OVER_S, "dead_man_s": 3600, "graceful_restart_s": 10, **keys}
         world.frr = world.add_frr("edge", 2, config, local_addresses=[], replicas=replicas, **keys)
-        world.bird = world.add_bird("bird", 3, config=BIRD, local_addresses=[], replicas=replicas, **keys)
+        world.bird = world.add_bird(
+            "bird", 3, config=bird_config(3, LOCAL.values()), local_addresses=[], replicas=replicas, **keys
+        )
         machines = [machine(world, name, live=live) for name in LOCAL]
         for replica in machines:
             stack.callback(replica.end_all)
         kernels = tuple(stack.enter_context(FibHistory(netns)) for netns in (world.frr.netns, world.bird.netns))
-        yield Site(world, *machines, kernels)
+        a, b = machines
+        yield Site(world, a, b, kernels)
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +185,7 @@ def site(running: Site) -> Site:
 
 
 def test_both_announce_the_same_and_the_primary_is_preferred(site: Site) -> None:
-    assert site.a.announced() == site.b.announced() == site.wanted()
+    assert site.a.announced("edge") == site.b.announced("edge") == site.wanted()
     paths = json.loads(site.world.frr.vtysh("show bgp ipv4 unicast 10.96.0.0/12 json"))["paths"]
     used = {
         path["peer"]["peerId"] for path in paths if path.get("multipath") or path.get("bestpath", {}).get("overall")
@@ -257,10 +196,8 @@ def test_both_announce_the_same_and_the_primary_is_preferred(site: Site) -> None
 
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_exabgp_of_either_is_killed(site: Site, name: str) -> None:
-    replica, since = getattr(site, name), time.monotonic()
-    pid = replica.ask("hello")["exabgp_pid"]
-    os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: replica.ask("hello").get("exabgp_pid", pid) != pid, "it is started again", 180)
+    replica, since = site.replica(name), time.monotonic()
+    replica.kill_exabgp()
     replica.await_up()
     site.settle()
     site.assert_undisturbed(since)
@@ -268,10 +205,10 @@ def test_exabgp_of_either_is_killed(site: Site, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_either_machine_is_stopped_for_good_and_the_other_follows(site: Site, name: str) -> None:
-    replica, since, before = getattr(site, name), time.monotonic(), site.wanted()
+    replica, since, before = site.replica(name), time.monotonic(), site.wanted()
     other = site.b if name == "a" else site.a
     replica.end("run")
-    replica.end("bgp")
+    replica.stop()
     wait_for(lambda: set(site.meds()) == {other.name}, "its paths are gone, or stale", 180)
     site.world.add_node(4)
     site.await_routes(site.write())
@@ -289,7 +226,7 @@ def test_both_are_stopped_and_started_one_after_the_other_as_in_an_upgrade(site:
     since = time.monotonic()
     for replica in (site.a, site.b):
         replica.end("run")
-        replica.end("bgp")
+        replica.stop()
         site.settle()
     site.assert_undisturbed(since)
 
@@ -303,7 +240,7 @@ def test_a_frozen_daemon_hands_over_and_takes_back(site: Site) -> None:
         after = site.write()
         # The primary goes on announcing the node that is gone; the routers no longer listen to it.
         site.await_routes(after)
-        assert site.a.announced() == before
+        assert site.a.announced("edge") == before
         assert site.meds() == {"a": MED_BEHIND["a"], "b": MED["b"]}
         site.assert_undisturbed(since, before)
         since = time.monotonic()
@@ -316,9 +253,12 @@ def test_a_frozen_daemon_hands_over_and_takes_back(site: Site) -> None:
 def test_a_primary_that_fell_behind_while_it_was_cut_off_says_so_first(site: Site) -> None:
     """What ExaBGP keeps for a session that is down, and says when it comes up, has the higher MED as well."""
     site.world.lan.ip("link set speaker-a down")
+
+    def down() -> bool:
+        return not any(session["up"] for state in site.a.states().values() for session in state["sessions"])
+
     try:
-        sessions = lambda: [session for state in site.a.states() for session in state["sessions"]]  # noqa: E731
-        wait_for(lambda: not any(session["up"] for session in sessions()), "they are down", 180)
+        wait_for(down, "they are down", 180)
         site.a.end("run", signal.SIGKILL)
         site.a.await_behind()
         site.world.cluster.delete_node("n3")
@@ -328,14 +268,14 @@ def test_a_primary_that_fell_behind_while_it_was_cut_off_says_so_first(site: Sit
         since = time.monotonic()
     finally:
         site.world.lan.ip("link set speaker-a up")
-    site.a.await_up(180)  # after an outage ExaBGP tries once a minute
+    site.a.await_up()  # after an outage ExaBGP tries once a minute
     site.await_meds(a=MED_BEHIND["a"], b=MED["b"])
     site.assert_undisturbed(since)
 
 
 def test_a_frozen_machine_is_left_after_its_hold_time(site: Site) -> None:
     since, before = time.monotonic(), site.wanted()
-    pids = [site.a.ask("hello")[key] for key in ("exabgp_pid", "pid")] + [site.a.processes["run"].pid]
+    pids = [*site.a.pids(), site.a.processes["run"].pid]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -351,13 +291,13 @@ def test_a_frozen_machine_is_left_after_its_hold_time(site: Site) -> None:
 def test_a_primary_that_returns_is_preferred_only_when_its_daemon_is_current(site: Site) -> None:
     before = site.wanted()
     site.a.end("run")
-    site.a.end("bgp")
+    site.a.stop()
     site.world.cluster.delete_node("n3")
     after = site.write()
     site.await_routes(after)
     since = time.monotonic()
-    site.a.start_exabgp()
-    assert site.a.announced() == before, "it says what it said last"
+    site.a.start()
+    assert site.a.announced("edge") == before, "it says what it said last"
     site.await_meds(a=MED_BEHIND["a"], b=MED["b"])
     site.settle()
     site.assert_undisturbed(since)
@@ -366,19 +306,18 @@ def test_a_primary_that_returns_is_preferred_only_when_its_daemon_is_current(sit
 def test_a_daemon_that_ends_hands_over_at_once_and_withdraws_nothing(site: Site) -> None:
     since = time.monotonic()
     site.a.end("run")
-    assert all(state["behind"] for state in site.a.states())
+    assert all(state["behind"] for state in site.a.states().values())
     site.await_meds(a=MED_BEHIND["a"], b=MED["b"])
     site.b.end("run")
     site.await_meds(**MED_BEHIND)
-    assert site.a.announced() == site.b.announced() == site.wanted()
+    assert site.a.announced("edge") == site.b.announced("edge") == site.wanted()
     site.settle()
     site.assert_undisturbed(since)
 
 
 def test_the_bridge_of_the_primary_is_killed(site: Site) -> None:
-    since, pid = time.monotonic(), site.a.ask("hello")["pid"]
-    os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: site.a.ask("hello").get("pid", pid) != pid, "ExaBGP has started another", 180)
+    since = time.monotonic()
+    site.a.kill_bridge()
     site.settle()
     site.assert_undisturbed(since)
 
@@ -396,8 +335,8 @@ def test_both_lead_at_once_through_many_changes(site: Site) -> None:
         seen.append(site.write())
         site.await_routes(seen[-1])
     site.settle()
-    assert site.a.announced() == site.b.announced()
-    union = {prefix: frozenset().union(*(table[prefix] for table in seen)) for prefix in seen[0]}
+    assert site.a.announced("edge") == site.b.announced("edge")
+    union = {prefix: frozenset(hop for table in seen for hop in table[prefix]) for prefix in seen[0]}
     site.assert_undisturbed(since, union)
     for number in range(4, 9):
         if f"n{number}" in site.world.cluster.nodes:
@@ -425,11 +364,11 @@ def test_the_lease_says_who_leads_and_both_write_all_the_same(kube_api: KubeApi,
                 "connection_options": {"napalm": {"extras": {"optional_args": options}}},
             }
             (replica.folder / "inventory/hosts.yaml").write_text(yaml.safe_dump(hosts))
-            replica.start_exabgp()
+            replica.start()
             replica.start_daemon()
         for replica in replicas:
             replica.await_current()
-        wait_for(lambda: site.a.announced() == site.b.announced() != {}, "both announce the same", 180)
+        wait_for(lambda: site.a.announced("edge") == site.b.announced("edge") != {}, "both announce the same", 180)
         lease = "/apis/coordination.k8s.io/v1/namespaces/default/leases/k8s-ecmp-prod"
         leader = wait_for(lambda: kube_api.get(lease)["spec"].get("holderIdentity"), "somebody leads", 30)
         assert leader in ("a", "b")
@@ -439,15 +378,15 @@ def test_the_lease_says_who_leads_and_both_write_all_the_same(kube_api: KubeApi,
         assert written not in (second.folder / "static.cfg").read_text()
 
         everywhere = frozenset({"10.0.0.12", "10.0.0.13"})
-        shared = [prefix for prefix, hops in site.a.announced().items() if hops == everywhere]
+        shared = [prefix for prefix, hops in site.a.announced("edge").items() if hops == everywhere]
         assert shared
         kube_api.request("DELETE", "/api/v1/nodes/n3")
         left = {prefix: frozenset({"10.0.0.12"}) for prefix in shared}
         for replica in replicas:
-            wait_for(lambda r=replica: left.items() <= r.announced().items(), f"{replica.name} follows", 30)
+            wait_for(lambda r=replica: left.items() <= r.announced("edge").items(), f"{replica.name} follows", 30)
         assert kube_api.get(lease)["spec"]["holderIdentity"] == leader
 
         first.end("run", signal.SIGKILL)
         first.await_behind()
         wait_for(lambda: written in (second.folder / "static.cfg").read_text(), "the other leads", 180)
-        assert site.a.announced() == site.b.announced() != {}
+        assert site.a.announced("edge") == site.b.announced("edge") != {}

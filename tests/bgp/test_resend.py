@@ -5,13 +5,13 @@ in IPv6, where ExaBGP puts one path into an update; the end-of-RIB of each famil
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from k8s_ecmp.bgp.driver import BgpDriver
-from tests.world import bgp
-from tests.world.bgp import SPEAKERS, TAG, BgpWorld, await_services, frr_config
+from tests.bgp.edge import Edge, started
+from tests.world.bgp import SPEAKERS, await_services
 from tests.world.fib import FibHistory
 from tests.world.netns import wait_for
 
@@ -21,37 +21,16 @@ HOPS = ["fd09::101", "fd09::102"]
 FAMILIES = 2
 
 
-@pytest.fixture
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BgpWorld]:
-    if reason := bgp.missing():
-        pytest.skip(reason)
-    with BgpWorld(tmp_path_factory.mktemp("world")) as world:
-        world.frr = world.add_frr("edge", 2, frr_config())
-        world.start()
-        yield world
-
-
-def heard(world: BgpWorld) -> tuple[int, int]:
+def heard(world: Edge) -> tuple[int, int]:
     """How many updates the receiver has had from ExaBGP, and how often the session came up."""
     neighbor = json.loads(world.frr.vtysh(f"show bgp neighbors {SPEAKERS[0]} json"))[SPEAKERS[0]]
     return neighbor["messageStats"]["updatesRecv"], neighbor["connectionsEstablished"]
 
 
-def announce(world: BgpWorld, prefixes: list[str]) -> None:
-    peer = BgpDriver(optional_args={"folder": str(world.exabgp_folder), "peer": "edge"})
-    peer.open()
-    try:
-        lines = [f"announce route {p} next-hop {hop} tag {TAG} name prod" for p in prefixes for hop in HOPS]
-        peer.load_merge_candidate(config="\n".join(lines))
-        peer.commit_config()
-    finally:
-        peer.close()
-
-
-def test_a_session_that_comes_up_is_told_everything_once(world: BgpWorld) -> None:
+def test_a_session_that_comes_up_is_told_everything_once(tmp_path: Path) -> None:
     prefixes = [f"fd00:96::{number:x}/128" for number in range(1, 1001)]
-    announce(world, prefixes)
-    with FibHistory(world.frr.netns) as kernel:
+    with started(tmp_path) as world, FibHistory(world.frr.netns) as kernel:
+        world.announce("edge", dict.fromkeys(prefixes, HOPS))
         await_services(kernel, dict.fromkeys(prefixes, HOPS))
 
         def told(come_up: Callable[[], object]) -> int:
@@ -61,12 +40,12 @@ def test_a_session_that_comes_up_is_told_everything_once(world: BgpWorld) -> Non
             wait_for(lambda: heard(world)[1] > ups, "the session is new", 180)
             world.await_up()
             last = f"fd00:96::{len(prefixes) + 1:x}/128"
-            announce(world, [last])
+            world.announce("edge", {last: HOPS})
             prefixes.append(last)
             await_services(kernel, dict.fromkeys(prefixes, HOPS))
             return heard(world)[0] - before
 
         assert told(lambda: world.frr.vtysh("clear bgp *")) == 1001 * len(HOPS) + FAMILIES
-        assert told(lambda: world.kill(world.pids()[0])) == 1002 * len(HOPS) + FAMILIES
+        assert told(world.kill_exabgp) == 1002 * len(HOPS) + FAMILIES
         world.stop()
         assert told(world.start) == 1003 * len(HOPS) + FAMILIES

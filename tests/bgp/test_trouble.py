@@ -10,41 +10,42 @@ from pathlib import Path
 
 import pytest
 
-from k8s_ecmp.bgp.announced import Announced
+from k8s_ecmp.bgp.announced import Announced, Hops
 from k8s_ecmp.bgp.client import BridgeClient
 from k8s_ecmp.bgp.heartbeat import Heartbeat, Promise
 from k8s_ecmp.errors import RouterError, Unreachable
-from tests.world import bgp
-from tests.world.bgp import BgpWorld, await_services, frr_config
+from tests.bgp.edge import WANTED, Edge, started
+from tests.world.bgp import await_services
 from tests.world.fib import FibHistory
 from tests.world.netns import wait_for
 
-WANTED = {
-    "10.96.0.0/12": [f"10.9.0.{n}" for n in (101, 102, 103)],
-    "fd00:96::/112": [f"fd09::{n}" for n in (101, 102, 103)],
-}
 
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[BgpWorld]:
-    if reason := bgp.missing():
-        pytest.skip(reason)
-    with BgpWorld(tmp_path) as world:
-        world.frr = world.add_frr("edge", 2, frr_config())
-        world.exabgp_folder.mkdir(parents=True, exist_ok=True)
-        world.exabgp_folder.chmod(0o755)
-        world.start()
-        world.program()
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """Others may read the folder of its ExaBGP when that is started."""
+    folder = tmp_path_factory.mktemp("world")
+    (folder / "exa").mkdir()
+    (folder / "exa").chmod(0o755)
+    with started(folder) as world:
         yield world
 
 
-def log(world: BgpWorld) -> str:
+@pytest.fixture
+def world(running: Edge) -> Edge:
+    """What is wanted is announced, and nobody has promised anything."""
+    running.ask("hold", peer="edge", within_s=None)
+    running.write_cluster()
+    running.cli("apply", "--yes")
+    return running
+
+
+def log(world: Edge) -> str:
     return (world.folder / "exabgp.log").read_text()
 
 
 @pytest.mark.world
 @pytest.mark.slow
-def test_the_dead_man_timer_outlives_a_file_that_cannot_be_written(world: BgpWorld) -> None:
+def test_the_dead_man_timer_outlives_a_file_that_cannot_be_written(world: Edge) -> None:
     with FibHistory(world.frr.netns) as kernel:
         await_services(kernel, WANTED)
         world.ask("hold", peer="edge", within_s=2)
@@ -53,12 +54,12 @@ def test_the_dead_man_timer_outlives_a_file_that_cannot_be_written(world: BgpWor
         try:
             failed = "edge, the withdrawal of everything: OperationalError: database is locked"
             wait_for(lambda: failed in log(world), "it could not be written", 60, 0.1)
-            assert world.ask("status")["peers"]["edge"]["held_s"] == 2, "what was not done is still due"
+            assert world.held("edge") == 2, "what was not done is still due"
         finally:
             other.execute("rollback")
             other.close()
         await_services(kernel, {})
-        wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"] is None, "it is done", 30, 0.05)
+        wait_for(lambda: world.held("edge") is None, "it is done", 30, 0.05)
         assert log(world).count(failed) == 1, "said once"
         world.program()
         await_services(kernel, WANTED)
@@ -67,13 +68,13 @@ def test_the_dead_man_timer_outlives_a_file_that_cannot_be_written(world: BgpWor
 
 
 @pytest.mark.world
-def test_a_folder_that_others_may_read_is_made_private(world: BgpWorld) -> None:
+def test_a_folder_that_others_may_read_is_made_private(world: Edge) -> None:
     assert stat.S_IMODE(world.exabgp_folder.stat().st_mode) == 0o700
 
 
 def test_a_full_disk_leaves_no_transaction_open(tmp_path: Path) -> None:
     file = Announced(tmp_path / "a.sqlite")
-    hops = {f"10.{n // 256}.{n % 256}.0/24": {} for n in range(2000)}
+    hops: dict[str, Hops] = {f"10.{n // 256}.{n % 256}.0/24": {} for n in range(2000)}
     left = [(prefix, 1) for prefix in hops]
     file.change("edge", {}, {}, left[:1], [], 1.0)
     (pages,) = file._file.execute("pragma page_count").fetchone()  # the disk that is full
@@ -119,7 +120,7 @@ def test_the_sign_of_life_outlives_a_lack_of_file_descriptors(tmp_path: Path) ->
 
 @pytest.mark.world
 def test_a_daemon_that_cannot_say_whether_it_is_current_promises_all_the_same(
-    world: BgpWorld, caplog: pytest.LogCaptureFixture
+    world: Edge, caplog: pytest.LogCaptureFixture
 ) -> None:
     def current(_: str) -> bool:
         raise OSError("no")
@@ -127,7 +128,7 @@ def test_a_daemon_that_cannot_say_whether_it_is_current_promises_all_the_same(
     heartbeat = Heartbeat({(world.exabgp_folder, "edge"): Promise(900.0, 10.0)}, lambda: True, current)
     with caplog.at_level(logging.ERROR):
         heartbeat.start()
-        wait_for(lambda: world.ask("status")["peers"]["edge"]["held_s"] == 900, "it has promised", 30)
+        wait_for(lambda: world.held("edge") == 900, "it has promised", 30)
         heartbeat.stop()
     assert "whether edge is current is not known" in caplog.text
-    assert world.ask("status")["peers"]["edge"]["held_s"] is None
+    assert world.held("edge") is None

@@ -6,11 +6,8 @@ because they are on the LAN.
 
 import contextlib
 import json
-import os
 import shutil
-import signal
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import Any, Self
 import yaml
 
 from tests.world import frr
+from tests.world.bgp_machine import TAG, Machine, Table
 from tests.world.cluster import Cluster
 from tests.world.fib import FibHistory
 from tests.world.frr import FrrRouter, Link
@@ -27,8 +25,6 @@ from tests.world.netns import Namespace, veth, wait_for
 SPEAKER_AS, ROUTER_AS = 65010, 65001
 SPEAKERS = tuple(f"10.9.0.{number}" for number in range(11, 15))
 SERVICE_CIDRS = ("10.96.0.0/12", "fd00:96::/112")
-COMMAND = str(Path(sys.executable).with_name("k8s-ecmp"))
-TAG = 4201
 
 
 def missing(*programs: str) -> str | None:
@@ -58,6 +54,27 @@ def frr_config(speakers: Sequence[str] = SPEAKERS[:1], *lines: str) -> str:
     return "\n".join(config)
 
 
+def bird_config(number: int, speakers: Iterable[str] = SPEAKERS[:1]) -> str:
+    """BIRD at 10.9.0.NUMBER, with sessions to the speakers.
+
+    After an error of a session it takes a new one within seconds, not after its default of a minute and more.
+    """
+    channels = "\n".join(
+        f"  {family} {{ import all; export none; add paths rx; gateway direct; }};" for family in ("ipv4", "ipv6")
+    )
+    kernels = [
+        f"protocol kernel {{ {family} {{ export all; import none; }}; merge paths yes limit 64; }}"
+        for family in ("ipv4", "ipv6")
+    ]
+    sessions = [
+        f"protocol bgp {{\n  local 10.9.0.{number} as {ROUTER_AS};\n  neighbor {speaker} as {SPEAKER_AS};\n"
+        f"  passive yes;\n  error wait time 1, 2;\n  graceful restart yes;\n{channels}\n}}"
+        for speaker in speakers
+    ]
+    head = f"router id 10.9.0.{number};\nprotocol device {{}}\nprotocol direct {{ ipv4; ipv6; }}"
+    return "\n".join([head, *kernels, *sessions, ""])
+
+
 @dataclass
 class Daemon:
     """A receiver that is one process in a namespace: BIRD or GoBGP. `start` may be called again after `kill`."""
@@ -80,17 +97,15 @@ class Daemon:
 
 
 @dataclass
-class BgpWorld:
+class BgpWorld(Machine):
     """`with BgpWorld(folder) as world:`, then receivers, then `start`."""
 
-    folder: Path
     cluster: Cluster = field(
         default_factory=lambda: Cluster(service_cidrs=SERVICE_CIDRS, pod_cidrs=("10.200.0.0/13", "fd00:192::/48"))
     )
     lan: Namespace = field(init=False)
     speaker: Namespace = field(init=False)
     hosts: dict[str, Any] = field(default_factory=dict)
-    _process: subprocess.Popen[bytes] | None = None
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def __enter__(self) -> Self:
@@ -100,7 +115,7 @@ class BgpWorld:
             self.lan.ip("link add switch type bridge")
             self.lan.ip("link set switch up")
             addresses = [f"{address}/24" for address in SPEAKERS]
-            self.speaker = self.plugged("speaker", [*addresses, "fd09::b/64"])
+            self.speaker = self.spaces["bgp"] = self.plugged("speaker", [*addresses, "fd09::b/64"])
             for number in (1, 2, 3):
                 self.add_node(number)
             self.write_settings()
@@ -136,19 +151,7 @@ class BgpWorld:
         """A BIRD that writes into its kernel's table; `config` is its whole configuration instead of the usual one."""
         netns = self.plugged(name, [f"10.9.0.{number}/24", f"fd09::{number}/64"])
         file, control = self.folder / f"{name}.conf", self.folder / f"{name}.ctl"
-        channels = "\n".join(
-            f"  {family} {{ import all; export none; add paths rx; gateway direct; }};" for family in ("ipv4", "ipv6")
-        )
-        kernels = "\n".join(
-            f"protocol kernel {{ {family} {{ export all; import none; }}; merge paths yes limit 64; }}"
-            for family in ("ipv4", "ipv6")
-        )
-        usual = (
-            f"router id 10.9.0.{number};\nprotocol device {{}}\nprotocol direct {{ ipv4; ipv6; }}\n{kernels}\n"
-            f"protocol bgp exabgp {{\n  local 10.9.0.{number} as {ROUTER_AS};\n"
-            f"  neighbor {SPEAKERS[0]} as {SPEAKER_AS};\n  passive yes;\n  graceful restart yes;\n{channels}\n}}\n"
-        )
-        file.write_text(config or usual)
+        file.write_text(config or bird_config(number))
         bird = Daemon(name, netns, ["bird", "-f", "-c", str(file), "-s", str(control)], self.folder / f"{name}.log")
         bird.start()
         self._stack.callback(bird.kill)
@@ -215,77 +218,7 @@ class BgpWorld:
         (self.folder / "inventory").mkdir(exist_ok=True)
         (self.folder / "inventory/hosts.yaml").write_text(yaml.safe_dump(self.hosts))
 
-    @property
-    def exabgp_folder(self) -> Path:
-        return self.folder / "exa"
-
-    # --- processes ---
-
-    def start(self) -> None:
-        """Runs `k8s-ecmp bgp start` and waits until all sessions have said everything."""
-        with (self.folder / "exabgp.log").open("ab") as log:
-            argv = [COMMAND, "--config", str(self.folder / "k8s-ecmp.yaml"), "bgp", "start"]
-            self._process = self.speaker.popen(*argv, stdout=log, stderr=log, start_new_session=True)
-        self.await_up()
-
-    def stop(self) -> None:
-        """Ends ExaBGP as an operator does."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(30)
-            self._process = None
-
-    def await_up(self) -> None:
-        wait_for(self.in_order, "all sessions are up and have said everything", 60, 0.05)
-
-    def in_order(self) -> bool:
-        peers = self.ask("status").get("peers", {})
-        return bool(peers) and all(session["synced"] for peer in peers.values() for session in peer["sessions"])
-
-    def ask(self, op: str, **words: Any) -> dict[str, Any]:
-        """The bridge's answer; {} where there is no bridge at the moment."""
-        from k8s_ecmp.bgp.client import BridgeClient
-        from k8s_ecmp.errors import RouterError
-
-        try:
-            client = BridgeClient(self.exabgp_folder, 30)
-        except RouterError:
-            return {}
-        try:
-            return client.ask(op, **words)
-        except RouterError:
-            return {}
-        finally:
-            client.close()
-
-    def pids(self) -> tuple[int, int]:
-        """ExaBGP's and the bridge's."""
-        hello = wait_for(lambda: self.ask("hello"), "the bridge answers", 30)
-        return hello["exabgp_pid"], hello["pid"]
-
-    def kill(self, pid: int) -> None:
-        """SIGKILL, and waits until the process is gone."""
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not _running(pid), f"process {pid} is gone", 30)
-
-    def cli(self, *arguments: str, code: int | None = 0, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-        """`k8s-ecmp ARGUMENTS`, which must end with that code."""
-        done = subprocess.run(
-            [COMMAND, "--config", str(self.folder / "k8s-ecmp.yaml"), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout_s,
-        )
-        log = (self.folder / "exabgp.log").read_text() if (self.folder / "exabgp.log").exists() else ""
-        assert code is None or done.returncode == code, (
-            f"{done.returncode}\n{done.stdout}\n{done.stderr}\n{log[-2000:]}"
-        )
-        return done
-
-    def plan(self, code: int = 2) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.cli("plan", "--format", "json", code=code).stdout)
-        return document
+    # --- commands ---
 
     def program(self) -> dict[str, Any]:
         """Plans changes, applies and verifies them; afterwards nothing is left to plan."""
@@ -295,11 +228,6 @@ class BgpWorld:
         self.cli("verify")
         self.plan(code=0)
         return document
-
-    def announced(self, peer: str) -> dict[str, set[str]]:
-        """What the bridge has on disk for a peer."""
-        routes = self.ask("read", peer=peer)["routes"]
-        return {prefix: {hop[0] for hop in hops} for prefix, hops in routes.items()}
 
     # --- inside ---
 
@@ -339,7 +267,7 @@ class BgpWorld:
         return netns
 
 
-def gobgp_table(gobgp: Daemon) -> dict[str, frozenset[str]]:
+def gobgp_table(gobgp: Daemon) -> Table:
     """GoBGP's own table: next hops by prefix."""
     found = {}
     for family in ("ipv4", "ipv6"):
@@ -350,7 +278,7 @@ def gobgp_table(gobgp: Daemon) -> dict[str, frozenset[str]]:
     return found
 
 
-def services(history: FibHistory) -> dict[str, frozenset[str]]:
+def services(history: FibHistory) -> Table:
     """The routes of a kernel that are not the LAN's own."""
     return {p: hops for p, hops in history.table().items() if not p.startswith(("10.9.0.", "fd09::", "fe80:", "ff00:"))}
 
@@ -358,16 +286,10 @@ def services(history: FibHistory) -> dict[str, frozenset[str]]:
 def await_services(history: FibHistory, wanted: Mapping[str, Iterable[str]], timeout: float = 60) -> None:
     """Returns when these are all the services' routes in the kernel."""
     goal = {prefix: frozenset(hops) for prefix, hops in wanted.items()}
+    interval = 0.02 + len(goal) / 40_000  # to look at all of a large table takes a while itself
     try:
-        wait_for(lambda: services(history) == goal, "the kernel has the wanted routes", timeout, 0.02)
+        wait_for(lambda: services(history) == goal, "the kernel has the wanted routes", timeout, interval)
     except TimeoutError:
         found = services(history)
         wrong = {p: (found.get(p), goal.get(p)) for p in found.keys() | goal.keys() if found.get(p) != goal.get(p)}
         raise AssertionError(f"{len(wrong)} prefixes differ (found, wanted): {dict(list(wrong.items())[:5])}") from None
-
-
-def _running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
