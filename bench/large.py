@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-from bench.largecluster import ENDPOINTS, LOCAL_SERVICES, MARKER, NODES, SERVICES, LargeCluster
+from bench.largecluster import MARKER, LargeCluster
+from bench.largeobjects import ENDPOINTS, LOCAL_SERVICES, NODES, SERVICES
 from bench.results import Row, median
 
 _STARTS = 3

@@ -17,13 +17,13 @@ from k8s_ecmp.daemon.clock import Clock
 from k8s_ecmp.daemon.decision import Decision
 from k8s_ecmp.kube.follow import Follow
 from k8s_ecmp.kube.updates import Gone, Update
-from k8s_ecmp.memory import collect_rarely
+from k8s_ecmp.memory import keep, put_off
 from k8s_ecmp.settings import ClusterSettings, NodeSettings, ServiceSettings, Settings
 
 
 def main() -> None:
     kubeconfig, marker = sys.argv[1:]
-    collect_rarely()  # as the command line does
+    put_off()  # as the daemon does
     _say(loaded=True)
     settings = Settings(
         owner="bench",
@@ -38,6 +38,7 @@ def main() -> None:
     follow.start()
     while not decision.complete:
         decision.tell([updates.get()])
+    keep()
     _say(routes=len(decision.snapshot(None).desired.routes))
     while True:
         update = updates.get()

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from k8s_ecmp.core.addresses import collect_claims, ranges
 from k8s_ecmp.core.eligibility import Health, NodeVerdict, judge_nodes
-from k8s_ecmp.core.endpoints import NO_ENDPOINTS, Key, index_endpoints
+from k8s_ecmp.core.endpoints import NO_ENDPOINTS, Carriers, Key, index_endpoints
 from k8s_ecmp.core.placing import Ask, Hops, Placed, Unserved, View, place
 from k8s_ecmp.errors import ServiceCIDRUnknown
 from k8s_ecmp.model import ClusterState, DesiredRoute, Prefix, ServiceCIDR, Skipped, sorted_addresses
@@ -68,6 +68,7 @@ def decide(cluster: ClusterState, settings: Settings, now: datetime, watched: Wa
         settings.services,
         verdicts,
         {4: _everyone(verdicts, 4), 6: _everyone(verdicts, 6)},
+        {4: Carriers.of(verdicts, 4), 6: Carriers.of(verdicts, 6)},
         lambda key: endpoints.get(key, NO_ENDPOINTS),
     )
     view.aggregates = tuple(prefix for prefix in aggregates if view.everyone[prefix.family].nodes)

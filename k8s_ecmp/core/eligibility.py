@@ -9,7 +9,7 @@ import msgspec
 
 from k8s_ecmp.core.damping import Damped, damp
 from k8s_ecmp.core.flags import parse_bool
-from k8s_ecmp.model import Condition, Node, Skipped, address_family, canonical_address
+from k8s_ecmp.model import Condition, Node, Skipped, address_family, canonical_address, unroutable
 from k8s_ecmp.selector import Selector
 from k8s_ecmp.settings import NodeSettings
 
@@ -133,7 +133,11 @@ def judge_node(
 
 def _annotated_addresses(node: Node) -> dict[int, tuple[str, ...]]:
     text = node.annotations.get(NEXT_HOPS_ANNOTATION, "")
-    return _by_family(canonical_address(part.strip()) for part in text.split(",") if part.strip())
+    addresses = [canonical_address(part.strip()) for part in text.split(",") if part.strip()]
+    for address in addresses:
+        if flaw := unroutable(address):
+            raise ValueError(f"{address} is {flaw}")
+    return _by_family(addresses)
 
 
 def _by_family(addresses: Iterable[str]) -> dict[int, tuple[str, ...]]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from k8s_ecmp.core.eligibility import NodeVerdict
-from k8s_ecmp.model import EndpointSlice
+from k8s_ecmp.model import Endpoint, EndpointSlice
 
 Terminating = Literal["last-resort", "never", "always"]
 Key = tuple[str, int]
@@ -31,14 +31,11 @@ class ServiceEndpoints:
 
     def add(self, piece: EndpointSlice) -> None:
         """Counts a slice in."""
-        self._count(piece, 1)
+        self.count(piece.endpoints, 1)
 
-    def remove(self, piece: EndpointSlice) -> None:
-        """Counts a slice out that was counted in before."""
-        self._count(piece, -1)
-
-    def _count(self, piece: EndpointSlice, by: int) -> None:
-        for endpoint in piece.endpoints:
+    def count(self, endpoints: Iterable[Endpoint], by: int) -> None:
+        """Counts endpoints of a slice in (1), or out that were counted in before (-1)."""
+        for endpoint in endpoints:
             if endpoint.ready:
                 self._ready_anywhere += by
                 nodes = self._ready
@@ -98,9 +95,32 @@ def index_endpoints(
     return index
 
 
-def local_nodes(
-    endpoints: ServiceEndpoints, family: int, verdicts: Mapping[str, NodeVerdict], policy: Terminating
-) -> tuple[frozenset[str], str]:
+class Carriers(NamedTuple):
+    """The nodes that may carry a Local address of one family, each with its addresses of it."""
+
+    eligible: dict[str, tuple[str, ...]]
+    draining: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, verdicts: Mapping[str, NodeVerdict], family: int) -> "Carriers":
+        """Those among all nodes."""
+        carriers = cls({}, {})
+        for name, verdict in verdicts.items():
+            carriers.put(name, verdict, family)
+        return carriers
+
+    def put(self, name: str, verdict: NodeVerdict | None, family: int) -> None:
+        """A node has another verdict; None: it is gone."""
+        self.eligible.pop(name, None)
+        self.draining.pop(name, None)
+        if verdict is None or verdict.standing == "out":
+            return
+        addresses = verdict.address_of(family)
+        if addresses:
+            (self.eligible if verdict.standing == "eligible" else self.draining)[name] = addresses
+
+
+def local_nodes(endpoints: ServiceEndpoints, carriers: Carriers, policy: Terminating) -> tuple[AbstractSet[str], str]:
     """The nodes to which a Local address goes, and what makes them so (rules N4 and N5, KEP-1669).
 
     In order: ready endpoints on eligible nodes, ready on draining ones, serving-and-terminating on eligible, then on
@@ -108,18 +128,13 @@ def local_nodes(
     beside the ready ones, "never" leaves them out.
     """
     ready = endpoints.ready | endpoints.terminating if policy == "always" else endpoints.ready
-    tiers = [("usable endpoint", ready, "eligible"), ("last usable endpoint, on a draining node", ready, "draining")]
+    if chosen := carriers.eligible.keys() & ready:
+        return chosen, "usable endpoint"
+    if chosen := carriers.draining.keys() & ready:
+        return chosen, "last usable endpoint, on a draining node"
     if policy == "last-resort":
-        tiers.append(("terminating but still serving endpoint", endpoints.terminating, "eligible"))
-        tiers.append(("terminating but still serving endpoint on a draining node", endpoints.terminating, "draining"))
-    for basis, names, standing in tiers:
-        chosen = [
-            name
-            for name in names
-            if (verdict := verdicts.get(name)) is not None
-            and verdict.standing == standing
-            and verdict.addresses.get(family)
-        ]
-        if chosen:
-            return frozenset(chosen), basis
+        if chosen := carriers.eligible.keys() & endpoints.terminating:
+            return chosen, "terminating but still serving endpoint"
+        if chosen := carriers.draining.keys() & endpoints.terminating:
+            return chosen, "terminating but still serving endpoint on a draining node"
     return frozenset(), ""

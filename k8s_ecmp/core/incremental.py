@@ -19,6 +19,7 @@ from datetime import datetime
 from k8s_ecmp.core.addresses import Allowance, Claim
 from k8s_ecmp.core.desired import Desired, Watched, aggregate_sources, eligibility_warnings
 from k8s_ecmp.core.eligibility import NodeVerdict
+from k8s_ecmp.core.endpoints import Carriers
 from k8s_ecmp.core.everyone import Everyone
 from k8s_ecmp.core.live_endpoints import LiveEndpoints
 from k8s_ecmp.core.live_nodes import Counts, LiveNodes
@@ -62,7 +63,10 @@ class Incremental:
         self._ranges: dict[Prefix, tuple[str, ...]] = {}
         self._claims: dict[Prefix, dict[str, tuple[Claim, ...]]] = {}
         self._everyone = {4: Everyone(), 6: Everyone()}
-        self._view = View(settings.services, self._nodes.verdicts, {4: _NO_HOPS, 6: _NO_HOPS}, self._endpoints.of)
+        self._carriers = {4: Carriers({}, {}), 6: Carriers({}, {})}
+        self._view = View(
+            settings.services, self._nodes.verdicts, {4: _NO_HOPS, 6: _NO_HOPS}, self._carriers, self._endpoints.of
+        )
         self._placed: dict[Prefix, Placed] = {}
         self._for_all: dict[int, set[Prefix]] = {4: set(), 6: set()}
         self._dirty: set[Prefix] = set()
@@ -247,6 +251,7 @@ class Incremental:
         if old is not None and new is not None and _alike(old, new):
             return
         for family in _FAMILIES:
+            self._carriers[family].put(name, new, family)
             before = old.address_of(family) if old is not None else ()
             after = new.address_of(family) if new is not None else ()
             was = before if old is not None and old.standing == "eligible" else ()

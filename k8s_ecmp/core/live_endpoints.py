@@ -4,12 +4,13 @@ Slices may come before their service and stay after it. Nothing here knows a clo
 """
 
 import heapq
-from collections.abc import Callable, Collection
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 from k8s_ecmp.core.endpoints import NO_ENDPOINTS, Key, ServiceEndpoints
-from k8s_ecmp.model import EndpointSlice
+from k8s_ecmp.model import Endpoint, EndpointSlice
 
 _FAMILIES = (4, 6)
 
@@ -30,7 +31,7 @@ class LiveEndpoints:
         self._of_service: dict[str, set[str]] = {}
         self._asking: set[str] = set()
         self._endpoints: dict[Key, ServiceEndpoints] = {}
-        self._on_node: dict[str, set[Key]] = {}
+        self._on_node: defaultdict[str, set[Key]] = defaultdict(set)
         self._young: dict[Key, dict[str, datetime]] = {}
         self._deadlines: list[tuple[datetime, str, int]] = []
 
@@ -68,7 +69,7 @@ class LiveEndpoints:
             self._endpoints.setdefault((service, piece.family), ServiceEndpoints()).add(piece)
         for key, found in self._both(service):
             for node in found.nodes:
-                self._on_node.setdefault(node, set()).add(key)
+                self._on_node[node].add(key)
             if young_from is not None:
                 self._make_young(key, found, found.nodes, young_from)
 
@@ -132,23 +133,22 @@ class LiveEndpoints:
         found = self._endpoints.get(key)
         if found is None:
             found = self._endpoints[key] = ServiceEndpoints()
-        before = set(found.nodes)
-        had_grown_up = bool(before - found.young)
-        if new is not None:
-            found.add(new)
-        if old is not None:
-            found.remove(old)
-        after = found.nodes
+        lost, gained = _difference(old, new)
+        touched = {endpoint.node for endpoint in (*lost, *gained) if endpoint.node is not None}
+        before = found.nodes & touched
+        had_grown_up = len(found.nodes) > len(found.young)
+        found.count(gained, 1)
+        found.count(lost, -1)
+        after = found.nodes & touched
         for node in after - before:
-            self._on_node.setdefault(node, set()).add(key)
+            self._on_node[node].add(key)
+        young = self._young.get(key, {})
         for node in before - after:
             self._leave(node, key)
-        young = self._young.get(key, {})
-        for node in young.keys() - after:
-            del young[node]
+            young.pop(node, None)
         if live and (fresh := after - before):
             self._make_young(key, found, fresh, now)
-        if had_grown_up and found.young and not after - found.young:
+        if had_grown_up and found.young and len(found.nodes) == len(found.young):
             # Nothing else is left to carry the address: better a node whose kube-proxy may be late than none.
             self._young[key].clear()
         self._touch(*key)
@@ -173,3 +173,13 @@ class LiveEndpoints:
             keys.remove(key)
             if not keys:
                 del self._of_service[old.service]
+
+
+def _difference(old: EndpointSlice | None, new: EndpointSlice | None) -> tuple[Sequence[Endpoint], Sequence[Endpoint]]:
+    """The endpoints that are lost and gained: those that differ, or all where one came or went."""
+    before, after = old.endpoints if old else (), new.endpoints if new else ()
+    if len(before) != len(after):
+        return before, after
+    # Equal endpoints are mostly one object.
+    pairs = [(was, now) for was, now in zip(before, after, strict=True) if was is not now]
+    return [was for was, _ in pairs], [now for _, now in pairs]

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
 
 from k8s_ecmp.core.addresses import Claim
 from k8s_ecmp.core.eligibility import NodeVerdict
-from k8s_ecmp.core.endpoints import ServiceEndpoints, local_nodes
+from k8s_ecmp.core.endpoints import Carriers, ServiceEndpoints, local_nodes
 from k8s_ecmp.model import DesiredRoute, Prefix, RouteKind, Skipped, sorted_addresses
 from k8s_ecmp.settings import ServiceSettings
 
@@ -61,27 +62,29 @@ _REMEMBERED = 512
 class View:
     """What the decision for a prefix looks at.
 
-    `everyone` are the eligible nodes by family; `aggregates` the aggregates that are routed now; `endpoints` the usable
-    endpoints of a service and family.
+    `everyone` are the eligible nodes by family, `carriers` those of Local addresses; `aggregates` the aggregates that
+    are routed now; `endpoints` the usable endpoints of a service and family.
     """
 
     settings: ServiceSettings
     verdicts: Mapping[str, NodeVerdict]
     everyone: Mapping[int, Hops]
+    carriers: Mapping[int, Carriers]
     endpoints: Callable[[tuple[str, int]], ServiceEndpoints]
     aggregates: Sequence[Prefix] = ()
     _known: dict[tuple[int, frozenset[str]], Hops] = field(default_factory=dict)
 
     def hops(self, family: int, nodes: frozenset[str]) -> Hops:
-        """The nodes and their addresses in order; many prefixes share a set of nodes."""
+        """Carriers and their addresses in order; many prefixes share a set of nodes."""
         key = (family, nodes)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            verdicts = self.verdicts
-            addresses = [address for name in nodes for address in verdicts[name].addresses.get(family, ())]
-            found = self._known[key] = Hops(tuple(sorted(nodes)), sorted_addresses(addresses))
+            eligible, draining = self.carriers[family]
+            given = [eligible.get(name) or draining[name] for name in nodes]
+            addresses = sorted_addresses(chain.from_iterable(given))
+            found = self._known[key] = Hops(tuple(sorted(nodes)), addresses)
         return found
 
     def forget_hops(self) -> None:
@@ -117,21 +120,19 @@ def _host(prefix: Prefix, wishes: Sequence[Claim], view: View, beneath: Placed) 
     policy = view.settings.terminating
     family = prefix.family
     local = [claim for claim in wishes if claim.local]
-    everywhere = [claim for claim in wishes if not claim.local and claim.mode == "all"]
-    if not local and not everywhere:
+    if not local and not any(claim.mode == "all" for claim in wishes):
         return beneath
-    chosen = {
-        claim.service: local_nodes(view.endpoints((claim.service, family)), family, view.verdicts, policy)
-        for claim in local
-    }
+    carriers = view.carriers[family]
+    chosen = {claim.service: local_nodes(view.endpoints((claim.service, family)), carriers, policy) for claim in local}
     skipped = beneath.skipped
-    if len(chosen) > 1 and len({nodes for nodes, _ in chosen.values()}) > 1:
+    if len(chosen) > 1 and any(nodes != chosen[local[0].service][0] for nodes, _ in chosen.values()):
         skipped += tuple(_shared(prefix, chosen))
     nodes = frozenset[str]().union(*(names for names, _ in chosen.values()))
     if nodes:
-        route = _route(prefix, "host", view.hops(family, nodes), (claim.source for claim in wishes))
+        route = _route(prefix, "host", view.hops(family, nodes), [claim.source for claim in wishes])
         basis = next(basis for names, basis in chosen.values() if names)
         return Placed(route, beneath.unserved, basis, skipped)
+    everywhere = [claim for claim in wishes if not claim.local and claim.mode == "all"]
     answering = [claim for claim in everywhere if view.endpoints((claim.service, family)).usable_anywhere(policy)]
     if answering and view.everyone[family].nodes:
         route = _route(prefix, "host", view.everyone[family], (claim.source for claim in answering))
@@ -184,7 +185,8 @@ def _shared(prefix: Prefix, chosen: Mapping[str, object]) -> Iterable[Skipped]:
 
 def _pod_cidr(prefix: Prefix, node: str, view: View, placed: Placed) -> Placed:
     """A node's pod CIDR goes to the node itself, as long as the Node object exists and has an address."""
-    if not view.verdicts[node].address_of(prefix.family):
+    addresses = view.verdicts[node].address_of(prefix.family)
+    if not addresses:
         note = Skipped(f"Node {node}", f"pod CIDR {prefix}: no IPv{prefix.family} address")
         reason = f"node {node} has no IPv{prefix.family} address"
         unserved = placed.unserved or Unserved(False, reason, (f"Node {node} podCIDR",))
@@ -193,5 +195,5 @@ def _pod_cidr(prefix: Prefix, node: str, view: View, placed: Placed) -> Placed:
         sources = ", ".join(placed.route.sources)
         note = Skipped(f"Node {node}", f"pod CIDR {prefix} is already routed for {sources}")
         return placed._replace(skipped=(*placed.skipped, note))
-    hops = view.hops(prefix.family, frozenset((node,)))
+    hops = Hops((node,), sorted_addresses(addresses))
     return placed._replace(route=_route(prefix, "pod-cidr", hops, (f"Node {node} podCIDR",)), basis="podCIDR")

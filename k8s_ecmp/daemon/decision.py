@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from k8s_ecmp.core.desired import Desired
 from k8s_ecmp.core.eligibility import NodeVerdict
@@ -37,8 +38,7 @@ class Snapshot:
     rules: Rules
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(NamedTuple):
     """What a batch of updates did.
 
     `prefixes` need a new plan; `nodes`: some were added, changed or removed; those in `gone` were removed, though

@@ -10,6 +10,7 @@ from k8s_ecmp.daemon.decision import Decision
 from k8s_ecmp.daemon.metrics import Instruments
 from k8s_ecmp.daemon.worker import Worker
 from k8s_ecmp.kube.updates import Changed, Gone, Listed, Update, WatchState
+from k8s_ecmp.memory import keep
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +120,7 @@ class Loop:
         told = self._decision.tell(updates)
         self._count(updates)
         if self._decision.complete and not was_complete:
+            keep()
             _log.info(
                 "cluster is read", extra={"nodes": len(self._decision.nodes), "routes": self._decision.counts()[0]}
             )

@@ -4,7 +4,6 @@ import logging
 import secrets
 import signal
 import socket
-import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ from k8s_ecmp.daemon.metrics import Instruments
 from k8s_ecmp.daemon.notices import Notices
 from k8s_ecmp.daemon.probe import Prober
 from k8s_ecmp.daemon.standstill import Standstill
+from k8s_ecmp.daemon.turns import Turns
 from k8s_ecmp.daemon.worker import Worker
 from k8s_ecmp.errors import SettingsError
 from k8s_ecmp.kube import LIVE
@@ -34,9 +34,11 @@ from k8s_ecmp.kube.events import Recorder
 from k8s_ecmp.kube.follow import Follow
 from k8s_ecmp.kube.follow_file import FollowFile
 from k8s_ecmp.kube.lease import Elector
+from k8s_ecmp.memory import put_off
 from k8s_ecmp.report import DaemonReport, GuardReport, NodeReport
 from k8s_ecmp.routers.exposure import exposed
-from k8s_ecmp.routers.inventory import init_nornir, router_settings
+from k8s_ecmp.routers.hosts import router_settings
+from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.session import NEVER_WRITE
 from k8s_ecmp.settings import Settings
 
@@ -119,7 +121,7 @@ class Daemon:
         self._noticed: object = None
 
     def _make_workers(self, nornir: Nornir) -> list[Worker]:
-        pairs: dict[str, threading.Lock] = {}
+        domains: dict[str, Turns] = {}
         workers = []
         for host in nornir.inventory.hosts.values():
             domain = router_settings(host).failure_domain
@@ -133,7 +135,7 @@ class Daemon:
                     self._clock,
                     self._instruments,
                     self._account,
-                    None if domain is None else pairs.setdefault(domain, threading.Lock()),
+                    None if domain is None else domains.setdefault(domain, Turns()),
                     self._on_progress,
                 )
             )
@@ -173,6 +175,7 @@ class Daemon:
                 self._heartbeat.start()
             for worker in self._workers:
                 worker.start()
+            put_off()
             self._source.start()
             if self._recorder is not None:
                 self._recorder.start()

@@ -25,6 +25,7 @@ from k8s_ecmp.daemon.ledger import Ledger
 from k8s_ecmp.daemon.metrics import Instruments
 from k8s_ecmp.daemon.pending import Batch, Pending
 from k8s_ecmp.daemon.through import Questions, Through
+from k8s_ecmp.daemon.turns import Turns
 from k8s_ecmp.daemon.writing import Writing
 from k8s_ecmp.errors import (
     EcmpError,
@@ -34,11 +35,12 @@ from k8s_ecmp.errors import (
     UnsupportedPlatform,
     VerifyFailed,
 )
-from k8s_ecmp.model import Conflict, Prefix, RouterPlan
+from k8s_ecmp.model import DISCARD, Conflict, Prefix, RouterPlan
 from k8s_ecmp.report import RouterReport, RouterState
-from k8s_ecmp.routers.connection import error_text, platform_of
+from k8s_ecmp.routers.connection import error_text
+from k8s_ecmp.routers.hosts import platform_of
 from k8s_ecmp.routers.session import NEVER_WRITE
-from k8s_ecmp.routers.standing import StandingSession, one_at_a_time
+from k8s_ecmp.routers.standing import StandingSession
 from k8s_ecmp.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -47,7 +49,6 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 30.0
 _CHECK_S = 10.0  # a session that has been idle for so long is asked for a sign of life
 _HELD_AGAIN_S = 1.0
 _SAVE_QUIET_S, _SAVE_EVERY_S = 1.0, 30.0
-_PAIR_PATIENCE_S = 5.0
 _WAITING_AGAIN_S = 10.0  # for a hop that the router cannot resolve
 _MOST_REFUSALS = 1
 _JITTER = 0.1
@@ -67,7 +68,7 @@ class Worker:
         clock: Clock,
         instruments: Instruments,
         account: Account,
-        pair: "threading.Lock | None",
+        turns: Turns | None,
         on_progress: Callable[[], None],
     ) -> None:
         """Reads the inventory.
@@ -81,7 +82,7 @@ class Worker:
             clock: the daemon's time.
             instruments: metrics.
             account: the journal.
-            pair: held from a commit until it is verified, shared with the routers of the same failure domain.
+            turns: shared with the routers of the same failure domain.
             on_progress: called when something happened that the loop may want to know.
         """
         self.name: str = host.name
@@ -97,7 +98,7 @@ class Worker:
         self._writing = Writing(self.name, self._session, settings, account, self._refusal)
         self._questions = Questions(self._session, decision)
         self._as_read: Table | None = None
-        self._pair = pair
+        self._turns = turns
         self._on_progress = on_progress
         self._wake = threading.Condition()
         self._pending = Pending(settings.daemon.coalesce_s)
@@ -370,7 +371,7 @@ class Worker:
 
     def _alone(self) -> AbstractContextManager[None]:
         """No other router of the failure domain is planned, committed and verified meanwhile."""
-        return nullcontext() if self._pair is None else one_at_a_time(self._pair, _PAIR_PATIENCE_S)
+        return nullcontext() if self._turns is None else self._turns.mine()
 
     def _marked(self) -> frozenset[Prefix]:
         with self._wake:
@@ -398,7 +399,7 @@ class Worker:
             )
 
         planned = plan(())
-        gained = {address for change in planned.changes for address in change.add}
+        gained = {label for change in planned.changes for label in change.add} - {DISCARD}
         missing = session.unresolved(gained)
         here = frozenset(change.prefix for change in planned.changes if missing & set(change.add))
         self._waiting = here if scope is None else (self._waiting - frozenset(scope)) | here

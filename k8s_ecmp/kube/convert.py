@@ -34,11 +34,10 @@ from k8s_ecmp.model import (
     Prefix,
     Service,
     Taint,
-    address_key,
     canonical_address,
+    unroutable,
 )
 
-_LOOPBACK_6, _LINK_LOCAL_4 = bytes(15) + b"\x01", b"\xa9\xfe"
 # This project's, and the drain requests of the OpenShift machine config operator.
 _ANNOTATIONS = ("k8s-ecmp.io/", "machineconfiguration.openshift.io/")
 _POLICIES = ("Cluster", "Local")
@@ -62,7 +61,7 @@ def read_node(wire: WireNode) -> Node:
         name=_name(meta.name),
         internal_ips=tuple(_internal_ips(status.addresses or ())),
         labels=_labels(meta.labels),
-        annotations=_annotations(meta.annotations),
+        annotations=read_annotations(meta.annotations),
         taints=tuple(Taint(taint.key or "", taint.value or "", taint.effect or "") for taint in spec.taints or ()),
         unschedulable=spec.unschedulable or False,
         deleting=meta.deletion_timestamp is not None,
@@ -97,7 +96,7 @@ def read_service(wire: WireService) -> Service:
         internal_local=_is_local("spec.internalTrafficPolicy", spec.internal_traffic_policy),
         external_local=_is_local("spec.externalTrafficPolicy", spec.external_traffic_policy),
         labels=_labels(meta.labels),
-        annotations=_annotations(meta.annotations),
+        annotations=read_annotations(meta.annotations),
     )
 
 
@@ -163,15 +162,15 @@ def read_prefix(field: str, text: str) -> Prefix:
         raise ValueError(f"{field}: {error}") from None
 
 
+def read_annotations(all_of_them: dict[str, str] | None) -> dict[str, str]:
+    """Those that somebody here reads; most others are long, and change without meaning anything to us."""
+    return {key: value for key, value in (all_of_them or {}).items() if key.startswith(_ANNOTATIONS)}
+
+
 def is_true(conditions: Iterable[WireCondition] | None, kind: str) -> bool:
     """Whether the first condition of this type has the status "True"."""
     found = next((condition for condition in conditions or () if condition.type == kind), None)
     return found is not None and found.status == "True"
-
-
-def _annotations(all_of_them: dict[str, str] | None) -> dict[str, str]:
-    """Those that somebody here reads; most others are long, and change without meaning anything to us."""
-    return {key: value for key, value in (all_of_them or {}).items() if key.startswith(_ANNOTATIONS)}
 
 
 def _labels(labels: dict[str, str] | None) -> dict[str, str]:
@@ -203,24 +202,10 @@ def _internal_ips(addresses: Iterable[NodeAddress]) -> Iterable[str]:
             continue
         field = f"status.addresses[{position}].address"
         address = _address(field, entry.address or "")
-        flaw = _unroutable(address)
+        flaw = unroutable(address)
         if flaw:
             raise ValueError(f"{field}: InternalIP {address} is {flaw}")
         yield address
-
-
-def _unroutable(address: str) -> str | None:
-    """Why nothing can be sent to a node at this address: what kubelet refuses as --node-ip (validateNodeIP)."""
-    family, packed = address_key(address)
-    if not any(packed):
-        return "the unspecified address"
-    if packed[0] == 127 if family == 4 else packed == _LOOPBACK_6:
-        return "a loopback address"
-    if packed[0] >> 4 == 0xE if family == 4 else packed[0] == 0xFF:
-        return "a multicast address"
-    if packed[:2] == _LINK_LOCAL_4 if family == 4 else packed[0] == 0xFE and packed[1] >> 6 == 0b10:
-        return "a link-local address"
-    return None
 
 
 def _pod_cidrs(spec: NodeSpec) -> Iterable[Prefix]:

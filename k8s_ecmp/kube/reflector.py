@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -20,59 +20,19 @@ from k8s_ecmp.errors import ClusterError, ClusterRefused, ClusterUnreachable
 from k8s_ecmp.kube.access import Access
 from k8s_ecmp.kube.api import Api, Busy
 from k8s_ecmp.kube.backoff import Backoff, Pace
-from k8s_ecmp.kube.stream import Garbled, Stream, loosely
-from k8s_ecmp.kube.watched import Seen, Watched
-from k8s_ecmp.model import Skipped
+from k8s_ecmp.kube.reading import EXPIRED, Bookmark, Expired, Reader
+from k8s_ecmp.kube.stream import Stream
+from k8s_ecmp.kube.telling import Follower, Listing, Telling
+from k8s_ecmp.kube.watched import NOTHING_KNOWN, Watched
 
 Item = TypeVar("Item")
-Taken_contra = TypeVar("Taken_contra", contravariant=True)
 
 _log = logging.getLogger("k8s_ecmp.kube")
 
 PAGE = 500
-_INITIAL_END = "k8s.io/initial-events-end"
-_EXPIRED, _NO_SUCH_PATH, _UNAUTHORIZED = 410, 404, 401
+_NO_SUCH_PATH, _UNAUTHORIZED = 404, 401
 _NO_WATCH_LIST = (400, 422)
 _REFUSED = (403, 404)
-
-
-class Follower(Protocol[Taken_contra]):
-    """Takes what a reflector finds, in its thread. May raise ClusterError: then everything is listed again."""
-
-    def listed(self, objects: Mapping[str, Taken_contra], broken: Mapping[str, Skipped]) -> None:
-        """All objects there are, and those that cannot be read."""
-
-    def changed(self, key: str, item: Taken_contra) -> None:
-        """An object that is new or different."""
-
-    def gone(self, key: str, broken: Skipped | None) -> None:
-        """An object that was deleted, or can no longer be read."""
-
-    def missing(self) -> bool:
-        """The server knows no such kind. Whether that is in order."""
-
-    def state(self, synced: bool, reason: str | None) -> None:
-        """Whether the watch is in order, and why not; when it becomes so, and when the reason changes."""
-
-
-class _BookmarkMeta(msgspec.Struct, rename="camel"):
-    resource_version: str | None = None
-    annotations: dict[str, str] | None = None
-
-
-class _BookmarkObject(msgspec.Struct):
-    metadata: _BookmarkMeta
-
-
-class _Bookmark(msgspec.Struct):
-    object: _BookmarkObject
-
-
-_BOOKMARKS = msgspec.json.Decoder(_Bookmark)
-
-
-class _Expired(Exception):
-    """The server no longer knows the version that was asked for."""
 
 
 class Reflector(Generic[Item]):
@@ -101,11 +61,10 @@ class Reflector(Generic[Item]):
         self._patient = patient
         self._pace = pace or Pace()
         self._backoff = Backoff(self._pace)
-        self._decoder = watched.event_decoder()
+        self._reader = Reader(watched)
         self._path = 0
         self._version: str | None = None  # None: everything must be listed
-        self._digests: dict[str, int] = {}
-        self._told: dict[str, Skipped] = {}
+        self._telling = Telling(follower)
         self._synced = False
         self._reason: str | None = None
         self._in_order_since: float | None = None
@@ -173,7 +132,7 @@ class Reflector(Generic[Item]):
                 self._list_and_watch(api)
             else:
                 self._watch(api, self._version)
-        except _Expired:
+        except Expired:
             return self._expired()
         except ClusterError as error:
             if self._stopping.is_set() or self._anew.is_set():
@@ -287,15 +246,14 @@ class Reflector(Generic[Item]):
         self._watch(api, version)
 
     def _stream_list_and_watch(self, api: Api) -> None:
-        objects: dict[str, Item] = {}
-        broken: dict[str, Skipped] = {}
+        listing: Listing[Item] = Listing()
         query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         with self._open(api, query, self._pace.list_s) as stream:
             # Should the list never end, the next attempt goes the other way.
             self._in_pages = True
             lines = self._lines(stream)
             for line in lines:
-                if self._list_line(api, line, objects, broken):
+                if self._list_line(api, line, listing):
                     break
             else:
                 raise ClusterUnreachable(
@@ -303,28 +261,27 @@ class Reflector(Generic[Item]):
                 )
             self._in_pages = False
             stream.expect(self._pace.silence_s)
-            self._deliver(objects, broken)
-            del objects, broken  # the follower owns them now
+            self._deliver(listing)
+            del listing  # the follower owns it now
             self._in_order()
             for line in lines:
                 self._take(api, line)
 
-    def _list_line(self, api: Api, line: bytes, objects: dict[str, Item], broken: dict[str, Skipped]) -> bool:
+    def _list_line(self, api: Api, line: bytes, listing: Listing[Item]) -> bool:
         """Takes one line of a list as a stream; whether it was the last."""
-        kind, seen = self._read(api, line)
-        if seen is None:
-            return _INITIAL_END in self._bookmark(api, line)
+        kind, seen = self._reader.read(api.server, line, NOTHING_KNOWN)
+        if isinstance(seen, Bookmark):
+            self._version = seen.resource_version or self._version
+            return seen.ends_list
         if kind == "DELETED":
-            objects.pop(seen.key, None)
-            broken.pop(seen.key, None)
+            listing.drop(seen.key)
         else:
-            _sort(seen, objects, broken)
+            listing.put(seen)
         return False
 
     def _list(self, api: Api) -> str:
         """Lists everything in pages; the version that the list is of."""
-        objects: dict[str, Item] = {}
-        broken: dict[str, Skipped] = {}
+        listing: Listing[Item] = Listing()
         path, version, token = self._watched.paths[self._path], "", ""
         while not self._stopping.is_set():
             query: dict[str, str | int] = {**self._watched.query, "limit": PAGE}
@@ -338,16 +295,16 @@ class Reflector(Generic[Item]):
                     remedy="check that server of the kubeconfig is a Kubernetes API server, not a web proxy before it",
                 ) from error
             except ClusterRefused as error:
-                if error.status == _EXPIRED:
-                    raise _Expired from error
+                if error.status == EXPIRED:
+                    raise Expired from error
                 raise
             for seen in page:
-                _sort(seen, objects, broken)
+                listing.put(seen)
             # All pages are of the version that the first one names.
             version, token = version or meta.resource_version or "", meta.token or ""
             if not token:
                 self._version = version
-                self._deliver(objects, broken)
+                self._deliver(listing)
                 break
         return version
 
@@ -368,8 +325,8 @@ class Reflector(Generic[Item]):
         try:
             stream = Stream(api, self._watched.paths[self._path], whole, read_s=read_s)
         except ClusterRefused as error:
-            if error.status == _EXPIRED:
-                raise _Expired from error
+            if error.status == EXPIRED:
+                raise Expired from error
             raise
         with self._lock:
             self._stream = stream
@@ -394,112 +351,19 @@ class Reflector(Generic[Item]):
     def _take(self, api: Api, line: bytes) -> None:
         """One line of a watch."""
         self._events += 1
-        kind, seen = self._read(api, line)
-        if seen is None:
-            self._bookmark(api, line)
+        kind, seen = self._reader.read(api.server, line, self._telling.digests)
+        if isinstance(seen, Bookmark):
+            self._version = seen.resource_version or self._version
             return
-        if kind == "DELETED" or (seen.item is None and seen.broken is None):
-            self._vanished(seen.key)
-        elif seen.broken is not None:
-            self._is_broken(seen.key, seen.broken)
+        if kind == "DELETED":
+            self._telling.gone(seen.key)
         else:
-            self._changed(seen.key, seen.item)
+            self._telling.changed(seen)
         self._version = seen.version or self._version
 
-    def _changed(self, key: str, item: Any) -> None:
-        digest = self._watched.digest(item) if self._watched.digest else None
-        if digest is not None and self._digests.get(key) == digest:
-            return
-        self._told.pop(key, None)
-        self._digests[key] = digest or 0
-        self._follower.changed(key, item)
-
-    def _is_broken(self, key: str, broken: Skipped) -> None:
-        if self._told.get(key) == broken and key not in self._digests:
-            return
-        self._log_broken(key, broken)
-        self._digests.pop(key, None)
-        self._follower.gone(key, broken)
-
-    def _vanished(self, key: str) -> None:
-        known = self._digests.pop(key, None) is not None
-        if self._told.pop(key, None) is not None or known:
-            self._follower.gone(key, None)
-
-    def _deliver(self, objects: dict[str, Item], broken: dict[str, Skipped]) -> None:
-        """Hands over a whole list."""
-        if self._stopping.is_set():
-            return
-        # The objects themselves are not kept: that is for who follows.
-        digest = self._watched.digest
-        self._digests = {key: digest(item) if digest else 0 for key, item in objects.items()}
-        for key, skipped in broken.items():
-            self._log_broken(key, skipped)
-        self._told = dict(broken)
-        self._follower.listed(objects, broken)
-
-    def _log_broken(self, key: str, broken: Skipped) -> None:
-        """Once for each object and reason."""
-        if self._told.get(key) != broken:
-            _log.warning("%s cannot be read and counts as absent: %s", broken.object, broken.reason)
-        self._told[key] = broken
-
-    def _read(self, api: Api, line: bytes) -> tuple[str, Seen[Item] | None]:
-        """Type and object of an event; None for a bookmark.
-
-        Raises:
-            _Expired: the server says that it has forgotten the version.
-            ClusterError: it says something else instead of an event, or what it says is no event.
-        """
-        try:
-            event = self._decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            flaw: Exception = error
-        else:
-            if event.type == "BOOKMARK":
-                return event.type, None
-            if event.type != "ERROR":
-                return event.type, self._watched.seen(event.object)
-            flaw = ValueError("an error without a status")
-        try:
-            kind, document = loosely(line)
-        except Garbled as garbled:
-            raise ClusterUnreachable(f"the API server {api.server} sends no watch: {garbled}") from garbled
-        if kind == "ERROR":
-            raise self._stated(api, document)
-        if kind == "BOOKMARK":
-            return kind, None
-        # The path that msgspec names starts at the event.
-        return kind, self._watched.unseen(document, ValueError(str(flaw).replace("`$.object", "`$")))
-
-    def _stated(self, api: Api, status: Mapping[str, Any]) -> Exception:
-        """What an ERROR event means."""
-        if status.get("code") == _EXPIRED:
-            return _Expired()
-        message = status.get("message") or status.get("reason") or "without saying why"
-        return ClusterUnreachable(f"the API server {api.server} broke off a watch: {message}")
-
-    def _bookmark(self, api: Api, line: bytes) -> Mapping[str, str]:
-        """Notes the version of a bookmark; its annotations."""
-        try:
-            meta = _BOOKMARKS.decode(line).object.metadata
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ClusterUnreachable(f"the API server {api.server} sends a bookmark that is none: {error}") from error
-        self._version = meta.resource_version or self._version
-        return meta.annotations or {}
-
-
-def _sort(seen: Seen[Item], objects: dict[str, Item], broken: dict[str, Skipped]) -> None:
-    """Puts an object where it belongs; the last word on a key counts."""
-    key = seen.key
-    if seen.item is not None:
-        objects[key] = seen.item
-    else:
-        objects.pop(key, None)
-    if seen.broken is not None:
-        broken[key] = seen.broken
-    elif broken:
-        broken.pop(key, None)
+    def _deliver(self, listing: Listing[Item]) -> None:
+        if not self._stopping.is_set():
+            self._telling.listed(listing)
 
 
 def _blames_credentials(error: ClusterError) -> bool:

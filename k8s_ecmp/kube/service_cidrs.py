@@ -69,9 +69,10 @@ def _from_objects(objects: Iterable[WireServiceCIDR], skipped: list[Skipped]) ->
     for wire in sorted(objects, key=lambda wire: (wire.metadata or Meta()).name or ""):
         meta = wire.metadata or Meta()
         origin = f"ServiceCIDR {meta.name}" if meta.name else "ServiceCIDR without a name"
-        if meta.deletion_timestamp is not None:
-            skipped.append(Skipped(origin, "being deleted"))
-        elif not is_true(wire.status.conditions if wire.status else None, "Ready"):
+        conditions = (wire.status.conditions if wire.status else None) or ()
+        # A deleted one stays, not Ready any more, until the last Service with an address of it is gone (KEP-1880).
+        leaves = meta.deletion_timestamp is not None and any(condition.type == "Ready" for condition in conditions)
+        if not leaves and not is_true(conditions, "Ready"):
             skipped.append(Skipped(origin, "not Ready"))
         else:
             texts = (wire.spec.cidrs if wire.spec else None) or []

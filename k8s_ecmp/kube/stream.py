@@ -86,13 +86,18 @@ class Lines:
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The lines that this piece completes, without their ends and without empty ones."""
-        if b"\n" not in piece:
-            self._rest.append(piece)
-            return []
-        first, *others = piece.split(b"\n")
-        lines = [b"".join((*self._rest, first)), *others]
-        self._rest = [lines.pop()]
-        return [line for line in lines if line and not line.isspace()]
+        lines, start = [], 0
+        # Not `split`, which looks at each byte by itself.
+        while (end := piece.find(b"\n", start)) >= 0:
+            line, start = piece[start:end], end + 1
+            if self._rest:
+                line = b"".join((*self._rest, line))
+                self._rest.clear()
+            if line and not line.isspace():
+                lines.append(line)
+        if start < len(piece):
+            self._rest.append(piece[start:] if start else piece)
+        return lines
 
     @property
     def incomplete(self) -> bool:

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from k8s_ecmp.kube.collect import loose_meta, plain, title
-from k8s_ecmp.kube.convert import read_node, read_service, read_slice
+from k8s_ecmp.kube.convert import read_annotations, read_node, read_service, read_slice
 from k8s_ecmp.kube.faults import describe
 from k8s_ecmp.kube.stream import Event
 from k8s_ecmp.kube.updates import WatchKind
 from k8s_ecmp.kube.wire import (
+    Meta,
     WireDaemonSet,
     WireEndpointSlice,
     WireNode,
@@ -21,6 +23,7 @@ from k8s_ecmp.kube.wire import (
 from k8s_ecmp.model import EndpointSlice, Node, Service, Skipped
 
 Item = TypeVar("Item")
+NOTHING_KNOWN: Mapping[str, int] = MappingProxyType({})
 _NAMESPACED = ("Service", "EndpointSlice", "DaemonSet")
 
 
@@ -45,13 +48,16 @@ _RAW_PAGE = msgspec.json.Decoder(Page[msgspec.Raw])
 class Seen(msgspec.Struct, Generic[Item], frozen=True, gc=False):
     """One object as it was read.
 
-    `item` and `broken` are both None for an object that means nothing here; `version` is its resourceVersion.
+    `item` and `broken` are both None for an object that means nothing here, and for one that is the `same` as before,
+    which is not read again; `version` is its resourceVersion, `digest` that of its kind.
     """
 
     key: str
     version: str | None
     item: Item | None = None
     broken: Skipped | None = None
+    digest: int = 0
+    same: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class Watched(Generic[Item]):
         wire: how an object is decoded.
         read: what it means; None: nothing here. Raises ValueError when it cannot be read.
         query: of every request.
-        digest: equal for objects that mean the same, so that they are not delivered again; None: all are.
+        digest: of a decoded object, equal for those that mean the same, so that they are neither read nor delivered
+            again; None: all are.
     """
 
     kind: WatchKind
@@ -74,22 +81,28 @@ class Watched(Generic[Item]):
     wire: type[Any]
     read: Callable[[Any], Item | None]
     query: Mapping[str, str] = field(default_factory=dict)
-    digest: Callable[[Item], int] | None = None
+    digest: Callable[[Any], int] | None = None
 
     def event_decoder(self) -> msgspec.json.Decoder[Event[Any]]:
         """For the lines of a watch."""
         event: Any = Event
         return msgspec.json.Decoder(event[self.wire])
 
-    def seen(self, wire: Any) -> Seen[Item]:
-        """A decoded object."""
+    def seen(self, wire: Any, known: Mapping[str, int] = NOTHING_KNOWN) -> Seen[Item]:
+        """A decoded object; `known` are digests by key."""
         meta = wire.metadata
         version = meta.resource_version if meta else None
+        key = self._key(meta)
+        digest = 0
+        if self.digest is not None:
+            digest = self.digest(wire)
+            if known.get(key) == digest:
+                return Seen(key, version, same=True)
         try:
             item = self.read(wire)
         except ValueError as error:
-            return Seen(self._key(meta), version, broken=Skipped(title(self.tag, meta), str(error)))
-        return Seen(self._key(meta), version, item)
+            return Seen(key, version, broken=Skipped(title(self.tag, meta), str(error)))
+        return Seen(key, version, item, digest=digest)
 
     def unseen(self, document: Any, error: Exception | str) -> Seen[Item]:
         """An object that could not be decoded, as plain dicts and lists."""
@@ -140,13 +153,16 @@ def _as_it_is(wire: Any) -> Any:
     return wire
 
 
-def _digest(item: Node | Service) -> int:
-    """The hash of an object with mappings in it."""
-    return hash(tuple([_hashable(value) for value in msgspec.structs.astuple(item)]))
+def _digest(wire: WireNode | WireService) -> int:
+    """A kubelet's heartbeat changes nothing of it."""
+    meta = wire.metadata or Meta()
+    labels = frozenset((meta.labels or {}).items())
+    annotations = frozenset(read_annotations(meta.annotations).items())
+    return hash((labels, annotations, meta.creation_timestamp, meta.deletion_timestamp, wire.spec, wire.status))
 
 
-def _hashable(value: Any) -> Any:
-    return frozenset(value.items()) if isinstance(value, dict) else value
+def _slice_digest(wire: WireEndpointSlice) -> int:
+    return hash((wire.owner, wire.address_type, wire.endpoints))
 
 
 NODES: Watched[Node] = Watched("Node", "Node", ("/api/v1/nodes",), WireNode, read_node, digest=_digest)
@@ -159,7 +175,7 @@ SLICES: Watched[EndpointSlice] = Watched(
     ("/apis/discovery.k8s.io/v1/endpointslices",),
     WireEndpointSlice,
     _read_slice,
-    digest=hash,
+    digest=_slice_digest,
 )
 SERVICE_CIDRS: Watched[WireServiceCIDR] = Watched(
     "ServiceCIDR",

@@ -47,8 +47,8 @@ class NodeSpec(_Wire, frozen=True, gc=False):
 
     # The API's names are podCIDR and podCIDRs, which "camel" would not give.
     pod_cidr: str | None = msgspec.field(default=None, name="podCIDR")
-    pod_cidrs: list[str] | None = msgspec.field(default=None, name="podCIDRs")
-    taints: list[WireTaint] | None = None
+    pod_cidrs: tuple[str, ...] | None = msgspec.field(default=None, name="podCIDRs")
+    taints: tuple[WireTaint, ...] | None = None
     unschedulable: bool | None = None
 
 
@@ -62,8 +62,8 @@ class NodeAddress(_Wire, frozen=True, gc=False):
 class NodeStatus(_Wire, frozen=True, gc=False):
     """`status` of a Node."""
 
-    addresses: list[NodeAddress] | None = None
-    conditions: list[WireCondition] | None = None
+    addresses: tuple[NodeAddress, ...] | None = None
+    conditions: tuple[WireCondition, ...] | None = None
 
 
 class WireNode(_Wire, frozen=True, gc=False, tag_field="kind", tag="Node"):
@@ -80,8 +80,8 @@ class ServiceSpec(_Wire, frozen=True, gc=False):
 
     type: str | None = None
     cluster_ip: str | None = msgspec.field(default=None, name="clusterIP")
-    cluster_ips: list[str] | None = msgspec.field(default=None, name="clusterIPs")
-    external_ips: list[str] | None = msgspec.field(default=None, name="externalIPs")
+    cluster_ips: tuple[str, ...] | None = msgspec.field(default=None, name="clusterIPs")
+    external_ips: tuple[str, ...] | None = msgspec.field(default=None, name="externalIPs")
     external_traffic_policy: str | None = None
     internal_traffic_policy: str | None = None
 
@@ -97,7 +97,7 @@ class Ingress(_Wire, frozen=True, gc=False):
 class LoadBalancerStatus(_Wire, frozen=True, gc=False):
     """`status.loadBalancer`."""
 
-    ingress: list[Ingress] | None = None
+    ingress: tuple[Ingress, ...] | None = None
 
 
 class ServiceStatus(_Wire, frozen=True, gc=False):
@@ -141,7 +141,7 @@ class EndpointConditions(_Wire, frozen=True, gc=False):
 class WireEndpoint(_Wire, frozen=True, gc=False):
     """One of `endpoints`."""
 
-    addresses: list[str] | None = None
+    addresses: tuple[str, ...] | None = None
     conditions: EndpointConditions | None = None
     node_name: str | None = None
 
@@ -152,7 +152,7 @@ class WireEndpointSlice(_Wire, frozen=True, gc=False, tag_field="kind", tag="End
     api_version: str | None = None
     metadata: SliceMeta | None = None
     address_type: str | None = None
-    endpoints: list[WireEndpoint] | None = None
+    endpoints: tuple[WireEndpoint, ...] | None = None
 
     @property
     def owner(self) -> str | None:

@@ -30,7 +30,15 @@ from k8s_ecmp.model.plan import (
     Standing,
     Undo,
 )
-from k8s_ecmp.model.prefixes import Family, Prefix, address_family, address_key, canonical_address, sorted_addresses
+from k8s_ecmp.model.prefixes import (
+    Family,
+    Prefix,
+    address_family,
+    address_key,
+    canonical_address,
+    sorted_addresses,
+    unroutable,
+)
 from k8s_ecmp.model.routes import (
     DEFAULT_VRF,
     DISCARD,
@@ -86,4 +94,5 @@ __all__ = [
     "canonical_address",
     "sorted_addresses",
     "text_lines",
+    "unroutable",
 ]

@@ -52,7 +52,8 @@ class FlowShift(msgspec.Struct, frozen=True, gc=False):
 
     `lose` and `gain` count next hops. The share of the prefix's flows whose next hop is another one afterwards is from
     `moved_min` to `moved_max` (0 to 1); `unavoidable` is what it would be with resilient hashing. `resilient` says
-    whether that is configured.
+    whether that is configured. `covering`: the prefix is created or deleted, and these are flows that go by the route
+    of ours around it before or afterwards.
     """
 
     vrf: str
@@ -63,14 +64,15 @@ class FlowShift(msgspec.Struct, frozen=True, gc=False):
     moved_max: float
     unavoidable: float
     resilient: bool
+    covering: Prefix | None = None
 
 
 class Flows(msgspec.Struct, frozen=True):
     """What a plan does to the flows of one router.
 
     `hashing` is how it chooses next hops unless its configuration says otherwise, None where neither is known;
-    `configurable` whether its platform has resilient hashing for static routes. `shifts` are the prefixes that have
-    next hops before and after, but others.
+    `configurable` whether its platform has resilient hashing for static routes. `shifts` are the prefixes whose
+    flows have next hops before and after, but others.
     """
 
     hashing: Hashing | None

@@ -45,6 +45,27 @@ def address_family(text: str) -> Family:
     return 6 if ":" in text else 4
 
 
+_LOOPBACK_6 = bytes(15) + b"\x01"
+_LINK_LOCAL_4 = bytes((169, 254))
+_MAPPED_4 = bytes(10) + b"\xff\xff"
+
+
+def unroutable(address: str) -> str | None:
+    """Why nothing can be sent to a node at this address: what kubelet refuses as --node-ip (validateNodeIP)."""
+    family, packed = address_key(address)
+    if not any(packed):
+        return "the unspecified address"
+    if packed[0] == 127 if family == 4 else packed == _LOOPBACK_6:
+        return "a loopback address"
+    if packed[0] >> 4 == 0xE if family == 4 else packed[0] == 0xFF:
+        return "a multicast address"
+    if packed[:2] == _LINK_LOCAL_4 if family == 4 else packed[0] == 0xFE and packed[1] >> 6 == 0b10:
+        return "a link-local address"
+    if family == 6 and packed.startswith(_MAPPED_4):
+        return "an IPv4 address written as IPv6"
+    return None
+
+
 class Prefix(msgspec.Struct, frozen=True, order=True, gc=False):
     """An IPv4 or IPv6 prefix. `network` is the address as an integer, host bits zero."""
 

@@ -1,6 +1,7 @@
 """Short builders of model objects for the tests of the decisions."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from k8s_ecmp.core.desired import Desired, decide
 from k8s_ecmp.core.guards import Limits
@@ -26,6 +27,10 @@ from k8s_ecmp.settings import GuardSettings, ServiceSettings, Settings
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TAG = 4201
 OWNER = "prod-eu1"
+
+
+def second(number: float) -> timedelta:
+    return timedelta(seconds=number)
 
 
 def ago(seconds: float) -> datetime:
@@ -107,17 +112,17 @@ def table(desired: Desired) -> dict[str, tuple[str, ...]]:
     return {str(route.prefix): route.nodes for route in desired.routes}
 
 
-def router(name: str = "r1", **kwargs: object) -> RouterView:
+def router(name: str = "r1", **kwargs: Any) -> RouterView:
     hops = {key: kwargs.pop(key) for key in ("subnets", "node_selector", "minimum") if key in kwargs}
-    return RouterView.of(name, RouterSettings(next_hops=NextHopSettings(**hops), **kwargs))  # type: ignore[arg-type]
+    return RouterView.of(name, RouterSettings(next_hops=NextHopSettings(**hops), **kwargs))
 
 
 def traits(*, name_mark: bool = False, max_paths: int = 255, max_routes: int | None = None) -> PlatformTraits:
     return PlatformTraits("frr", name_mark, Limits(max_paths, max_routes))
 
 
-def rules(**kwargs: object) -> Rules:
-    return Rules(TAG, OWNER, kwargs.pop("guards", GuardSettings()), **kwargs)  # type: ignore[arg-type]
+def rules(**kwargs: Any) -> Rules:
+    return Rules(TAG, OWNER, kwargs.pop("guards", GuardSettings()), **kwargs)
 
 
 def ours(prefix: str, *addresses: str, vrf: str = "default", distance: int | None = None) -> StaticRoute:

@@ -120,15 +120,17 @@ def test_a_condition_without_a_time_counts_at_once() -> None:
     assert standing(Node(name="n1", internal_ips=("10.0.0.1",), ready=Condition("True"))) == "eligible"
 
 
-def test_an_annotation_that_cannot_be_read_leaves_the_node_out_visibly() -> None:
-    verdicts, skipped = judge_nodes(
-        [node("n1", annotations={"k8s-ecmp.io/next-hops": "10.0.0.300"}), node("n2")], NodeSettings(), NOW
-    )
+@pytest.mark.parametrize(
+    "wrong", ["10.0.0.300", "127.0.0.1", "0.0.0.0", "224.0.0.1", "169.254.1.1", "::1", "fe80::1", "::ffff:192.0.2.1"]
+)
+def test_an_annotation_that_cannot_be_read_leaves_the_node_out_visibly(wrong: str) -> None:
+    nodes = [node("n1", annotations={"k8s-ecmp.io/next-hops": f"192.0.2.1, {wrong}"}), node("n2")]
+    verdicts, skipped = judge_nodes(nodes, NodeSettings(), NOW)
     assert {name: verdict.standing for name, verdict in verdicts.items()} == {"n1": "out", "n2": "eligible"}
     assert verdicts["n1"].address_of(4) == ()
     assert "cannot be read" in verdicts["n1"].reason
     assert skipped[0].object == "Node n1"
-    assert "10.0.0.300" in skipped[0].reason
+    assert wrong in skipped[0].reason
 
 
 def test_annotated_addresses_stand_in_for_the_internal_ones_by_family() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from k8s_ecmp.core.eligibility import judge_nodes
-from k8s_ecmp.core.endpoints import index_endpoints, local_nodes
+from k8s_ecmp.core.endpoints import Carriers, index_endpoints, local_nodes
 from k8s_ecmp.settings import NodeSettings
 from tests.core.build import NOW, endpoints, node
 
@@ -37,7 +37,7 @@ def test_the_order_in_which_endpoints_make_a_node_a_hop(
 ) -> None:
     verdicts, _ = judge_nodes(NODES, NodeSettings(), NOW)
     index = index_endpoints([endpoints("web", *where)])
-    chosen, basis = local_nodes(index["default/web", 4], 4, verdicts, policy)  # type: ignore[arg-type]
+    chosen, basis = local_nodes(index["default/web", 4], Carriers.of(verdicts, 4), policy)  # type: ignore[arg-type]
     assert chosen == expected
     assert bool(basis) == bool(expected)
 
@@ -45,7 +45,7 @@ def test_the_order_in_which_endpoints_make_a_node_a_hop(
 def test_a_node_without_an_address_of_the_family_is_passed_over_for_the_next_best() -> None:
     verdicts, _ = judge_nodes(NODES, NodeSettings(), NOW)
     index = index_endpoints([endpoints("web", "v4", "d1", family=6)])
-    assert local_nodes(index["default/web", 6], 6, verdicts, "last-resort")[0] == {"d1"}
+    assert local_nodes(index["default/web", 6], Carriers.of(verdicts, 6), "last-resort")[0] == {"d1"}
 
 
 def test_slices_of_a_service_are_united_by_family() -> None:

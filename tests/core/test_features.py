@@ -1,6 +1,7 @@
 """BFD and tracked objects: what our next hops carry beside their marks, where the platform has such words."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def planned(*routes: StaticRoute, view: RouterView) -> RouterPlan:
         ({"bfd": True, "track": "7"}, ("bfd", "fast", "track", "7")),
     ],
 )
-def test_what_the_inventory_asks_for_is_written_and_then_in_sync(asked: dict[str, object], options: tuple[str, ...]):
+def test_what_the_inventory_asks_for_is_written_and_then_in_sync(asked: dict[str, Any], options: tuple[str, ...]):
     view = router(**asked)
     created = planned(view=view).changes[0]
     assert [hop.options for hop in created.after] == [options, options]
@@ -74,7 +75,7 @@ def test_words_of_another_platform_are_foreign():
 
 
 @pytest.mark.parametrize("asked", [{"bfd": True}, {"track": "7"}])
-def test_what_the_platform_cannot_is_refused_by_name(asked: dict[str, object]):
+def test_what_the_platform_cannot_is_refused_by_name(asked: dict[str, Any]):
     with pytest.raises(SettingsError, match=r"router r1 .*(bfd: true|track: 7).* frr"):
         traits().marks(rules(), router(**asked))
 

@@ -4,7 +4,7 @@ import binascii
 import itertools
 import random
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import lcm
 
@@ -107,10 +107,11 @@ def test_what_simulated_routers_do(before: str, after: str) -> None:
 
     stay = len(set(before) & set(after))
     counts = (stay, len(before) - stay, len(after) - stay)
-    for choose, hashing, hashes in (
+    ways: tuple[tuple[Choice, Hashing, tuple[Callable[[bytes], int], ...]], ...] = (
         (by_kernel_threshold, "hash-threshold", (lambda flow: zlib.crc32(flow[::-1]) >> 1, lambda f: crc16(f) << 15)),
         (by_modulo, "modulo", (zlib.crc32, crc16)),
-    ):
+    )
+    for choose, hashing, hashes in ways:
         low, high = share_moved(*counts, hashing)
         for hashed in hashes:
             found = moved(choose, hashed)
@@ -151,8 +152,22 @@ LOSES = change("10.96.0.1/32", hops(9, 10, 11), hops(10, 11))
 GAINS = change("10.96.0.2/32", hops(1), hops(1, 2))
 
 
+def at_risk(
+    changes: Sequence[RouteChange],
+    hashing: Hashing | None = "modulo",
+    resilient: Sequence[RouteChange] | None = None,
+    ours: Mapping[str, tuple[NextHop, ...]] | None = None,
+    theirs: Mapping[str, tuple[NextHop, ...]] | None = None,
+) -> Flows | None:
+    """The flows at risk beside routes of ours and others', by prefix."""
+    standing = {change.prefix: change.before for change in changes if change.before}
+    mine = {p(prefix): hops for prefix, hops in (ours or {}).items()}
+    others = {p(prefix): hops for prefix, hops in (theirs or {}).items()}
+    return flows_at_risk(changes, hashing, resilient, {**standing, **mine, **others}, {*standing, *mine})
+
+
 def test_prefixes_that_have_other_hops_than_before() -> None:
-    assert flows_at_risk([LOSES, GAINS], "hash-threshold", [GAINS]) == Flows(
+    assert at_risk([LOSES, GAINS], "hash-threshold", [GAINS]) == Flows(
         "hash-threshold",
         configurable=True,
         shifts=(
@@ -174,4 +189,40 @@ OTHER_TAG = tuple(NextHop(hop.address, tag=2) for hop in hops(1, 2))
 def test_no_flow_moves_where_none_has_a_hop_before_and_after(
     before: tuple[NextHop, ...], after: tuple[NextHop, ...]
 ) -> None:
-    assert flows_at_risk([change("10.96.0.1/32", before, after)], "modulo", None) is None
+    assert at_risk([change("10.96.0.1/32", before, after)]) is None
+
+
+RANGE = {"10.96.0.0/12": hops(1, 2, 3)}
+NEW = change("10.96.0.1/32", (), hops(1, 2))
+
+
+def test_a_prefix_of_its_own_takes_the_flows_of_the_route_around_it() -> None:
+    found = at_risk([NEW], resilient=[NEW], ours=RANGE)
+    assert found is not None
+    (shift,) = found.shifts
+    assert (shift.lose, shift.gain, shift.covering) == (1, 0, p("10.96.0.0/12"))
+    assert (shift.moved_min, shift.moved_max, shift.unavoidable) == (0.6667, 0.6667, 0.6667)
+    assert not shift.resilient, "two groups of next hops are two tables"
+
+
+def test_a_prefix_that_goes_leaves_its_flows_to_the_route_around_it_as_that_will_be() -> None:
+    wider = change("10.96.0.0/12", hops(1, 2), hops(1, 2, 3))
+    found = at_risk([wider, NEW.inverse()])
+    assert found is not None
+    assert [(s.lose, s.gain, s.covering) for s in found.shifts] == [(0, 1, None), (0, 1, wider.prefix)]
+    same = at_risk([NEW.inverse()], ours={"10.96.0.0/12": hops(1, 2)})
+    assert same is not None
+    assert [(s.moved_max, s.covering) for s in same.shifts] == [(0.0, wider.prefix)], "none moves, and none is cut"
+    made = change("10.96.0.0/12", (), hops(1, 2, 3))
+    found = at_risk([made, NEW.inverse()])
+    assert found is not None
+    assert [s.covering for s in found.shifts] == [made.prefix]
+
+
+def test_flows_that_go_by_others_routes_or_by_none_are_not_of_our_knowing() -> None:
+    assert at_risk([NEW], theirs=RANGE) is None
+    assert at_risk([NEW], ours=RANGE, theirs={"10.96.0.0/24": hops(9)}) is None, "that one is nearer"
+    assert at_risk([NEW], ours={"10.96.0.0/12": hops(1, 2)}) is None, "the same next hops"
+    assert at_risk([NEW], ours={"10.96.0.0/12": (NextHop(discard=True, tag=1),)}) is None
+    assert at_risk([NEW.inverse(), change("10.96.0.0/12", hops(1, 2, 3), ())]) is None, "both go"
+    assert at_risk([NEW], ours={"fd00::/8": hops(1)}) is None

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -7,7 +8,8 @@ from k8s_ecmp.core.guards import cluster_holds
 from k8s_ecmp.core.ownership import Marks
 from k8s_ecmp.core.plan import plan_router
 from k8s_ecmp.core.reviewed import forbids, reviewed_changes
-from k8s_ecmp.model import NextHop, RouterPlan, StaticRoute
+from k8s_ecmp.core.selection import RouterView
+from k8s_ecmp.model import ClusterState, NextHop, RouterPlan, StaticRoute
 from k8s_ecmp.settings import GuardSettings
 from tests.core.build import (
     OWNER,
@@ -35,8 +37,10 @@ SYNCED = (ours("10.96.0.0/12", *ALL), ours("10.96.0.1/32", "10.0.0.1", "10.0.0.2
 OPEN = GuardSettings(max_withdrawn_fraction=1, max_not_ready_fraction=1)
 
 
-def planned(*routes: StaticRoute, state: object = None, view: object = None, **kwargs: object) -> RouterPlan:
-    desired = decided(state or cluster(*THREE, *WEB))  # type: ignore[arg-type]
+def planned(
+    *routes: StaticRoute, state: ClusterState | None = None, view: RouterView | None = None, **kwargs: Any
+) -> RouterPlan:
+    desired = decided(state or cluster(*THREE, *WEB))
     unresolved = kwargs.pop("unresolved", ())
     platform = kwargs.pop("platform", traits())
     return plan_router(
@@ -45,7 +49,7 @@ def planned(*routes: StaticRoute, state: object = None, view: object = None, **k
         desired,
         running(*routes),
         rules(**kwargs),
-        unresolved,  # type: ignore[arg-type]
+        unresolved,
     )
 
 
@@ -65,6 +69,26 @@ def test_an_empty_router_gets_everything() -> None:
     ]
     assert plan.status == "changes"
     assert all(hop.tag == TAG for change in plan.changes for hop in change.after)
+
+
+def test_a_discard_route_names_the_service_whether_it_comes_or_goes() -> None:
+    unserved = cluster(*THREE, WEB[0])
+    dropped = StaticRoute(p("10.96.0.1"), "default", (NextHop(discard=True, tag=TAG),))
+    told = settings(discard_unserved=True)
+
+    def why(*routes: StaticRoute, state: ClusterState) -> tuple[str, ...]:
+        plan = plan_router(router(), traits(), decided(state, told), running(*routes), rules(guards=OPEN))
+        (change,) = [change for change in plan.changes if change.prefix == p("10.96.0.1")]
+        return change.reasons
+
+    assert why(state=unserved) == ("Service default/web clusterIP: no usable endpoint",)
+    assert why(*SYNCED, state=unserved)[0] == "Service default/web clusterIP: no usable endpoint"
+    back = why(dropped, state=cluster(*THREE, *WEB))
+    assert back == (
+        "node n1 has a usable endpoint",
+        "node n2 has a usable endpoint",
+        "Service default/web clusterIP: there is a next hop again",
+    )
 
 
 def test_a_family_that_a_peer_does_not_carry_is_skipped_and_withdrawn() -> None:

@@ -56,9 +56,10 @@ class Running:
     def status(self) -> dict[str, Any]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/status", headers={"Accept": "application/json"})
         with urllib.request.urlopen(request, timeout=5) as answer:
-            return json.loads(answer.read())  # type: ignore[no-any-return]
+            document: dict[str, Any] = json.loads(answer.read())
+            return document
 
-    def until(self, condition: Callable[[dict[str, Any]], Any], what: str) -> dict[str, Any]:
+    def until(self, condition: Callable[..., Any], what: str) -> dict[str, Any]:
         def met() -> dict[str, Any] | None:
             try:
                 document = self.status()

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -151,7 +152,9 @@ def take_over(
     [({}, 30, max(1, TIMES // 10)), (SHORT_LEASE, 6, max(2, TIMES - 2))],
     ids=["default lease, 30 s", "short lease"],
 )
-def test_a_leader_that_stood_still_does_not_write(live: Live, lease: dict, pause_s: float, times: int) -> None:
+def test_a_leader_that_stood_still_does_not_write(
+    live: Live, lease: dict[str, Any], pause_s: float, times: int
+) -> None:
     crowd = Crowd(live)
     a, b = Daemon(live, lease, name="a"), Daemon(live, lease, name="b")
     try:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.world.live import Live
 pytestmark = [pytest.mark.world, pytest.mark.kubeworld]
 
 MANY = 1000
-HAND_MADE = {"selector": None, "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
+HAND_MADE: dict[str, Any] = {"selector": None, "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.world import live as world
 from tests.world.daemon import merged
 from tests.world.kube import documents
 from tests.world.kube.documents import service_cidr
+from tests.world.kube.server import COLLECTIONS
 from tests.world.live import EXCLUDE_LABEL, Live
 from tests.world.netns import wait_for
 from tests.world.traffic import Answer, Target, ask, spread
@@ -60,7 +62,7 @@ def nodes_of(answers: list[Answer]) -> set[str]:
 
 def test_a_prefix_that_cannot_show_costs_the_others_nothing(live: Live) -> None:
     """The router has the address itself: what is written there never shows, is taken back, and is left alone."""
-    only_four = {"selector": None, "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
+    only_four: dict[str, Any] = {"selector": None, "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
     live.router.ip("addr", "add", "10.43.77.77/32", "dev", "lo")
     try:
         with following(live, merged(RANGES, {"rollout": {"verify_timeout_s": 2}})) as scene:
@@ -214,6 +216,21 @@ def test_pods_that_are_not_ready_or_that_end_give_no_hop(scene: Following) -> No
     scene.change(lambda: live.remove_pod(last), first | beside, ranges | beside)
 
 
+def test_a_service_without_endpoints_is_dropped_at_the_router_where_that_is_asked_for(live: Live) -> None:
+    with following(live, {"services": {"discard_unserved": True}}) as scene:
+        ranges = scene.ranges()
+        scene.await_exactly(ranges)
+        ips = live.add_local("default/web", "n1")
+        served = ranges | scene.over(ips, "n1")
+        unserved = ranges | {prefix: frozenset({"blackhole"}) for prefix in scene.over(ips)}
+        scene.change(lambda: live.scale("default/web"), served, unserved)
+        # What drops holds up nothing else.
+        others = live.add_local("default/other", "n2")
+        scene.await_exactly(unserved | scene.over(others, "n2"))
+        live.scale("default/web", "n1")
+        scene.await_exactly(served | scene.over(others, "n2"))
+
+
 def test_a_range_that_comes_and_goes_needs_no_restart(scene: Following) -> None:
     live, ranges = scene.live, scene.ranges()
     further = ["10.44.0.0/24", "fd45::/112"]
@@ -223,9 +240,27 @@ def test_a_range_that_comes_and_goes_needs_no_restart(scene: Following) -> None:
     scene.await_exactly(wider | scene.over(ips, "n2"))
     for ip in ips:
         assert answer(live, ip).node == "n2"
+    # Kubernetes keeps a range that is deleted as long as a Service has an address of it, and so do its routes.
+    used = wider | scene.over(ips, "n2")
+    since = time.monotonic()
+    live.api.delete("ServiceCIDR", "test-further")
+    wait_for(lambda: _is_terminating(live, "test-further"), "the range is marked as terminating")
+    for ip in ips:
+        assert answer(live, ip).node == "n2"
+    live.scale("default/web", "n1", "n2")
+    both = wider | scene.over(ips, "n1", "n2")
+    scene.await_exactly(both)
+    scene.assert_only(between(used, both), since)
+    since = time.monotonic()
     live.remove_service("default/web")
-    scene.await_exactly(wider)
-    scene.change(lambda: live.api.delete("ServiceCIDR", "test-further"), wider, ranges)
+    scene.await_exactly(ranges, timeout=90)
+    scene.assert_only(between(both, ranges), since)
+
+
+def _is_terminating(live: Live, name: str) -> bool:
+    found = live.api.get(f"{COLLECTIONS['ServiceCIDR']}/{name}")
+    conditions = found["status"].get("conditions", [])
+    return any((each["type"], each["status"], each["reason"]) == ("Ready", "False", "Terminating") for each in conditions)
 
 
 def test_routes_outlive_the_daemon(scene: Following) -> None:

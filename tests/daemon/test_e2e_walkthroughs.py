@@ -80,7 +80,7 @@ def test_the_bank(bank_live: Live) -> None:
     live = bank_live
     base = {"cluster": {"service_cidrs": ["198.19.32.0/20"]}}
     live.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "yaobank"}})
-    four = {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
+    four: dict[str, Any] = {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
     kubectl_apply(live, service(bank.CUSTOMER, type="NodePort", clusterIP=bank.CLUSTER_IP, **four))
     pod = live.add_pod(bank.CUSTOMER, "node2")
     with Daemon(live, base) as daemon:
@@ -144,7 +144,7 @@ def test_service_range_then_local_service(published_live: Live, families: tuple[
     nodes = {f: [f"{range_and_local.LAN[f]}{n}" for n in (2, 3, 4)] for f in families}
     cidrs = only(range_and_local.TOPOLOGY, families).service_cidrs
     policy = "RequireDualStack" if len(families) == 2 else "SingleStack"
-    spec = {
+    spec: dict[str, Any] = {
         "type": "NodePort",
         "clusterIP": next(iter(ips.values())),
         "clusterIPs": list(ips.values()),

@@ -180,7 +180,12 @@ def test_a_stream_that_is_full_holds_nobody_up() -> None:
             assert first["event"].startswith("0 ")
             lost = first.get("lost", 0)
             log.handler.handle(record("the end", logging.INFO))
-            threading.Thread(target=lambda: (log.stop(), stream.close()), daemon=True).start()
+
+            def end() -> None:
+                log.stop()
+                stream.close()
+
+            threading.Thread(target=end, daemon=True).start()
             told = 1
             for line in text:
                 told += 1

@@ -74,4 +74,4 @@ def test_nothing_is_put_off_longer_than_the_limit(pauses: list[float], coalesce_
             assert due_s <= batch.since_s + LONGEST_S
         pending.add({B}, now_s)
     batch = pending.take()
-    assert batch.prefixes == {B}
+    assert batch.prefixes == frozenset({B})

@@ -5,7 +5,7 @@ import queue
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -94,7 +94,7 @@ class World:
         self.servers.append(server)
         return server
 
-    def probe(self, targets: dict[str, tuple[str, ...]], **settings: Any) -> Prober:
+    def probe(self, targets: Mapping[str, tuple[str, ...]], **settings: Any) -> Prober:
         values = {"interval_s": 0.2, "failures": 3, **settings}
         prober = Prober(ProbeSettings(port=self.port, **values), lambda node, why: self.said.put((node, why)))
         prober.set_targets(targets)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.daemon.running import Running, in_sync
 from tests.site import new_site
@@ -27,9 +26,7 @@ def device(tmp_path: Path) -> Iterator[Emulator]:
 @pytest.fixture
 def running(device: Emulator, tmp_path: Path) -> Iterator[Running]:
     made = Running(new_site(tmp_path / "site"))
-    folder = made.site.folder / "inventories/demo"
-    (folder / "hosts.yaml").write_text(yaml.safe_dump({"r1": device.host()}))
-    (folder / "groups.yaml").unlink(missing_ok=True)
+    made.site.hosts(r1=device.host())
     made.site.settings(nodes={"hold_down_s": 0, "hold_up_s": 0}, daemon={"resync_s": 1})
     yield made
     made.kill()
@@ -46,8 +43,7 @@ def told(document: dict[str, Any]) -> bool:
 def test_who_does_not_answer_is_told_until_it_does(running: Running, device: Emulator) -> None:
     device.faults.silent = {SILENT}
     running.start()
-    document = running.until(told, "the daemon tells of it")
-    assert in_sync(document)
+    running.until(lambda document: told(document) and in_sync(document), "the daemon tells of it, and nothing is held")
     assert SILENT in device.routes()["default", "10.96.0.0/12"]
     device.faults.silent = set()
     running.until(lambda document: not told(document), "it tells of it no more")

@@ -118,7 +118,9 @@ def test_what_the_first_one_gives_up_the_second_one_takes_once(owners: tuple[Run
     first.site.settings(guards={"max_withdrawn_fraction": 1}, pod_cidrs=True)
     first.start()
     wait_for(
-        lambda: all(found.get("10.96.0.0/12") == {4202} for found in tags(first).values()), "the second one has it", 30
+        lambda: all(found.get("10.96.0.0/12") == frozenset({4202}) for found in tags(first).values()),
+        "the second one has it",
+        30,
     )
     first.until(in_sync, "the first one is calm")
     second.until(in_sync, "the second one is calm")

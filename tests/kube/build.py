@@ -45,7 +45,7 @@ def piece(name: object = "s-1", owner: str | None = "s", **changes: Any) -> dict
     }
 
 
-def cidr(name: str = "kubernetes", *cidrs: str, ready: str | None = "True", **changes: Any) -> dict[str, Any]:
+def cidr(name: str = "kubernetes", *cidrs: Any, ready: str | None = "True", **changes: Any) -> dict[str, Any]:
     conditions = [{"type": "Ready", "status": ready}] if ready else None
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -100,3 +100,8 @@ def load_text(folder: Path, text: str | bytes, *cidrs: str) -> ClusterState:
     path = folder / "cluster.json"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return load_file(str(path), settings=settings(*cidrs))
+
+
+def at(version: str, made: dict[str, Any]) -> dict[str, Any]:
+    """An object with that resource version."""
+    return {**made, "metadata": {**made["metadata"], "resourceVersion": version}}

@@ -2,8 +2,18 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.kube.teller import Teller
+
+
+@pytest.fixture
+def teller(tmp_path: Path) -> Iterator[Teller]:
+    """An API server whose answers are prepared."""
+    with Teller(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import Any
 
 from k8s_ecmp.kube.backoff import Pace
 from k8s_ecmp.kube.follow import Follow
-from k8s_ecmp.kube.updates import Changed, DrainsKnown, Gone, Listed, ServiceCIDRsKnown, Update, WatchState
+from k8s_ecmp.kube.updates import Changed, DrainsKnown, Gone, Listed, ObjectKind, ServiceCIDRsKnown, Update, WatchState
 from k8s_ecmp.model import Skipped
 from k8s_ecmp.settings import ClusterSettings
 from tests.world.netns import wait_for
 
-KINDS = ("Node", "Service", "EndpointSlice")
+KINDS: tuple[ObjectKind, ...] = ("Node", "Service", "EndpointSlice")
 QUICK = Pace(first_pause_s=0.02, longest_pause_s=0.1, refused_pause_s=0.1, shortest_stream_s=0.0)
 """Attempts that follow each other fast; everything else as it is."""
 
@@ -54,6 +54,10 @@ class Recorder:
 
     def synced(self, *kinds: str) -> bool:
         return all(kind in self.states and self.states[kind].synced for kind in kinds or KINDS)
+
+    def states_of(self, kind: str) -> list[tuple[bool, str | None]]:
+        """Whether it was synced and why not, of each time that it was told."""
+        return [(state.synced, state.reason) for state in self.of(WatchState, kind)]
 
     def reason(self, kind: str) -> str:
         """Why the kind is not synced; "" while it is, or has not said anything."""

@@ -176,7 +176,7 @@ class TestServiceCIDRs:
         ]
 
     def test_one_older_still_has_kubeadm(self, server: Scripted) -> None:
-        config = (200, {}, json.dumps(kubeadm("10.96.0.0/12")).encode())
+        config: Answer = (200, {}, json.dumps(kubeadm("10.96.0.0/12")).encode())
         server.answers |= {self.V1: [status(404)], self.BETA: [status(404)], self.CONFIG: [config]}
         state = server.load(())
         assert [entry.origin for entry in state.service_cidrs] == ["ConfigMap kube-system/kubeadm-config"]

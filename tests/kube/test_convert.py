@@ -147,7 +147,8 @@ class TestNodes:
 
     @given(st.ip_addresses() | st.sampled_from([ipaddress.ip_address(text) for text in EDGES]))
     def test_unroutable_addresses_are_those_of_the_standard_library(self, ip: Any) -> None:
-        expected = ip.is_unspecified or ip.is_loopback or ip.is_multicast or ip.is_link_local
+        mapped = ip.version == 6 and ip.ipv4_mapped is not None
+        expected = mapped or ip.is_unspecified or ip.is_loopback or ip.is_multicast or ip.is_link_local
         address = {"type": "InternalIP", "address": str(ip)}
         wire = WireNode(metadata=Meta(name="n"), status=msgspec.convert({"addresses": [address]}, NodeStatus))
         if expected:

@@ -255,7 +255,10 @@ def test_the_daemons_answer_is_read_from_its_lease(watched: Watched) -> None:
     assert watch.ack(asked) is None
     assert watch.pending(asked) == {"r1": ["10.96.0.0/12"]}
     daemon.annotate(DRAINED_ANNOTATION, encode_acks({"n2": Ack(asked.drain_id, asked.uid, "t", ("10.43.0.10/32",))}))
-    wait_for(lambda: (watch.look(), watch.ack(asked))[1], "it is confirmed")
-    found = watch.ack(asked)
-    assert found is not None
+
+    def confirmed() -> Ack | None:
+        watch.look()
+        return watch.ack(asked)
+
+    found = wait_for(confirmed, "it is confirmed")
     assert found.kept == ("10.43.0.10/32",)

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from k8s_ecmp.errors import ClusterFileError
 from k8s_ecmp.kube import load_cluster
 from k8s_ecmp.kube.file import load_file
-from k8s_ecmp.model import ClusterState, Skipped
+from k8s_ecmp.model import ClusterState, EndpointSlice, Node, Service, Skipped
 from k8s_ecmp.settings import ClusterSettings, Settings
+from tests.examples import more_examples
 from tests.kube.build import cidr, listed, load, load_text, node, piece, service, settings
 
 DUMPS = Path(__file__).resolve().parents[1] / "data" / "clusters"
@@ -32,7 +32,8 @@ def without_kind(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def names(state: ClusterState) -> list[str]:
-    return [f"{type(item).__name__} {item.name}" for item in (*state.nodes, *state.services, *state.slices)]
+    items: tuple[Node | Service | EndpointSlice, ...] = (*state.nodes, *state.services, *state.slices)
+    return [f"{type(item).__name__} {item.name}" for item in items]
 
 
 FORMS = {
@@ -59,7 +60,7 @@ def test_every_form_says_the_same(tmp_path: Path, form: str, encoding: str) -> N
     state = load_text(tmp_path, FORMS[form].encode(encoding))
     assert names(state) == ["Node n1", "Service s", "EndpointSlice s-1"]
     assert [entry.origin for entry in state.service_cidrs] == ["ServiceCIDR kubernetes"]
-    assert state.skipped == state.warnings == ()
+    assert (state.skipped, state.warnings) == ((), ())
 
 
 def test_kubectls_own_dumps() -> None:
@@ -75,7 +76,7 @@ def test_kubectls_own_dumps() -> None:
     ]
     assert len(state.slices) == 5
     assert [str(entry.prefix) for entry in state.service_cidrs] == ["10.43.0.0/16", "fd43::/108"]
-    assert state.skipped == state.warnings == ()
+    assert (state.skipped, state.warnings) == ((), ())
     as_yaml = load_file(str(DUMPS / "three-nodes.yaml"), settings=settings())
     assert dataclasses.replace(as_yaml, source=state.source) == state
     without = load_file(str(DUMPS / "three-nodes-without-cidrs.json"), settings=settings())
@@ -262,11 +263,7 @@ _PATHS = st.sampled_from(
 
 
 @given(base=st.sampled_from(ITEMS), path=_PATHS, value=_JSON)
-@hypothesis_settings(
-    max_examples=hypothesis_settings.default.max_examples * 3,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@more_examples(3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nothing_in_one_object_touches_another(tmp_path: Path, base: Any, path: tuple[str, ...], value: Any) -> None:
     """Whatever stands at a field, JSON and YAML say the same and the good objects are there."""
     document = json.loads(json.dumps(base))

@@ -172,7 +172,7 @@ class TestRights:
         config = kube_api.kubeconfig(tmp_path / "config", token="a-wrong-secret")
         with following(config) as seen:
             for kind in KINDS:
-                wait_for(lambda kind=kind: "does not accept the credentials (401)" in seen.reason(kind), "it says why")  # type: ignore[misc]
+                wait_for(lambda kind=kind: "does not accept the credentials (401)" in seen.reason(kind), "it says why")
             assert "a-wrong-secret" not in str(seen.updates)
             kube_api.kubeconfig(config)
             seen.wait_synced()

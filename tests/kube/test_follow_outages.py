@@ -79,7 +79,7 @@ def test_a_short_cut_is_nothing(kube: KubeApi, gate: Gate, config: Path, tmp_pat
                 (piece(f"s-{number}"), "EndpointSlice", f"default/s-{number}"),
             ):
                 kube.create(made)
-                wait_for(lambda kind=kind, key=key: key in seen.keys(kind), f"{key} is there")  # type: ignore[misc]
+                wait_for(lambda kind=kind, key=key: key in seen.keys(kind), f"{key} is there")
         assert all(states(seen, kind) == [True] for kind in KINDS)
         assert len(seen.of(Listed)) == len(KINDS)
         wait_for(lambda: same_as_listed(kube, seen, tmp_path), "it knows what a list says")
@@ -291,7 +291,7 @@ def test_twenty_restarts_with_changes_in_each_gap(kube: KubeApi, gate: Gate, con
         for number in range(20):
             kube.create(node(f"n{number}"))
             kube.create(piece(f"s-{number}"))
-            wait_for(lambda number=number: f"default/s-{number}" in seen.keys("EndpointSlice"), "the slice is there")  # type: ignore[misc]
+            wait_for(lambda number=number: f"default/s-{number}" in seen.keys("EndpointSlice"), "the slice is there")
             gate.shut()
             kube.delete("Node", f"n{number}")
             kube.delete("EndpointSlice", f"s-{number}")

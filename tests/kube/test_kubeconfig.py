@@ -24,7 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def document(name: str = "a", **changes: Any) -> dict[str, Any]:
+def document(name: str = "a", /, **changes: Any) -> dict[str, Any]:
     whole = {
         "apiVersion": "v1",
         "kind": "Config",

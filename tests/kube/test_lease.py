@@ -21,11 +21,11 @@ from tests.world.kube.server import ADMIN, READER, Failed, KubeApi
 from tests.world.netns import wait_for
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
-CALM = {"duration_s": 30, "renew_deadline_s": 20, "retry_s": 0.2}
+CALM: dict[str, Any] = {"duration_s": 30, "renew_deadline_s": 20, "retry_s": 0.2}
 # For those that wait for an expiry.
-FAST = {"duration_s": 2, "renew_deadline_s": 1.2, "retry_s": 0.2}
+FAST: dict[str, Any] = {"duration_s": 2, "renew_deadline_s": 1.2, "retry_s": 0.2}
 # Nothing happens by itself within a test's time.
-SLOW = {"duration_s": 300, "renew_deadline_s": 200, "retry_s": 100}
+SLOW: dict[str, Any] = {"duration_s": 300, "renew_deadline_s": 200, "retry_s": 100}
 
 Make = Callable[..., Elector]
 
@@ -132,9 +132,9 @@ def test_names() -> None:
 @pytest.mark.kubeworld
 def test_the_first_one_leads(world: World) -> None:
     changes: list[bool] = []
-    elector = world.elector(identity="first", on_change=lambda: changes.append(elector.leading), start=False)
+    elector: Elector = world.elector(identity="first", on_change=lambda: changes.append(elector.leading), start=False)
     assert elector.refusal() is not None
-    assert elector.leader is None
+    assert (elector.leader, elector.term) == (None, 0)
     elector.start()
     wait_for(lambda: elector.leading, "the elector leads")
     assert elector.refusal() is None
@@ -232,7 +232,9 @@ def test_an_api_server_that_is_silent_ends_the_right_and_gives_it_back(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     changes: list[tuple[bool, int]] = []
-    elector = world.elector(on_change=lambda: changes.append((elector.leading, elector.term)), start=False, **FAST)
+    elector: Elector = world.elector(
+        on_change=lambda: changes.append((elector.leading, elector.term)), start=False, **FAST
+    )
     elector.start()
     wait_for(lambda: changes == [(True, 1)], "it leads")
     with caplog.at_level(logging.INFO, "k8s_ecmp.kube.lease"), world.kube.frozen():

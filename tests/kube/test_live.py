@@ -57,7 +57,7 @@ def test_kubectls_file_says_the_same(kube_api: KubeApi, tmp_path: Path, form: st
     assert live.source == kube_api.server
     assert dataclasses.replace(from_file, source=live.source) == live
     assert [made.name for made in live.nodes] == ["n1", "n2", "n3"]
-    assert live.skipped == live.warnings == ()
+    assert (live.skipped, live.warnings) == ((), ())
 
 
 def test_raw_lists_say_the_same(kube_api: KubeApi, tmp_path: Path) -> None:

@@ -1,21 +1,16 @@
 """List and watch against answers that are prepared: broken objects, forgotten versions, servers on their worst days."""
 
 import dataclasses
-import json
 import logging
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from k8s_ecmp.kube.backoff import Backoff, Pace
 from k8s_ecmp.kube.follow import Follow
-from k8s_ecmp.kube.updates import Changed, DrainsKnown, Gone, Listed, Update, WatchState
+from k8s_ecmp.kube.updates import Changed, Gone, Listed, Update
 from k8s_ecmp.model import Skipped
 from k8s_ecmp.settings import ClusterSettings
-from tests.kube.build import cidr, kubeadm, kured, node, piece, service
+from tests.kube.build import at, node, piece, service
 from tests.kube.recorder import KINDS, QUICK, Recorder, following
 from tests.kube.teller import (
     NODES,
@@ -38,28 +33,14 @@ PATIENT = dataclasses.replace(QUICK, shortest_stream_s=60.0)
 """A stream that ends within the test counts as a failure."""
 
 
-@pytest.fixture
-def teller(tmp_path: Path) -> Iterator[Teller]:
-    with Teller(tmp_path) as made:
-        yield made
-
-
 def follow(teller: Teller, **changes: Any) -> Any:
     return following(teller.config, **{"cidrs": CIDRS, "drains": False, **changes})
-
-
-def at(version: str, made: dict[str, Any]) -> dict[str, Any]:
-    return {**made, "metadata": {**made["metadata"], "resourceVersion": version}}
-
-
-def states(seen: Recorder, kind: str = "Node") -> list[tuple[bool, str | None]]:
-    return [(state.synced, state.reason) for state in seen.of(WatchState, kind)]
 
 
 class TestBrokenObjects:
     def test_in_a_list(self, teller: Teller, caplog: pytest.LogCaptureFixture) -> None:
         """As a stream or in pages: each skips only itself, and unknown fields and nulls are no flaw."""
-        odd = {
+        odd: dict[str, Any] = {
             "kind": "Node",
             "metadata": {"name": "odd", "labels": None, "x": 1},
             "spec": None,
@@ -152,7 +133,7 @@ class TestBrokenObjects:
             wait_for(lambda: seen.keys("Node") == ["n1"], "the node is there")
             seen.wait_synced()
             said = f"the API server {teller.url} sends no watch: a line is no JSON"
-            assert states(seen) == [(True, None), (False, said), (True, None)]
+            assert seen.states_of("Node") == [(True, None), (False, said), (True, None)]
 
 
 class TestEvents:
@@ -243,7 +224,7 @@ class TestVersions:
             wait_for(lambda: len(teller.queries(NODES, "watch")) == 3, "it is resumed")
             assert [query["resourceVersion"] for query in teller.queries(NODES, "watch")] == ["8", "12", "13"]
             assert seen.keys("Node") == ["n1", "n2", "n3"]
-            assert states(seen) == [(True, None)]
+            assert seen.states_of("Node") == [(True, None)]
             assert len(seen.of(Listed, "Node")) == 1
 
     @pytest.mark.parametrize("form", [stream(gone()), refusal(410)], ids=["event", "status"])
@@ -254,7 +235,7 @@ class TestVersions:
         with follow(teller) as seen:
             wait_for(lambda: len(seen.of(Listed, "Node")) == 2, "it is listed again")
             assert seen.keys("Node") == ["n2"]
-            assert states(seen) == [(True, None)]
+            assert seen.states_of("Node") == [(True, None)]
             assert teller.ways(NODES) == ["stream", "watch", "stream"]
 
     def test_versions_that_are_always_forgotten(self, teller: Teller) -> None:
@@ -270,7 +251,7 @@ class TestVersions:
             wait_for(lambda: seen.keys("Node") == ["n2"], "it is listed again")
             seen.wait_synced()
             broken = f"the API server {teller.url} broke off a watch: etcdserver: leader changed"
-            assert states(seen) == [(True, None), (False, broken), (True, None)]
+            assert seen.states_of("Node") == [(True, None), (False, broken), (True, None)]
 
 
 class TestPages:
@@ -285,7 +266,7 @@ class TestPages:
                 assert [query.get("continue") for query in teller.queries(NODES, "list")] == [None, "two"]
                 assert {query["limit"] for query in teller.queries(NODES, "list")} == {"500"}
                 assert teller.queries(NODES, "watch")[0]["resourceVersion"] == "31"
-                assert states(seen) == [(True, None)]
+                assert seen.states_of("Node") == [(True, None)]
 
     def test_pages_that_expire(self, teller: Teller) -> None:
         teller.prepare(NODES, "stream", refusal(422))
@@ -330,8 +311,8 @@ class TestFailures:
         teller.prepare(NODES, "stream", refusal(429, "too many", Retry_After="0"), refusal(503), listing(node("n1")))
         with follow(teller) as seen:
             seen.wait_synced()
-            assert [synced for synced, _ in states(seen)] == [False, False, True]
-            assert states(seen)[0][1] == f"the API server {teller.url} answered 429 for {NODES}: too many"
+            assert [synced for synced, _ in seen.states_of("Node")] == [False, False, True]
+            assert seen.states_of("Node")[0][1] == f"the API server {teller.url} answered 429 for {NODES}: too many"
 
     def test_it_waits_as_long_as_the_server_asks(self, teller: Teller) -> None:
         teller.prepare(NODES, "stream", refusal(429, Retry_After="3600"), listing(node("n1")))
@@ -342,7 +323,7 @@ class TestFailures:
                 # Others come again meanwhile.
                 teller.cut()
                 before = len(teller.queries(SERVICES))
-                wait_for(lambda before=before: len(teller.queries(SERVICES)) > before, f"again, {number}")  # type: ignore[misc]
+                wait_for(lambda before=before: len(teller.queries(SERVICES)) > before, f"again, {number}")
             assert len(teller.queries(NODES)) == 1
 
     def test_streams_that_end_at_once(self, teller: Teller) -> None:
@@ -350,7 +331,7 @@ class TestFailures:
         teller.prepare(NODES, "watch", stream(end="end"))
         with follow(teller, pace=PATIENT) as seen:
             expected = f"the API server {teller.url} ends each watch at once"
-            wait_for(lambda: (False, expected) in states(seen), "it is said")
+            wait_for(lambda: (False, expected) in seen.states_of("Node"), "it is said")
 
     def test_a_kind_that_is_not_there(self, teller: Teller) -> None:
         teller.prepare(SLICES, "stream", refusal(404))
@@ -378,7 +359,7 @@ class TestFailures:
             seen.wait_synced()
         finally:
             assert made.stop(10)
-        assert states(seen) == [(False, "an internal error, see the log"), (True, None)]
+        assert seen.states_of("Node") == [(False, "an internal error, see the log"), (True, None)]
         assert "not today" in caplog.text
 
     def test_a_reason_is_said_once(self, teller: Teller, caplog: pytest.LogCaptureFixture) -> None:
@@ -386,126 +367,9 @@ class TestFailures:
         teller.prepare(NODES, "stream", *[refusal(500)] * 5, listing())
         with follow(teller) as seen:
             seen.wait_synced()
-            assert len(states(seen)) == 2
+            assert len(seen.states_of("Node")) == 2
         assert caplog.text.count("Node objects are not followed: ") == 1
         assert caplog.text.count("Node objects are followed again") == 1
-
-
-class TestServiceCIDRs:
-    V1, BETA = "/apis/networking.k8s.io/v1/servicecidrs", "/apis/networking.k8s.io/v1beta1/servicecidrs"
-    CONFIG = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
-    PODS = "/api/v1/namespaces/kube-system/pods"
-    SLOW = dataclasses.replace(QUICK, ask_again_s=0.1)
-
-    def test_of_the_version_before(self, teller: Teller) -> None:
-        teller.prepare(self.V1, "stream", refusal(404))
-        made = cidr("kubernetes", "10.96.0.0/12", apiVersion="networking.k8s.io/v1beta1")
-        teller.prepare(self.BETA, "stream", listing(made))
-        with follow(teller, cidrs=()) as seen:
-            seen.wait_synced("ServiceCIDR")
-            assert seen.cidrs == ["10.96.0.0/12"]
-            assert states(seen, "ServiceCIDR") == [(True, None)]
-            assert not teller.queries(self.CONFIG)
-
-    def test_an_older_cluster(self, teller: Teller) -> None:
-        """kubeadm's word stands in, and is asked for until there is one."""
-        for path in (self.V1, self.BETA):
-            teller.prepare(path, "stream", refusal(404))
-        teller.prepare(self.CONFIG, "list", refusal(404))
-        with follow(teller, cidrs=(), pace=dataclasses.replace(self.SLOW, refused_pause_s=1000)) as seen:
-            seen.wait_synced("ServiceCIDR")
-            assert seen.cidrs == []
-            wait_for(lambda: len(teller.queries(self.PODS)) > 2, "it is asked again")
-            config = kubeadm("10.96.0.0/12")
-            teller.prepare(self.CONFIG, "list", Answer(200, (json.dumps(config).encode(),)))
-            wait_for(lambda: seen.cidrs == ["10.96.0.0/12"], "it is known")
-            assert states(seen, "ServiceCIDR") == [(True, None)]
-
-    def test_objects_win_when_they_come(self, teller: Teller) -> None:
-        made = at("9", cidr("kubernetes", "10.0.0.0/16"))
-        config = json.dumps(kubeadm("10.96.0.0/12")).encode()
-        teller.prepare(self.CONFIG, "list", Answer(200, (config,)))
-        teller.prepare(self.V1, "stream", listing(end="end"))
-        with follow(teller, cidrs=()) as seen:
-            wait_for(lambda: seen.cidrs == ["10.96.0.0/12"], "kubeadm's is known")
-            teller.prepare(self.V1, "watch", stream(line("ADDED", made)))
-            teller.cut()
-            wait_for(lambda: seen.cidrs == ["10.0.0.0/16"], "the object's is known")
-
-    def test_what_is_forbidden_beside_them_is_a_warning(self, teller: Teller, caplog: pytest.LogCaptureFixture) -> None:
-        for path in (self.CONFIG, self.PODS):
-            teller.prepare(path, "list", refusal(403))
-        with follow(teller, cidrs=(), pace=self.SLOW) as seen:
-            seen.wait_synced("ServiceCIDR")
-            wait_for(lambda: len(teller.queries(self.PODS)) > 2, "it is asked again")
-            assert seen.cidrs == []
-        assert caplog.text.count("service CIDRs: ") == 2
-
-    def test_forbidden_objects_are_said(self, teller: Teller) -> None:
-        teller.prepare(self.V1, "stream", refusal(403))
-        with follow(teller, cidrs=()) as seen:
-            wait_for(lambda: "(403)" in seen.reason("ServiceCIDR"), "it is said")
-            assert seen.states["ServiceCIDR"].essential
-            assert seen.cidrs is None
-
-    def test_broken_ones_are_named(self, teller: Teller) -> None:
-        broken = cidr("bad", "10.1.0.0/16", spec={"cidrs": 5})
-        teller.prepare(self.V1, "stream", listing(cidr("kubernetes", "10.96.0.0/12"), broken, cidr("x", ready=None)))
-        with follow(teller, cidrs=()) as seen:
-            seen.wait_synced("ServiceCIDR")
-            assert seen.cidrs == ["10.96.0.0/12"]
-            assert seen.cidrs_skipped == (
-                Skipped("ServiceCIDR x", "not Ready"),
-                Skipped("ServiceCIDR bad", "spec.cidrs: 5 is not a list"),
-            )
-
-
-class TestDrains:
-    PATH = "/apis/apps/v1/namespaces/kube-system/daemonsets"
-
-    def test_a_lock_that_expires(self, teller: Teller) -> None:
-        lock = {"nodeID": "n1", "created": datetime.now(UTC).isoformat(), "TTL": 300_000_000}
-        teller.prepare(self.PATH, "stream", listing(kured(lock)))
-        with follow(teller, drains=True) as seen:
-            wait_for(
-                lambda: {"n1": "draining: kured's lock"} in [told.reasons for told in seen.of(DrainsKnown)], "locked"
-            )
-            wait_for(lambda: seen.drains == {}, "the lock has expired")
-            assert teller.queries(self.PATH)[0]["fieldSelector"] == "metadata.name=kured"
-
-    @pytest.mark.parametrize("status", [403, 404])
-    def test_it_may_not_be_read(self, teller: Teller, status: int, caplog: pytest.LogCaptureFixture) -> None:
-        teller.prepare(self.PATH, "stream", refusal(status))
-        with follow(teller, drains=True) as seen:
-            wait_for(lambda: len(teller.queries(self.PATH)) > 3, "it is tried again")
-            assert not seen.states["Drain"].essential
-            assert seen.states["Drain"].synced is (status == 404)
-            seen.wait_synced()
-        assert caplog.text.count("DaemonSet objects are not followed") == (1 if status == 403 else 0)
-
-
-class TestBackoff:
-    def test_it_doubles_to_its_bound_and_is_spread(self) -> None:
-        backoff = Backoff(Pace(first_pause_s=1, longest_pause_s=8))
-        for bound in (1, 2, 4, 8, 8, 8):
-            assert 0 <= backoff.pause_s() <= bound
-        pauses = [backoff.pause_s() for _ in range(500)]
-        assert max(pauses) > 6
-        assert min(pauses) < 2
-
-    def test_it_starts_anew_after_some_health(self) -> None:
-        backoff = Backoff(Pace(first_pause_s=1, longest_pause_s=1000, healthy_s=120))
-        for _ in range(10):
-            backoff.pause_s()
-        backoff.in_order_for(119)
-        assert max(backoff.pause_s() for _ in range(100)) > 1
-        backoff.in_order_for(120)
-        assert backoff.pause_s() <= 1
-
-    def test_what_the_server_asks_for_is_the_least(self) -> None:
-        backoff = Backoff(Pace(first_pause_s=1))
-        assert 7 <= backoff.pause_s(7) <= 8
-        assert backoff.pause_s(10_000) <= 330
 
 
 def test_every_kind_has_its_thread(teller: Teller) -> None:

@@ -8,6 +8,7 @@ import pytest
 from k8s_ecmp.model import ClusterState, Skipped
 from tests.kube.build import api_server, cidr, kubeadm, load, node, service
 
+DELETED = {"name": "x", "deletionTimestamp": "2026-03-01T10:00:00Z"}
 OBJECT = cidr("kubernetes", "10.96.0.0/16", "fd01::/108")
 BETA = {**cidr("beta", "10.97.0.0/16"), "apiVersion": "networking.k8s.io/v1beta1"}
 KUBEADM = kubeadm("10.98.0.0/16,fd02::/108")
@@ -55,16 +56,21 @@ def test_several_objects(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("ready", ["True", "False"])
+def test_one_that_is_deleted_counts_as_long_as_it_is_there(tmp_path: Path, ready: str) -> None:
+    """Services that have addresses of it hold it (finalizer `networking.k8s.io/service-cidr-finalizer`)."""
+    state = load(tmp_path, node(), OBJECT, cidr("x", "10.100.0.0/24", ready=ready, metadata=DELETED))
+    assert "10.100.0.0/24 ServiceCIDR x" in found(state)
+    assert state.skipped == ()
+
+
 @pytest.mark.parametrize(
     ("left_out", "reason"),
     [
         (cidr("x", "10.100.0.0/24", ready="False"), "not Ready"),
         (cidr("x", "10.100.0.0/24", ready=None), "not Ready"),
         (cidr("x", "10.100.0.0/24", status=None), "not Ready"),
-        (
-            cidr("x", "10.100.0.0/24", metadata={"name": "x", "deletionTimestamp": "2026-03-01T10:00:00Z"}),
-            "being deleted",
-        ),
+        (cidr("x", "10.100.0.0/24", ready=None, metadata=DELETED), "not Ready"),
         (
             cidr("x", "10.101.0.0/16", "10.100.0.0/33"),
             "spec.cidrs: '10.100.0.0/33' is not a prefix: the length is over 32",

@@ -1,0 +1,342 @@
+"""What a watcher puts off, and how long: young endpoints, holds of nodes, health checks, panic."""
+
+from datetime import datetime
+
+from k8s_ecmp.core.incremental import Incremental
+from k8s_ecmp.model import Condition, Node, ServiceCIDR
+from k8s_ecmp.settings import NodeSettings, ProbeSettings, Settings
+from tests.core.build import NOW, OWNER, TAG, ago, endpoints, node, p, second, service, table
+
+
+def started(*objects: object, **configured: object) -> Incremental:
+    inc = Incremental(Settings(owner=OWNER, tag=TAG, **configured))  # type: ignore[arg-type]
+    inc.set_service_cidrs((ServiceCIDR(p("10.96.0.0/12"), "test"),))
+    for made in objects:
+        if isinstance(made, Node):
+            inc.put_node(made, NOW, live=False)
+    inc.put_service(service("web", "10.96.0.10", etp="Local"), NOW, live=False)
+    inc.put_slice("web", endpoints("web", "n1", "n2"), NOW, live=False)
+    inc.settle()
+    return inc
+
+
+def hosts(inc: Incremental) -> tuple[str, ...]:
+    inc.settle()
+    return table(inc.desired()).get("10.96.0.10/32", ())
+
+
+def test_endpoints_of_the_first_list_count_at_once_and_later_ones_after_the_delay() -> None:
+    inc = started(node("n1"), node("n2"), node("n3"))
+    assert hosts(inc) == ("n1", "n2")
+    inc.put_slice("web", endpoints("web", "n1", "n2", "n3"), NOW)
+    assert hosts(inc) == ("n1", "n2")
+    assert inc.next_deadline() == NOW + second(1)
+    inc.advance(NOW + second(0.9))
+    assert hosts(inc) == ("n1", "n2")
+    inc.advance(NOW + second(1))
+    assert hosts(inc) == ("n1", "n2", "n3")
+
+
+def test_a_lost_endpoint_goes_at_once_also_while_another_is_young() -> None:
+    inc = started(node("n1"), node("n2"), node("n3"))
+    inc.put_slice("web", endpoints("web", "n2", "n3"), NOW)
+    assert hosts(inc) == ("n2",)
+
+
+def test_a_young_endpoint_counts_at_once_when_no_other_is_left() -> None:
+    inc = started(node("n1"), node("n2"), node("n3"))
+    inc.put_slice("web", endpoints("web", "n3"), NOW)
+    assert hosts(inc) == ("n3",)
+
+
+def test_a_new_service_waits_whichever_of_service_and_slice_comes_first() -> None:
+    for slice_first in (True, False):
+        inc = started(node("n1"))
+        steps = [
+            lambda inc=inc: inc.put_slice("new", endpoints("new", "n1"), NOW),
+            lambda inc=inc: inc.put_service(service("new", "10.96.0.11", etp="Local"), NOW),
+        ]
+        for step in steps if slice_first else steps[::-1]:
+            step()
+        inc.settle()
+        assert "10.96.0.11/32" not in table(inc.desired())
+        inc.advance(NOW + second(1))
+        inc.settle()
+        assert table(inc.desired())["10.96.0.11/32"] == ("n1",)
+
+
+def test_a_service_that_becomes_local_does_not_wait() -> None:
+    inc = started(node("n1"), node("n2"))
+    inc.put_service(service("old", "10.96.0.12"), NOW, live=False)
+    inc.put_slice("old", endpoints("old", "n2"), NOW, live=False)
+    inc.settle()
+    inc.put_service(service("old", "10.96.0.12", etp="Local"), NOW)
+    inc.settle()
+    assert table(inc.desired())["10.96.0.12/32"] == ("n2",)
+
+
+def ready(name: str, status: str, now: datetime) -> Node:
+    return node(name, ready=status, since_s=(NOW - now).total_seconds())
+
+
+def test_a_node_leaves_after_hold_down_and_returns_after_hold_up_longer_each_time() -> None:
+    inc = started(node("n1"), node("n2"))
+    now = NOW
+    for hold_up_s in (30, 60, 120, 240, 300, 300):
+        inc.put_node(ready("n1", "False", now), now)
+        assert hosts(inc) == ("n1", "n2")
+        now += second(5)
+        inc.advance(now)
+        assert hosts(inc) == ("n2",)
+        inc.put_node(ready("n1", "True", now), now)
+        now += second(hold_up_s - 1)
+        inc.advance(now)
+        assert hosts(inc) == ("n2",)
+        now += second(1)
+        inc.advance(now)
+        assert hosts(inc) == ("n1", "n2")
+
+
+def test_a_node_that_is_lost_again_before_it_counted_gets_no_second_hold_down() -> None:
+    inc = started(node("n1"), node("n2"))
+    inc.put_node(ready("n1", "False", NOW), NOW)
+    inc.advance(NOW + second(5))
+    assert hosts(inc) == ("n2",)
+    inc.put_node(ready("n1", "True", NOW + second(6)), NOW + second(6))
+    inc.put_node(ready("n1", "False", NOW + second(8)), NOW + second(8))
+    assert hosts(inc) == ("n2",)
+
+
+def test_a_loss_shorter_than_the_hold_is_none() -> None:
+    inc = started(node("n1"), node("n2"))
+    for number in range(4):
+        at = NOW + second(10 * number)
+        inc.put_node(ready("n1", "False", at), at)
+        inc.put_node(ready("n1", "True", at + second(3)), at + second(3))
+        assert hosts(inc) == ("n1", "n2")
+        inc.advance(at + second(9))
+        assert hosts(inc) == ("n1", "n2")
+    at = NOW + second(100)
+    inc.put_node(ready("n1", "False", at), at)
+    inc.advance(at + second(5))
+    assert hosts(inc) == ("n2",)
+    inc.put_node(ready("n1", "True", at + second(5)), at + second(5))
+    inc.advance(at + second(35))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_network_conditions_that_are_good_all_the_time() -> None:
+    inc = started(node("n1"), node("n2"))
+    for status in ("False", "Unknown", "False"):
+        inc.put_node(node("n1", network_unavailable=Condition(status, NOW)), NOW)
+        assert hosts(inc) == ("n1", "n2")
+    inc.put_node(node("n1"), NOW)
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_one_death_is_one_loss_whoever_sees_it_first() -> None:
+    inc = started(node("n1"), node("n2"), nodes=NodeSettings(probe=ProbeSettings(enabled=True)))
+    for name in ("n1", "n2"):
+        inc.set_health(name, None, NOW)
+    inc.set_health("n1", "no answer", NOW)
+    at = NOW + second(40)
+    inc.put_node(ready("n1", "Unknown", at), at)
+    at += second(20)
+    inc.put_node(ready("n1", "True", at), at)
+    inc.set_health("n1", None, at)
+    inc.advance(at + second(30))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_another_annotated_address_renews_the_prefixes_of_the_node() -> None:
+    inc = started(node("n1", "10.0.0.1", "10.1.0.1"), node("n2"))
+    inc.put_node(node("n1", "10.0.0.1", "10.1.0.1", annotations={"k8s-ecmp.io/next-hops": "10.0.0.1"}), NOW)
+    assert inc.settle() == {p("10.96.0.0/12"), p("10.96.0.10/32")}
+
+
+def test_a_new_node_that_counted_is_given_the_hold_whatever_its_age() -> None:
+    inc = started(node("n1", created=ago(1)), node("n2"))
+    inc.put_node(node("n1", ready="False", since_s=0, created=ago(1)), NOW)
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_from_not_ready_to_unknown_the_hold_goes_on() -> None:
+    inc = started(node("n1"), node("n2"))
+    inc.put_node(ready("n1", "False", NOW), NOW)
+    inc.put_node(ready("n1", "Unknown", NOW + second(4)), NOW + second(4))
+    inc.advance(NOW + second(5))
+    assert hosts(inc) == ("n2",)
+
+
+def test_a_change_before_our_eyes_counts_from_now_whatever_the_other_clock_says() -> None:
+    for skew_s in (3600, -3600):
+        inc = started(node("n1"), node("n2"))
+        inc.put_node(node("n1", ready="False", since_s=skew_s), NOW)
+        assert hosts(inc) == ("n1", "n2")
+        assert inc.next_deadline() == NOW + second(5)
+
+
+def test_health_checks() -> None:
+    configured = NodeSettings(probe=ProbeSettings(enabled=True))
+    inc = started(node("n1"), node("n2"), nodes=configured)
+    assert hosts(inc) == ()
+    assert inc.counts.bad == 2
+    for name in ("n1", "n2"):
+        inc.set_health(name, None, NOW)
+    assert hosts(inc) == ("n1", "n2")
+    inc.set_health("n1", "no answer", NOW)
+    assert hosts(inc) == ("n2",)
+    inc.set_health("n1", None, NOW)
+    assert hosts(inc) == ("n2",)
+    inc.advance(NOW + second(30))
+    assert hosts(inc) == ("n1", "n2")
+    inc.put_node(node("n3"), NOW)
+    inc.put_slice("web", endpoints("web", "n1", "n2", "n3"), NOW - second(9))
+    inc.set_health("n3", None, NOW + second(30))
+    inc.advance(NOW + second(59))
+    assert hosts(inc) == ("n1", "n2")
+    inc.advance(NOW + second(60))
+    assert hosts(inc) == ("n1", "n2", "n3")
+
+
+def test_nodes_that_panic_held_count_at_once_when_they_are_well_again() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)))
+    for name in ("n1", "n2", "n3", "n4", "n5"):
+        inc.put_node(ready(name, "Unknown", NOW), NOW)
+    inc.settle()
+    now = NOW + second(60)
+    inc.advance(now)
+    assert hosts(inc) == ()
+    assert inc.panicking
+    for name in ("n1", "n2"):
+        inc.put_node(ready(name, "True", now), now)
+    assert inc.panicking
+    assert hosts(inc) == ("n1", "n2")
+    for name in ("n3", "n4", "n5"):
+        inc.put_node(ready(name, "True", now), now)
+    inc.settle()
+    assert not inc.panicking
+    assert set(inc.desired().eligible) == {"n1", "n2", "n3", "n4", "n5"}
+    # It was no loss either: the next one costs what a first one does.
+    inc.put_node(ready("n1", "False", now), now)
+    inc.advance(now + second(5))
+    assert hosts(inc) == ("n2",)
+    inc.put_node(ready("n1", "True", now + second(6)), now + second(6))
+    inc.advance(now + second(36))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_a_node_that_left_before_the_panic_holds_up() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)))
+    inc.put_node(ready("n1", "False", NOW), NOW)
+    now = NOW + second(5)
+    inc.advance(now)
+    assert hosts(inc) == ("n2",)
+    now += second(60)
+    for name in ("n2", "n3", "n4"):
+        inc.put_node(ready(name, "False", now), now)
+    now += second(5)
+    inc.advance(now)
+    inc.settle()
+    assert inc.panicking
+    for name in ("n1", "n2", "n3", "n4"):
+        inc.put_node(ready(name, "True", now), now)
+    assert hosts(inc) == ("n2",)
+    inc.advance(now + second(30))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_nodes_that_were_lost_just_before_the_panic_may_not_have_left_either() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)), nodes=NodeSettings(hold_down_s=0))
+    now = NOW
+    for name in ("n1", "n2", "n3", "n4"):
+        now += second(0.02)
+        inc.put_node(ready(name, "False", now), now)
+        inc.settle()
+    assert inc.panicking
+    for name in ("n1", "n2"):
+        inc.put_node(ready(name, "True", now), now)
+        inc.settle()
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_nodes_that_are_bad_when_the_panic_ends_leave() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)))
+    for name in ("n1", "n3", "n4"):
+        inc.put_node(ready(name, "False", NOW), NOW)
+    now = NOW + second(5)
+    inc.advance(now)
+    inc.settle()
+    assert inc.panicking
+    inc.put_node(ready("n3", "True", now), now)
+    inc.settle()
+    assert not inc.panicking
+    assert hosts(inc) == ("n1", "n2")
+    now += second(5)
+    inc.advance(now)
+    assert hosts(inc) == ("n2",)
+    inc.put_node(ready("n1", "True", now), now)
+    assert hosts(inc) == ("n2",)
+
+
+def test_nodes_that_recover_soon_after_the_panic_never_leave() -> None:
+    inc = started(*(node(f"n{number}") for number in (1, 2, 3)))
+    for name in ("n1", "n2"):
+        inc.put_node(ready(name, "False", NOW), NOW)
+    now = NOW + second(60)
+    inc.advance(now)
+    inc.settle()
+    assert inc.panicking
+    for name in ("n1", "n2"):
+        inc.put_node(ready(name, "True", now), now)
+        assert hosts(inc) == ("n1", "n2")
+        now += second(3)
+        inc.advance(now)
+        assert hosts(inc) == ("n1", "n2")
+
+
+def probed_panic() -> Incremental:
+    """Five probed nodes, of which three do not answer."""
+    probe = ProbeSettings(enabled=True, interval_s=1, failures=3)
+    inc = started(*(node(f"n{number}") for number in range(1, 6)), nodes=NodeSettings(probe=probe))
+    for name in ("n1", "n2", "n3", "n4", "n5"):
+        inc.set_health(name, None, NOW)
+    for name in ("n1", "n2", "n3"):
+        inc.set_health(name, "no answer", NOW)
+    inc.settle()
+    assert inc.panicking
+    return inc
+
+
+def test_probed_nodes_that_answer_soon_after_the_panic_never_leave() -> None:
+    inc = probed_panic()
+    for seconds, name in ((5, "n1"), (6, "n2"), (7, "n3")):
+        inc.set_health(name, None, NOW + second(seconds))
+        assert not inc.panicking
+        assert hosts(inc) == ("n1", "n2")
+    assert set(inc.desired().eligible) == {"n1", "n2", "n3", "n4", "n5"}
+    # The excuse was for that once.
+    inc.set_health("n2", "no answer", NOW + second(8))
+    assert hosts(inc) == ("n1",)
+
+
+def test_probed_nodes_that_go_on_to_fail_after_the_panic_leave() -> None:
+    inc = probed_panic()
+    inc.set_health("n2", None, NOW + second(5))
+    assert hosts(inc) == ("n1", "n2")
+    inc.advance(NOW + second(7.9))
+    assert hosts(inc) == ("n1", "n2")
+    inc.advance(NOW + second(8))
+    assert hosts(inc) == ("n2",)
+    inc.set_health("n1", None, NOW + second(9))
+    assert hosts(inc) == ("n2",)
+
+
+def test_other_labels_renew_the_prefixes_of_the_node_for_routers_that_select_by_them() -> None:
+    inc = started(node("n1"), node("n2"), node("n3"))
+    inc.put_node(node("n1", labels={"rack": "b"}), NOW)
+    assert inc.settle() == {p("10.96.0.0/12"), p("10.96.0.10/32")}
+    inc.put_node(node("n3", labels={"rack": "b"}), NOW)
+    assert inc.settle() == {p("10.96.0.0/12")}
+    inc.put_node(node("n3", labels={"rack": "b"}), NOW)
+    assert inc.settle() == frozenset()
