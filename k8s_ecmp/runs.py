@@ -160,7 +160,7 @@ def _held_today(plan: Plan, settings: Settings, now: datetime, overrides: frozen
     named = overrides | set(plan.overrides)
     holds = tuple(trip for trip in plan.holds if trip.guard not in overrides)
     if not any(trip.guard == "max-changes" for trip in holds):
-        holds += run_holds({router.name: len(router.changes) for router in plan.routers}, settings.guards, named)
+        holds += run_holds({router.name: router.changes for router in plan.routers}, settings.guards, named)
     if freeze is not None and "frozen" not in overrides and not any(trip.guard == "frozen" for trip in holds):
         holds += (GuardTrip("frozen", None, None, freeze.detail),)
     routers = []

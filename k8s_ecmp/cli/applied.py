@@ -72,12 +72,16 @@ class Shown:
         """
         from k8s_ecmp.views.apply_report import NOT_KEPT, apply_report
         from k8s_ecmp.views.document import plan_id
+        from k8s_ecmp.views.next_step import NextSteps
         from k8s_ecmp.views.text import print_results
 
         identity = plan_id(self._plan) if self._file is None else self._file.id
         if self._output is ApplyFormat.text:
             if stopped is None:
-                print_results(results, overrides=self._plan.overrides, identity=identity, kept=kept or NOT_KEPT)
+                kept = kept or NOT_KEPT
+                file = None if self._file is None else self._file.path
+                steps = NextSteps(self._plan.guards, file, kept.routers)
+                print_results(results, overrides=self._plan.overrides, identity=identity, kept=kept, steps=steps)
             return
         document = apply_report(
             self._plan,
@@ -102,14 +106,6 @@ def _not_attempted(plan: "Plan") -> "list[CommitResult]":
         else CommitResult(router.name, "blocked" if router.changes else "unchanged")
         for router in plan.routers
     ]
-
-
-def say_what_is_left(results: "Sequence[CommitResult]", plan_file: Path | None) -> None:
-    """The routers that were not attempted, and how to go on."""
-    left = [result.router for result in results if result.outcome == "not-attempted"]
-    if left:
-        how = f"`k8s-ecmp apply {plan_file} --resume` does them" if plan_file else "the next apply does them"
-        say(f"left: {_few(left)}; {how}")
 
 
 def say_what_is_not_recorded(results: "Sequence[CommitResult]", journal: str) -> None:

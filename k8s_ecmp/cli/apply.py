@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec.structs import replace
 
-from k8s_ecmp.cli.applied import ApplyFormat, Shown, say_what_is_left, say_what_is_not_recorded
+from k8s_ecmp.cli.applied import ApplyFormat, Shown, say_what_is_not_recorded
 from k8s_ecmp.cli.common import (
     FilterOption,
     OverrideOption,
@@ -153,7 +153,6 @@ def apply(
         kept = NOT_KEPT
     code = runs.apply_exit(planned, results)
     shown.results(results, code, kept)
-    say_what_is_left(results, plan_file)
     say_what_is_not_recorded(results, settings.journal)
     return code
 

@@ -199,7 +199,8 @@ def _only(found: "list[Files]") -> "Files":
 def _folders(context: typer.Context, folder: Path | None) -> "tuple[dict[Path, list[Peer]], Settings]":
     """The peers of each ExaBGP that is asked for, and the settings."""
     from k8s_ecmp.bgp.config import Peer, by_folder
-    from k8s_ecmp.routers.inventory import init_nornir, router_settings
+    from k8s_ecmp.routers.hosts import router_settings
+    from k8s_ecmp.routers.inventory import init_nornir
 
     settings, base = settings_of(context)
     nornir = init_nornir(settings, base)

@@ -21,7 +21,7 @@ def why(
     from k8s_ecmp.core.explain import explain
     from k8s_ecmp.model import Prefix, RunningRoutes
     from k8s_ecmp.routers.connection import error_text
-    from k8s_ecmp.routers.inventory import router_view
+    from k8s_ecmp.routers.hosts import router_view
     from k8s_ecmp.routers.port import Port
     from k8s_ecmp.routers.tasks import read_routes, run
     from k8s_ecmp.views.why import print_answer

@@ -1,10 +1,13 @@
-"""How two plans differ: per router what only one of them does, and what both do differently."""
+"""How two plans differ: in which order they change the routers, and per router what only one does or both do."""
 
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from k8s_ecmp.model import GuardTrip, Plan, Prefix, RouteChange, RouterPlan
+from k8s_ecmp.core.waves import order
+from k8s_ecmp.model import GuardTrip, Plan, Prefix, Rollout, RouteChange, RouterPlan
+
+Waves = tuple[tuple[str, ...], ...]
 
 
 class RouterDifference(msgspec.Struct, frozen=True):
@@ -29,11 +32,44 @@ class RouterDifference(msgspec.Struct, frozen=True):
         return any(found)
 
 
-def difference(old: Plan, new: Plan) -> tuple[RouterDifference, ...]:
-    """What differs, the whole first, then router by router in the new plan's order; nothing where only times do.
+class PlanDifference(msgspec.Struct, frozen=True):
+    """What differs of two plans.
+
+    `waves` are those of the old and of the new plan, names of routers, None where they are the same or one plan does
+    not say them. `terms` are the settings of the rollout that differ: name, old and new value. `routers` has what holds
+    all of them first, then those that differ in the new plan's order.
+    """
+
+    waves: tuple[Waves, Waves] | None
+    terms: tuple[tuple[str, object, object], ...]
+    routers: tuple[RouterDifference, ...]
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.waves or self.terms or self.routers)
+
+
+def difference(old: Plan, new: Plan) -> PlanDifference:
+    """What differs; nothing where only times do.
 
     Both plans are as a plan file has them. Reasons and the words of guards do not count, they speak of ages.
     """
+    waves: tuple[Waves, Waves] | None = None
+    terms: tuple[tuple[str, object, object], ...] = ()
+    if old.rollout is not None and new.rollout is not None:
+        was, now = old.rollout, new.rollout
+        both = (_waves(old.routers, was), _waves(new.routers, now))
+        waves = both if both[0] != both[1] else None
+        values = [(name, getattr(was, name), getattr(now, name)) for name in Rollout.__struct_fields__]
+        terms = tuple(one for one in values if one[1] != one[2])
+    return PlanDifference(waves, terms, _routers(old, new))
+
+
+def _waves(routers: Iterable[RouterPlan], rollout: Rollout) -> Waves:
+    return tuple(map(tuple, order(tuple(routers), rollout)))
+
+
+def _routers(old: Plan, new: Plan) -> tuple[RouterDifference, ...]:
     before = {router.name: router for router in old.routers}
     after = {router.name: router for router in new.routers}
     held, holds = _guards(old.holds), _guards(new.holds)

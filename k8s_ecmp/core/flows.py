@@ -16,44 +16,90 @@ configuration shows these: zebra orders a group by the numbers that it gave to i
 a share is a range over all places. Next hops that stay keep their order among each other, hashes count as uniform.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from math import gcd
 
-from k8s_ecmp.model import Flows, FlowShift, Hashing, NextHop, RouteChange
+from k8s_ecmp.model import Flows, FlowShift, Hashing, NextHop, Prefix, RouteChange
 
 Share = tuple[Fraction, Fraction]
 """The least and the most that it may be, 0 to 1."""
 
 
 def flows_at_risk(
-    changes: Collection[RouteChange], hashing: Hashing | None, resilient: Collection[RouteChange] | None
+    changes: Collection[RouteChange],
+    hashing: Hashing | None,
+    resilient: Collection[RouteChange] | None,
+    routes: Mapping[Prefix, Sequence[NextHop]],
+    ours: Container[Prefix],
 ) -> Flows | None:
-    """What changes do to the flows of one router; None where no prefix has next hops before and after, but others.
+    """What changes do to the flows of one router; None where no flow has a next hop before and after, but another.
+
+    A prefix that is created within a route of ours takes over the flows that went by that route until then; one that is
+    deleted leaves its flows to it, and is told even where none of them moves, as they are not cut. The two are apart on
+    the router, so resilient hashing keeps nothing there.
 
     Args:
         changes: of one router.
         hashing: how its platform chooses unless told otherwise; None: not known, taken as modulo.
         resilient: those changes whose prefixes are hashed resiliently by the router's configuration; None: the platform
             has no such configuration.
+        routes: the static routes of the changes' VRF as they run, with their next hops.
+        ours: which of them are ours.
     """
     protected = {(change.vrf, change.prefix) for change in resilient or ()}
+    before, after = _Covering(routes), _Covering(_changed(routes, changes))
+    mine = {change.prefix for change in changes}
     shifts = []
     for change in changes:
-        before, after = _labels(change.before), _labels(change.after)
-        if not before or not after or before == after:
+        old, new = _labels(change.before), _labels(change.after)
+        covering = None
+        if change.action != "update":
+            covering = (before if change.action == "create" else after).of(change.prefix)
+            if covering is None or not (covering in ours or covering in mine):
+                continue
+            old, new = old or before.labels(covering), new or after.labels(covering)
+        if not old or not new or (old == new and change.action != "delete"):
             continue
-        safe = (change.vrf, change.prefix) in protected
-        stay, lose, gain = len(before & after), len(before - after), len(after - before)
+        safe = covering is None and (change.vrf, change.prefix) in protected
+        stay, lose, gain = len(old & new), len(old - new), len(new - old)
         low, high = share_moved(stay, lose, gain, "resilient" if safe else hashing or "modulo")
-        least, _ = share_moved(stay, lose, gain, "resilient")
+        least = low if covering is not None else share_moved(stay, lose, gain, "resilient")[0]
+        moved_min, moved_max, unavoidable = map(_rounded, (low, high, least))
         shifts.append(
-            FlowShift(
-                change.vrf, change.prefix, lose, gain, _rounded(low), _rounded(high), _rounded(least), resilient=safe
-            )
+            FlowShift(change.vrf, change.prefix, lose, gain, moved_min, moved_max, unavoidable, safe, covering)
         )
     return Flows(hashing, resilient is not None, tuple(shifts)) if shifts else None
+
+
+class _Covering:
+    """The routes of one VRF, and which of them a prefix lies in."""
+
+    def __init__(self, routes: Mapping[Prefix, Sequence[NextHop]]) -> None:
+        self._routes = routes
+        self._lengths = sorted({(prefix.family, prefix.length) for prefix in routes}, reverse=True)
+
+    def of(self, prefix: Prefix) -> Prefix | None:
+        """The longest other prefix that covers it."""
+        for family, length in self._lengths:
+            if family == prefix.family and length < prefix.length:
+                rest = prefix.bits - length
+                found = Prefix(family, prefix.network >> rest << rest, length)
+                if found in self._routes:
+                    return found
+        return None
+
+    def labels(self, prefix: Prefix) -> frozenset[str]:
+        """The next hops there."""
+        return _labels(self._routes.get(prefix, ()))
+
+
+def _changed(
+    routes: Mapping[Prefix, Sequence[NextHop]], changes: Collection[RouteChange]
+) -> dict[Prefix, Sequence[NextHop]]:
+    found = {**routes, **{change.prefix: change.after for change in changes}}
+    return {prefix: hops for prefix, hops in found.items() if hops}
 
 
 @lru_cache(maxsize=4096)

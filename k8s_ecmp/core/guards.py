@@ -1,12 +1,12 @@
 """Guards: they stop a change that looks like an accident. Pure; overridden only by name, for one plan."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from k8s_ecmp.core.desired import Desired
 from k8s_ecmp.core.freeze import Freeze
 from k8s_ecmp.core.table import Size
-from k8s_ecmp.model import GuardTrip, NextHop, Prefix, RouteChange
+from k8s_ecmp.model import Action, GuardTrip, NextHop, Prefix, RouteChange
 from k8s_ecmp.settings import GuardSettings
 
 GUARDS = (
@@ -67,22 +67,23 @@ def cluster_holds(
 
 
 def run_holds(
-    changes: Mapping[str, int], settings: GuardSettings, overrides: Collection[str] = ()
+    changes: Mapping[str, Sequence[RouteChange]], settings: GuardSettings, overrides: Collection[str] = ()
 ) -> tuple[GuardTrip, ...]:
     """The guard that holds a whole run by what it would do ("max-changes").
 
     Args:
-        changes: how many prefixes would change, by router.
+        changes: what would change, by router.
         settings: thresholds.
         overrides: names of guards that are switched off for this plan.
     """
-    most, total = settings.max_changes, sum(changes.values())
+    most, total = settings.max_changes, sum(map(len, changes.values()))
     if most is None or total <= most or "max-changes" in overrides:
         return ()
-    routers = sum(number > 0 for number in changes.values())
+    routers = [f"{name} ({len(some)})" for name, some in changes.items() if some]
+    prefixes = sorted({change.prefix for some in changes.values() for change in some})
     detail = (
-        f"{total} prefixes would change on {routers} router{'s' if routers > 1 else ''}, more than the {most} of "
-        "guards.max_changes"
+        f"{total} prefixes would change on {len(routers)} router{'s' if len(routers) > 1 else ''}, more than the "
+        f"{most} of guards.max_changes: on {_some(routers)}: {_some(list(map(str, prefixes)))}"
     )
     return (GuardTrip("max-changes", None, None, detail),)
 
@@ -164,7 +165,8 @@ def router_guards(
     prefixes, prefixes_after = owned.prefixes, result.prefixes
     trips = []
     if prefixes and prefixes_after == 0:
-        trips.append(("empty-desired", f"all {prefixes} owned prefixes would go, nothing would remain"))
+        going = _named(changes, "delete")
+        trips.append(("empty-desired", f"all {prefixes} owned prefixes would go, nothing would remain: {going}"))
     first = start or owned
     for what, now, before, after in (
         ("prefixes", prefixes, first.prefixes, prefixes_after),
@@ -172,12 +174,13 @@ def router_guards(
     ):
         lost = before - after
         if after < now and settings.max_withdrawn_fraction < 1 and lost > settings.max_withdrawn_fraction * before:
-            within = "" if before == now else f" within {settings.window_s:g} s"
+            within, at = ("", "") if before == now else (f" within {settings.window_s:g} s", "now ")
             trips.append(
                 (
                     "mass-withdrawal",
                     f"{lost} of {before} owned {what} would go ({lost / before:.0%}){within}, more than the "
-                    f"{settings.max_withdrawn_fraction:.0%} of guards.max_withdrawn_fraction",
+                    f"{settings.max_withdrawn_fraction:.0%} of guards.max_withdrawn_fraction: {at}"
+                    f"{_named(changes, 'delete') if what == 'prefixes' else _losing(changes)}",
                 )
             )
             break
@@ -187,7 +190,7 @@ def router_guards(
             (
                 "max-changes",
                 f"{made + len(changes)} prefixes would change within {settings.window_s:g} s, more than the {most} of "
-                "guards.max_changes",
+                f"guards.max_changes: now {_named(changes)}",
             )
         )
     widest = max(changes, key=lambda change: len(change.after))
@@ -200,12 +203,24 @@ def router_guards(
             )
         )
     if limits.max_routes is not None and prefixes_after > limits.max_routes and prefixes_after > prefixes:
-        trips.append(("platform-limit", f"{prefixes_after} static routes, the platform takes {limits.max_routes}"))
+        detail = f"{prefixes_after} static routes, the platform takes {limits.max_routes}; new are"
+        trips.append(("platform-limit", f"{detail} {_named(changes, 'create')}"))
     return tuple(GuardTrip(guard, router, None, detail) for guard, detail in trips if guard not in overrides)
 
 
 def _real(hops: Sequence[NextHop]) -> bool:
     return any(not hop.discard for hop in hops)
+
+
+def _named(changes: Iterable[RouteChange], action: Action | None = None) -> str:
+    """The first prefixes of changes, of one action or of any."""
+    return _some([str(change.prefix) for change in changes if action in (None, change.action)])
+
+
+def _losing(changes: Iterable[RouteChange]) -> str:
+    """The prefixes that lose the most next hops, each with how many."""
+    lost = sorted(((len(change.remove), change) for change in changes), key=lambda one: -one[0])
+    return _some([f"{change.prefix} loses {number} of {len(change.before)}" for number, change in lost if number])
 
 
 def _withdrawal_of(change: RouteChange, dead: Collection[str]) -> RouteChange | None:

@@ -82,9 +82,9 @@ class Intent:
 
         Guards that hold everything are silent where nothing would change; a prefix that another guard holds would.
         """
-        counts = {router.name: len(router.changes) for router in routers}
         holds = self.rules.holds if any(router.changes or router.guards for router in routers) else ()
-        many = run_holds(counts, self.settings.guards, self.rules.overrides)
+        changes = {router.name: router.changes for router in routers}
+        many = run_holds(changes, self.settings.guards, self.rules.overrides)
         if many:
             routers = [msgspec.structs.replace(r, status="blocked") if r.changes else r for r in routers]
         return Plan(

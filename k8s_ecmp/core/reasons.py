@@ -99,6 +99,8 @@ class Reasons:
         return f"node {name} is eligible: {self._desired.nodes[name].reason}"
 
     def _lost(self, route: DesiredRoute, selected: Selected, hop: NextHop) -> str:
+        if hop.discard:
+            return f"{_all(route.sources)}: there is a next hop again"
         if hop.address is None or hop.interface is not None or hop.vrf is not None:
             return f"next hop {hop.label} is not how this router's next hops are written"
         name = self._owners.get(hop.address)

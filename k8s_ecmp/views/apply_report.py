@@ -8,13 +8,15 @@ import msgspec
 from k8s_ecmp.core.waves import order
 from k8s_ecmp.model import CommitResult, Outcome, Plan
 from k8s_ecmp.views.document import canonical_json
-from k8s_ecmp.views.schema import VERSION, GuardDocument, guard_document
+from k8s_ecmp.views.next_step import NextSteps
+from k8s_ecmp.views.schema import VERSION, GuardDocument, twin
 
 
 class RouterReport(msgspec.Struct, frozen=True, kw_only=True):
     """A `CommitResult`.
 
-    `wave` counts from 1, None where the plan changes nothing on the router. `journal` are the numbers of its entries:
+    `wave` counts from 1, None where the plan changes nothing on the router. `remedy` says what to do next wherever the
+    router is not as the plan wanted it. `journal` are the numbers of its entries:
     each change that was begun and what became of it. `recorded`: false where the journal could not take the latter.
     """
 
@@ -98,6 +100,7 @@ def apply_report(
     """
     found = order(plan.routers, plan.rollout) if plan.rollout is not None else []
     place = {name: number for number, wave in enumerate(found, 1) for name in wave}
+    steps = NextSteps(plan.guards, file, kept.routers)
     summary = dict.fromkeys(get_args(Outcome), 0)
     for result in results:
         summary[result.outcome] += 1
@@ -108,31 +111,25 @@ def apply_report(
         exit_code=exit_code,
         stopped=stopped,
         overrides=plan.overrides,
-        guards=tuple(map(guard_document, plan.guards)),
+        guards=tuple(twin(GuardDocument, trip) for trip in plan.guards),
         conflicts=tuple(
-            ConflictReport(router.name, conflict.vrf, str(conflict.prefix), conflict.reason)
+            twin(ConflictReport, conflict, router=router.name)
             for router in plan.routers
             for conflict in router.conflicts
         ),
         journal=kept.run,
-        routers=tuple(_router(result, place.get(result.router), kept) for result in results),
+        routers=tuple(
+            twin(
+                RouterReport,
+                result,
+                name=result.router,
+                wave=place.get(result.router),
+                elapsed_s=round(result.elapsed_s, 3),
+                remedy=steps.of(result),
+                journal=tuple(kept.routers.get(result.router, ())),
+            )
+            for result in results
+        ),
         summary={**summary, "changes": sum(r.changes for r in results if r.outcome == "committed")},
     )
     return canonical_json(report)
-
-
-def _router(result: CommitResult, wave: int | None, kept: Kept) -> RouterReport:
-    return RouterReport(
-        name=result.router,
-        wave=wave,
-        outcome=result.outcome,
-        changes=result.changes,
-        elapsed_s=round(result.elapsed_s, 3),
-        step=result.step,
-        error=result.error,
-        remedy=result.remedy,
-        undone=result.undone,
-        warnings=result.warnings,
-        recorded=result.recorded,
-        journal=tuple(kept.routers.get(result.router, ())),
-    )

@@ -32,7 +32,6 @@ from k8s_ecmp.model import (
     RouteChange,
     RouterPlan,
     Skipped,
-    Undo,
     address_family,
     canonical_address,
 )
@@ -44,15 +43,15 @@ from k8s_ecmp.views.schema import (
     ContestedDocument,
     FlowsDocument,
     FlowShiftDocument,
+    GuardDocument,
     PlanBody,
     PlanDocument,
     RolloutDocument,
     RouterDocument,
     SkippedDocument,
     Summary,
-    UndoDocument,
-    guard_document,
     read_time,
+    twin,
     write_time,
 )
 
@@ -93,11 +92,11 @@ def _identified(plan: Plan) -> PlanDocument:
         tag=plan.tag,
         cluster=ClusterDocument(plan.cluster_source, plan.cluster_digest),
         routers=routers,
-        guards=tuple(map(guard_document, plan.guards)),
-        skipped=tuple(SkippedDocument(skip.object, skip.reason) for skip in plan.skipped),
+        guards=tuple(twin(GuardDocument, trip) for trip in plan.guards),
+        skipped=tuple(twin(SkippedDocument, skip) for skip in plan.skipped),
         summary=Summary.of(plan.routers),
         overrides=plan.overrides,
-        contested=tuple(ContestedDocument(str(c.prefix), c.ours, c.theirs, c.none, c.unknown) for c in plan.contested),
+        contested=tuple(twin(ContestedDocument, place) for place in plan.contested),
         rollout=None if plan.rollout is None else _rollout_document(plan.rollout, plan.routers),
     )
     fields = {name: getattr(body, name) for name in body.__struct_fields__}
@@ -145,63 +144,21 @@ def desired_document(routes: Sequence[DesiredRoute], skipped: Sequence[Skipped])
 
 
 def _router_document(router: RouterPlan) -> RouterDocument:
-    return RouterDocument(
-        name=router.name,
-        platform=router.platform,
-        status=router.status,
-        fingerprint=router.fingerprint,
+    return twin(
+        RouterDocument,
+        router,
         changes=tuple(_change_document(change) for change in router.changes),
-        conflicts=tuple(ConflictDocument(c.vrf, str(c.prefix), c.reason) for c in router.conflicts),
-        commands=router.commands,
-        diff=router.diff,
-        diff_source=router.diff_source,
-        error=router.error,
+        conflicts=tuple(twin(ConflictDocument, conflict) for conflict in router.conflicts),
         flows=None if router.flows is None else _flows_document(router.flows),
-        failure_domain=router.failure_domain,
-        undo=None if router.undo is None else UndoDocument(router.undo.timer_s, router.undo.by),
     )
 
 
 def _rollout_document(rollout: Rollout, routers: Sequence[RouterPlan]) -> RolloutDocument:
-    return RolloutDocument(
-        rollout.canary,
-        rollout.parallel,
-        rollout.pause_s,
-        rollout.on_failure,
-        rollout.confirm_within_s,
-        tuple(map(tuple, order(routers, rollout))),
-    )
-
-
-def _rollout(rollout: RolloutDocument) -> Rollout:
-    return Rollout(rollout.canary, rollout.parallel, rollout.pause_s, rollout.on_failure, rollout.confirm_within_s)
+    return twin(RolloutDocument, rollout, waves=tuple(map(tuple, order(routers, rollout))))
 
 
 def _flows_document(flows: Flows) -> FlowsDocument:
-    shifts = [
-        FlowShiftDocument(
-            s.vrf, str(s.prefix), s.lose, s.gain, s.moved_min, s.moved_max, s.unavoidable, resilient=s.resilient
-        )
-        for s in flows.shifts
-    ]
-    return FlowsDocument(flows.hashing, flows.configurable, tuple(shifts))
-
-
-def _flows(flows: FlowsDocument) -> Flows:
-    shifts = [
-        FlowShift(
-            s.vrf,
-            Prefix.parse(s.prefix),
-            s.lose,
-            s.gain,
-            s.moved_min,
-            s.moved_max,
-            s.unavoidable,
-            resilient=s.resilient,
-        )
-        for s in flows.prefixes
-    ]
-    return Flows(flows.hashing, flows.configurable, tuple(shifts))
+    return twin(FlowsDocument, flows, prefixes=tuple(twin(FlowShiftDocument, shift) for shift in flows.shifts))
 
 
 def _change_document(change: RouteChange) -> ChangeDocument:
@@ -292,10 +249,7 @@ def decode_document(content: bytes, where: str = "the plan file") -> PlanDocumen
 
 def plan_of(document: PlanDocument) -> Plan:
     """The plan as it was encoded, but that hops are known by their label and distance alone."""
-    guards = [
-        GuardTrip(trip.guard, trip.router, None if trip.prefix is None else Prefix.parse(trip.prefix), trip.detail)
-        for trip in document.guards
-    ]
+    guards = [twin(GuardTrip, trip, prefix=_prefix(trip.prefix)) for trip in document.guards]
     return Plan(
         created=read_time(document.created),
         expires=read_time(document.expires),
@@ -310,10 +264,8 @@ def plan_of(document: PlanDocument) -> Plan:
         holds=tuple(trip for trip in guards if trip.router is None),
         skipped=tuple(Skipped(skip.object, skip.reason) for skip in document.skipped),
         overrides=document.overrides,
-        contested=tuple(
-            Contested(Prefix.parse(c.prefix), c.ours, c.theirs, c.none, c.unknown) for c in document.contested
-        ),
-        rollout=None if document.rollout is None else _rollout(document.rollout),
+        contested=tuple(twin(Contested, place, prefix=Prefix.parse(place.prefix)) for place in document.contested),
+        rollout=None if document.rollout is None else twin(Rollout, document.rollout),
     )
 
 
@@ -339,6 +291,7 @@ def _check(document: PlanDocument) -> None:
             Prefix.parse(conflict.prefix)
         for shift in router.flows.prefixes if router.flows is not None else ():
             Prefix.parse(shift.prefix)
+            _prefix(shift.covering)
         for change in router.changes:
             _check_change(change)
 
@@ -361,22 +314,28 @@ def _check_change(change: ChangeDocument) -> None:
 
 
 def _router_plan(router: RouterDocument, guards: tuple[GuardTrip, ...]) -> RouterPlan:
-    return RouterPlan(
-        name=router.name,
-        platform=router.platform,
-        status=router.status,
-        fingerprint=router.fingerprint,
+    return twin(
+        RouterPlan,
+        router,
         changes=tuple(_change(change) for change in router.changes),
-        conflicts=tuple(Conflict(c.vrf, Prefix.parse(c.prefix), c.reason) for c in router.conflicts),
+        conflicts=tuple(twin(Conflict, one, prefix=Prefix.parse(one.prefix)) for one in router.conflicts),
         guards=guards,
-        commands=router.commands,
-        diff=router.diff,
-        diff_source=router.diff_source,
-        error=router.error,
+        skipped=(),
         flows=None if router.flows is None else _flows(router.flows),
-        failure_domain=router.failure_domain,
-        undo=None if router.undo is None else Undo(router.undo.timer_s, router.undo.by),
+        standing=None,
     )
+
+
+def _flows(flows: FlowsDocument) -> Flows:
+    shifts = [
+        twin(FlowShift, shift, prefix=Prefix.parse(shift.prefix), covering=_prefix(shift.covering))
+        for shift in flows.prefixes
+    ]
+    return twin(Flows, flows, shifts=tuple(shifts))
+
+
+def _prefix(text: str | None) -> Prefix | None:
+    return None if text is None else Prefix.parse(text)
 
 
 def _change(change: ChangeDocument) -> RouteChange:

@@ -1,12 +1,11 @@
 """The journal as text: a line for each change of a router, and entries whole."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from k8s_ecmp.views.page import Page, counted, header, status
+from k8s_ecmp.views.page import Page, Part, counted, header, length, status
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,24 +71,18 @@ def _row(entry: "Entry", outcome: str, changes: int, error: str | None) -> Histo
 def print_history(found: Sequence[HistoryRow], console: "Console | None" = None) -> None:
     """A table of changes; errors and reasons stand under their line."""
     page = Page(console)
-    cells = [
-        [
-            str(row.id),
-            f"{row.at[:19].replace('T', ' ')}Z",
-            row.router,
-            status(row.outcome),
-            str(row.changes),
-            row.ticket or "-",
-            row.who,
-        ]
-        for row in found
-    ]
-    if cells:
-        head, *lines = page.table([header("ID", "WHEN", "ROUTER", "OUTCOME", "CHANGES", "TICKET", "WHO"), *cells])
+    if found:
+        cells = [_cells(row) for row in found]
+        lines = page.table([header("ID", "WHEN", "ROUTER", "OUTCOME", "CHANGES", "TICKET", "WHO"), *cells])
+        wide = max(map(length, lines)) - 2 > page.width
+        if wide:  # who and why then stand below
+            lines = page.table([header("ID", "WHEN", "ROUTER", "OUTCOME", "CHANGES"), *(row[:5] for row in cells)])
+        head, *lines = lines
         page.line(*head)
         for row, line in zip(found, lines, strict=True):
             page.line(*line)
-            for text, style in ((row.reason, ""), (row.error, "red")):
+            by = _by(row.who, row.ticket) if wide else None
+            for text, style in ((by, ""), (row.reason, ""), (row.error, "red")):
                 if text:
                     page.prose(text, style=style, indent=4)
         page.line()
@@ -99,31 +92,49 @@ def print_history(found: Sequence[HistoryRow], console: "Console | None" = None)
     page.show()
 
 
+def _cells(row: HistoryRow) -> list[Part]:
+    when = f"{row.at[:19].replace('T', ' ')}Z"
+    return [str(row.id), when, row.router, status(row.outcome), str(row.changes), row.ticket or "-", row.who]
+
+
+def _by(who: str, ticket: str | None) -> str:
+    return f"by {who}, ticket {ticket}" if ticket else f"by {who}"
+
+
 def print_entries(found: Sequence["Entry"], console: "Console | None" = None) -> None:
     """Entries whole: changes as lines with "-" and "+", everything else as it was written."""
     page = Page(console)
     for entry in found:
-        who = f"{entry.who}, ticket {entry.ticket}" if entry.ticket else entry.who
-        page.line((f"{entry.id} {entry.kind}", "bold"), f"  {entry.at}  {entry.router or ''}")
-        page.prose(f"by {who}", indent=2)
+        page.line((f"{entry.id} {entry.kind}", "bold"), f"  {entry.at}  {entry.router or ''}".rstrip())
+        page.prose(_by(entry.who, entry.ticket), indent=2)
         if entry.reason:
             page.prose(f"because: {entry.reason}", indent=2)
         if entry.kind == "begin":
             _changes(page, entry.body)
         else:
             for name, value in entry.body.items():
-                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-                page.prose(f"{name}: {text}", indent=2, hang=4)
+                page.prose(f"{name}: {_words(value)}", indent=2, hang=4)
         page.prose(f"hash: {entry.hash}", indent=2)
         page.line()
     page.show()
+
+
+def _words(value: Any) -> str:
+    """What JSON holds, for reading: names and values, none where there is nothing."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_words(each)}" for name, each in value.items()) or "none"
+    if isinstance(value, list):
+        return "; ".join(map(_words, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def _changes(page: Page, body: dict[str, Any]) -> None:
     page.prose(f"plan: {body['plan']}", indent=2)
     for change in page.first(body["changes"], _MOST_LINES):
         page.prose(
-            f"{change['action']} {change['prefix']} in VRF {change['vrf']}: {'; '.join(change['reasons'])}", indent=2
+            f"{change['action']} {change['prefix']} in VRF {change['vrf']}: {'; '.join(change['reasons'])}",
+            indent=2,
+            hang=4,
         )
         before, after = change["before"], change["after"]
         for sign, labels, style in (

@@ -18,6 +18,7 @@ T = TypeVar("T")
 Part = str | tuple[str, str]
 
 MOST_WORDS = 6
+_MOST_HANG = 32
 _STATUS_STYLES = {
     "in-sync": "green",
     "in sync": "green",
@@ -62,6 +63,11 @@ class Page:
         self._segments.extend((visible(text), style) for text, style in styled)
         self._segments.append(("\n", ""))
 
+    def lines(self, found: Sequence[Sequence[Part]]) -> None:
+        """Each as `line`."""
+        for parts in found:
+            self.line(*parts)
+
     def prose(self, text: str, *, style: str = "", indent: int = 0, hang: int | None = None) -> None:
         """Words that may be wrapped at blanks.
 
@@ -98,6 +104,22 @@ class Page:
             ]
             for row in cells
         ]
+
+    def rows(self, rows: Sequence[Sequence[Part]]) -> list[list[list[Part]]]:
+        """As `table`, each row as its lines: two where the terminal is narrower, the first cell then stands above."""
+        whole = self.table(rows)
+        if max(map(length, whole)) - 2 <= self.width:
+            return [[line] for line in whole]
+        rest = self.table([row[1:] for row in rows])
+        return [[[row[0]], ["  ", *line]] for row, line in zip(rows, rest, strict=True)]
+
+    def told(self, rows: Sequence[Sequence[str]], *, indent: int, head: str = "") -> None:
+        """Aligned rows whose last cell is prose, which is wrapped; `head` is the style of the first one."""
+        cells = self.table([row[:-1] for row in rows])
+        for number, (row, line) in enumerate(zip(rows, cells, strict=True)):
+            lead = "".join(_styled(part)[0] for part in line)
+            hang = min(indent + len(visible(lead)), _MOST_HANG)
+            self.prose(f"{lead}{row[-1]}", style="" if number else head, indent=indent, hang=hang)
 
     def block(self, lines: Sequence[str], styles: Mapping[str, str], *, indent: int = 0) -> None:
         """Lines of a device, as they are; each styled by its first character."""

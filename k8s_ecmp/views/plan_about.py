@@ -16,6 +16,14 @@ _NOTHING = "There is nothing to apply."
 _HELD = "While guards hold it, applying this plan writes nothing."
 
 
+def scope(plan: Plan) -> str:
+    """What is written, and what never is."""
+    said = f'Only static routes with tag {plan.tag} ("ours") are written or removed; every other route stays as it is.'
+    if any(router.platform == "bgp" for router in plan.routers):
+        said += " To BGP peers (platform bgp) our routes are announced; nothing is written into their configuration."
+    return said
+
+
 class PlanFile(NamedTuple):
     """The file that holds a plan: its path as people type it, and the plan's id in it."""
 

@@ -17,7 +17,7 @@ from k8s_ecmp.views import plan_rollout as rollout
 from k8s_ecmp.views import plan_rows as rows
 from k8s_ecmp.views.drawing import draw
 from k8s_ecmp.views.page import counted, visible
-from k8s_ecmp.views.plan_about import UNWRITTEN, PlanFile, about
+from k8s_ecmp.views.plan_about import UNWRITTEN, PlanFile, about, scope
 from k8s_ecmp.views.plan_flows import MEANING, TITLE, flow_lines
 from k8s_ecmp.views.schema import Summary
 
@@ -31,7 +31,7 @@ _NO_NODES: Mapping[str, NodeVerdict] = MappingProxyType({})
 _MOST_ROWS = 2000
 _MOST_LINES = 3000
 _MOST_ITEMS = 200
-_MOST_HOPS = 12
+_MOST_HOPS = 16
 _MOST_ROUTERS = 1000
 # Up to so many rows or lines a part is open from the start.
 _OPEN = 60
@@ -77,6 +77,7 @@ def plan_html(plan: Plan, nodes: Mapping[str, NodeVerdict] = _NO_NODES, file: Pl
         plan=plan,
         about=about(plan, file),
         unwritten=UNWRITTEN,
+        scope=scope(plan),
         order=rollout,
         stages=rollout.waves(plan),
         rules=rollout.rules(plan),
@@ -120,7 +121,7 @@ def _sections(groups: Sequence[rows.Group]) -> Iterator[_Section]:
 
 def _diff(diff: rows.Diff, group: rows.Group, room: int) -> _Diff:
     where = "" if diff.routers == group.routers else f" on {rows.listed(diff.routers)}"
-    title = f"Diff of the configuration{where}, {diff.source}"
+    title = f"Diff of the {diff.what}{where}, {diff.source}"
     if diff.twin is not None:
         return _Diff(diff.routers, title, diff.twin, (), 0, 0)
     lines = diff.lines

@@ -8,7 +8,7 @@ from k8s_ecmp.views import plan_rollout as rollout
 from k8s_ecmp.views import plan_rows as rows
 from k8s_ecmp.views.markdown import code, codes, fenced, html_code, prose, table
 from k8s_ecmp.views.page import MOST_WORDS, counted
-from k8s_ecmp.views.plan_about import UNWRITTEN, About, PlanFile, about
+from k8s_ecmp.views.plan_about import UNWRITTEN, About, PlanFile, about, scope
 from k8s_ecmp.views.plan_flows import MEANING, TITLE, flow_lines
 
 T = TypeVar("T")
@@ -70,10 +70,7 @@ class _Writer:
         yield ""
         yield f"**{rows.summary(plan.routers)}**"
         yield ""
-        yield (
-            f'{UNWRITTEN} Only static routes with tag {plan.tag} ("ours") are written or removed; every other route '
-            "stays as it is."
-        )
+        yield f"{UNWRITTEN} {scope(plan)}"
         yield ""
         if plan.holds:
             yield f"> **{rows.HELD}**, see guards."
@@ -210,7 +207,7 @@ class _Writer:
         yield ""
         undo = rollout.undo_lines(self._plan)
         for sentence, names in self._some(undo):
-            yield f"- {self._names(names)}: {sentence}."
+            yield f"- {self._names(names)}: {sentence}"
         yield from self._rest(undo, "routers")
         yield ""
         yield rollout.LATER
@@ -257,7 +254,7 @@ class _Writer:
         for diff in self._some(group.diffs):
             where = "" if diff.routers == group.routers else f" on {self._names(diff.routers)}"
             same = "" if diff.twin is None else f": the same as on {self._code(diff.twin)}"
-            yield f"Diff of the configuration{where}, {diff.source}{same}"
+            yield f"Diff of the {diff.what}{where}, {diff.source}{same}"
             yield ""
             if diff.twin is None:
                 shown = diff.lines[:lines]
@@ -278,7 +275,7 @@ class _Writer:
         parts = [self._few(hops)]
         if row.action == "update":
             parts += [f"{sign} {self._few(some)}" for sign, some in (("＋", row.gained), ("−", row.lost)) if some]
-        return f"{lead}, {row.numbers.replace('->', '→')}: {' '.join(filter(None, parts))}".replace(", : ", ": ")
+        return f"{lead}, {row.numbers.replace('->', '→')}: {' '.join(filter(None, parts))}"
 
     def _few(self, hops: Sequence[str]) -> str:
         rest = len(hops) - MOST_WORDS

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from k8s_ecmp.core.waves import order, ready
 from k8s_ecmp.model import Plan, Rollout, RouterPlan, Undo
-from k8s_ecmp.views.page import counted
+from k8s_ecmp.views.page import MOST_WORDS, counted
 
 ORDER_TITLE = "Order"
 UNDO_TITLE = "How it is undone"
@@ -85,7 +85,8 @@ def _apart(routers: list[RouterPlan]) -> str:
     shared = [f"{domain} is {', '.join(names)}" for domain, names in domains.items() if len(names) > 1]
     if not shared:
         return "; by the inventory no two of them share a failure domain"
-    return f", never two of one failure domain: {'; '.join(shared)}"
+    more = f"; and {len(shared) - MOST_WORDS} more" if len(shared) > MOST_WORDS else ""
+    return f", never two of one failure domain: {'; '.join(shared[:MOST_WORDS])}{more}"
 
 
 def undo_lines(plan: Plan) -> list[tuple[str, tuple[str, ...]]]:
@@ -103,14 +104,22 @@ def undo_line(undo: Undo) -> str:
         return (
             f"commit-confirm with a timer of {undo.timer_s} s. What cannot be verified is taken back at once; and a "
             f"commit that is not confirmed the router takes back by itself {undo.timer_s} s after it, also when "
-            "k8s-ecmp dies or the connection is lost"
+            f"k8s-ecmp dies or the connection is lost.{_restored(undo)}"
         )
-    how = (
-        "going back to the router's state before the commit"
-        if undo.by == "router"
-        else "the inverse patch, which writes the next hops of before"
-    )
+    how = "the router" if undo.by == "router" else "the inverse patch, which writes the next hops of before"
     return (
-        f"no commit-confirm. What cannot be verified is taken back by {how}; if k8s-ecmp dies between commit and "
-        "verification, the change stays"
+        f"no commit-confirm. What cannot be verified is taken back by {how}.{_restored(undo)} If k8s-ecmp dies between "
+        "commit and verification, the change stays."
     )
+
+
+def _restored(undo: Undo) -> str:
+    """What is as before the commit once it is taken back."""
+    if undo.restores == "configuration":
+        return (
+            " Taking back restores the router's whole configuration of before the commit: what anybody else changes on "
+            "it in between is lost, too."
+        )
+    if undo.restores == "routes":
+        return " Taking back restores the routes of this plan alone; every other line stays as it is by then."
+    return ""

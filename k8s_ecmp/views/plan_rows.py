@@ -9,7 +9,7 @@ from k8s_ecmp.views.schema import Summary
 
 COLUMNS = ("ROUTER", "PLATFORM", "STATUS", "PREFIXES", "NEXT HOPS", "CONFLICTS")
 STATUS_COLUMN = 2
-LEGEND = "prefixes: + create, ~ update, - delete; next hops, over all prefixes: + gain, - lose"
+LEGEND = "prefixes: + create, ~ update, - delete; next hops, all in all: + gain, - lose"
 SIGNS: dict[Action, str] = {"create": "+", "update": "~", "delete": "-"}
 
 STATUS_WORDS = {
@@ -68,11 +68,13 @@ class Row(NamedTuple):
 
     @property
     def numbers(self) -> str:
-        """How many hops there are, and were; "" for a route that discards."""
-        if self.action == "update":
-            return f"{len(self.before)} -> {counted(len(self.after), 'next hop')}"
-        hops = self.after or self.before
-        return "" if hops == (DISCARD,) else counted(len(hops), "next hop")
+        """How many hops there are, and were; of a route that discards, what becomes of traffic."""
+        if self.action != "update":
+            hops = self.after or self.before
+            return _number(hops, "is" if self.after else "was")
+        if DISCARD in (*self.before, *self.after):
+            return f"{_number(self.before, 'was')} -> {_number(self.after, 'is')}"
+        return f"{len(self.before)} -> {counted(len(self.after), 'next hop')}"
 
 
 class Cause(NamedTuple):
@@ -85,11 +87,12 @@ class Cause(NamedTuple):
 class Diff(NamedTuple):
     """A diff that some routers have in common; `twin` is a router with it that was shown before, whatever else differs.
 
-    `source` is in words.
+    `what` it is of and its `source` are in words.
     """
 
     routers: tuple[str, ...]
     text: str
+    what: str
     source: str
     twin: str | None
 
@@ -178,6 +181,15 @@ GUARD_WORDS = {
 }
 
 
+def _number(hops: Sequence[str], tense: str) -> str:
+    return f"traffic {tense} dropped" if hops == (DISCARD,) else counted(len(hops), "next hop")
+
+
+def guard_words(guard: str) -> tuple[str, str]:
+    """What a guard is afraid of, and what to do about it; a plan file may name one that this program does not know."""
+    return GUARD_WORDS.get(guard, ("", "see what it says"))
+
+
 def overridden(names: Sequence[str]) -> str:
     """That guards were switched off for a plan, by name; "" where none was."""
     word = "guards" if len(names) > 1 else "guard"
@@ -240,7 +252,7 @@ class Sheet:
                         self._created.setdefault(change.prefix, set()).add(router.name)
             if rows or router.diff:
                 members.setdefault((rows, self._blocked(router)), []).append(router)
-        seen: dict[tuple[str, str], str] = {}
+        seen: dict[tuple[str, str, str], str] = {}
         for (rows, blocked), routers in members.items():
             names = tuple(router.name for router in routers)
             self.groups.append(Group(names, blocked, rows, tuple(_diffs(routers, seen))))
@@ -275,7 +287,7 @@ class Sheet:
                 everything,
                 _held_what(everything, one),
                 tuple((detail, tuple(routers)) for detail, routers in details.items()),
-                *GUARD_WORDS.get(guard, ("", "see what it says")),
+                *guard_words(guard),
             )
             for (guard, everything, one), details in found.items()
         ]
@@ -358,14 +370,15 @@ def shares(sizes: Sequence[int], total: int) -> list[int]:
     return given
 
 
-def _diffs(routers: Sequence[RouterPlan], seen: dict[tuple[str, str], str]) -> Iterable[Diff]:
-    found: dict[tuple[str, str], list[str]] = {}
+def _diffs(routers: Sequence[RouterPlan], seen: dict[tuple[str, str, str], str]) -> Iterable[Diff]:
+    found: dict[tuple[str, str, str], list[str]] = {}
     for router in routers:
         if router.diff:
-            found.setdefault((router.diff, DIFF_SOURCES[router.diff_source]), []).append(router.name)
-    for (text, source), names in found.items():
-        yield Diff(tuple(names), text, source, seen.get((text, source)))
-        seen.setdefault((text, source), names[0])
+            what = "announcements" if router.platform == "bgp" else "configuration"
+            found.setdefault((router.diff, what, DIFF_SOURCES[router.diff_source]), []).append(router.name)
+    for key, names in found.items():
+        yield Diff(tuple(names), *key, seen.get(key))
+        seen.setdefault(key, names[0])
 
 
 def _detail(trip: GuardTrip) -> str:

@@ -11,8 +11,8 @@ from k8s_ecmp.model import Plan, Skipped
 from k8s_ecmp.views import plan_rollout as rollout
 from k8s_ecmp.views import plan_rows as rows
 from k8s_ecmp.views.page import MOST_WORDS, Page, Part, header, status
-from k8s_ecmp.views.plan_about import UNWRITTEN, PlanFile, about, time_text
-from k8s_ecmp.views.plan_flows import TITLE, flow_lines
+from k8s_ecmp.views.plan_about import UNWRITTEN, PlanFile, about, scope, time_text
+from k8s_ecmp.views.plan_flows import MEANING, TITLE, flow_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,9 +43,7 @@ def print_plan(
     what = about(plan, file)
     made = f"Route plan of owner {plan.owner}, made {time_text(plan.created)} from {plan.cluster_source}."
     page.prose(made if applies else f"{made} {UNWRITTEN}")
-    page.prose(
-        f'Only static routes with tag {plan.tag} ("ours") are written or removed; every other route stays as it is.'
-    )
+    page.prose(scope(plan))
     if plan.overrides:
         page.prose(rows.overridden(plan.overrides), style="bold yellow")
     page.line()
@@ -78,8 +76,10 @@ def print_plan(
             page.prose(str(fact), indent=2, hang=4)
     page.line()
     page.prose(rows.summary(plan.routers), style="bold")
-    if not applies:
-        page.prose(f"{UNWRITTEN} {what.next_step}")
+    if applies:
+        page.line()
+    else:
+        page.prose(f"{UNWRITTEN} {what.next_step}" if sheet.changes else what.next_step)
     page.show()
 
 
@@ -94,7 +94,7 @@ def _order(page: Page, plan: Plan, stages: Sequence[rollout.Wave]) -> None:
     page.line()
     page.line((rollout.UNDO_TITLE, "bold"))
     for sentence, routers in rollout.undo_lines(plan):
-        page.prose(f"{page.few(routers, ', ')}: {sentence}.", indent=2, hang=4)
+        page.prose(f"{page.few(routers, ', ')}: {sentence}", indent=2, hang=4)
     page.prose(rollout.LATER, indent=2)
 
 
@@ -106,10 +106,10 @@ def _plan_table(page: Page, sheet: rows.Sheet) -> None:
         if router.conflicts:
             row[-1] = (str(len(router.conflicts)), "magenta")
         cells.append(row)
-    head, *lines = page.table([header(*rows.COLUMNS), *cells])
-    page.line(*head)
-    for router, line in zip(sheet.plan.routers, lines, strict=True):
-        page.line(*line)
+    head, *found = page.rows([header(*rows.COLUMNS), *cells])
+    page.lines(head)
+    for router, lines in zip(sheet.plan.routers, found, strict=True):
+        page.lines(lines)
         if router.error:
             page.prose(router.error, style="red", indent=2)
     if sheet.changes:
@@ -119,6 +119,7 @@ def _plan_table(page: Page, sheet: rows.Sheet) -> None:
         page.line((TITLE, "bold"))
         for sentence, routers in flows:
             page.prose(f"{page.few(routers, ', ')}: {sentence}", indent=2, hang=4)
+        page.prose(MEANING, style="dim", indent=2)
 
 
 def _group(page: Page, group: rows.Group) -> None:
@@ -129,7 +130,7 @@ def _group(page: Page, group: rows.Group) -> None:
     for diff in group.diffs:
         where = "" if diff.routers == group.routers else f" on {page.few(diff.routers, ', ')}"
         same = "" if diff.twin is None else f": the same as on {diff.twin}"
-        page.line(("  diff of the configuration", "bold"), f"{where}, {diff.source}{same}")
+        page.line((f"  diff of the {diff.what}", "bold"), f"{where}, {diff.source}{same}")
         if diff.twin is None:
             page.block(page.first(diff.lines, _MOST_DIFF_LINES), _DIFF_STYLES, indent=4)
             page.left_out(diff.lines, _MOST_DIFF_LINES, "lines", indent=4, how=_SEE_ALL)
@@ -138,7 +139,7 @@ def _group(page: Page, group: rows.Group) -> None:
 def _hops(row: rows.Row, *, brief: bool) -> str:
     """The hops in words; `brief` counts those that stay, when they are many."""
     if row.action != "update":
-        return f"{row.numbers}: {' '.join(row.after or row.before)}".removeprefix(": ")
+        return f"{row.numbers}: {' '.join(row.after or row.before)}"
     stay = row.stay
     if brief and len(stay) > MOST_WORDS:
         stay = [f"{len(stay)} stay"]

@@ -1,14 +1,25 @@
-"""The shape of a plan as a document (JSON, version 1), one struct for each object."""
+"""The shape of a plan as a document (JSON, version 1), one struct for each object.
+
+What JSON shows as the model has it (`Undo`) is the model's; of the rest most fields have the model's name, and `twin`
+goes from one to the other.
+"""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from k8s_ecmp.model import Action, GuardTrip, Hashing, RouterPlan, RouterStatus
+from k8s_ecmp.model import Action, Hashing, Prefix, RouterPlan, RouterStatus, Undo
 
 VERSION = 1
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+def twin(kind: type[_T], source: object, **other: Any) -> _T:
+    """The `kind` whose fields are those of the same names in `source`, prefixes as text, but for the `other` ones."""
+    fields = {name: getattr(source, name) for name in kind.__struct_fields__ if name not in other}
+    return kind(**{name: str(value) if type(value) is Prefix else value for name, value in fields.items()}, **other)
 
 
 class ChangeDocument(msgspec.Struct, frozen=True, gc=False):
@@ -42,13 +53,6 @@ class ContestedDocument(msgspec.Struct, frozen=True):
     unknown: tuple[str, ...]
 
 
-class UndoDocument(msgspec.Struct, frozen=True):
-    """An `Undo`."""
-
-    timer_s: int
-    by: Literal["router", "inverse"]
-
-
 class RolloutDocument(msgspec.Struct, frozen=True):
     """A `Rollout`. `waves` follow from it and the routers; they are written for readers."""
 
@@ -69,11 +73,6 @@ class GuardDocument(msgspec.Struct, frozen=True):
     detail: str
 
 
-def guard_document(trip: GuardTrip) -> GuardDocument:
-    """The document of a `GuardTrip`."""
-    return GuardDocument(trip.guard, trip.router, None if trip.prefix is None else str(trip.prefix), trip.detail)
-
-
 class SkippedDocument(msgspec.Struct, frozen=True):
     """A `Skipped`."""
 
@@ -92,6 +91,7 @@ class FlowShiftDocument(msgspec.Struct, frozen=True, gc=False):
     moved_max: float
     unavoidable: float
     resilient: bool
+    covering: str | None = None
 
 
 class FlowsDocument(msgspec.Struct, frozen=True):
@@ -117,7 +117,7 @@ class RouterDocument(msgspec.Struct, frozen=True):
     error: str | None
     flows: FlowsDocument | None = None
     failure_domain: str | None = None
-    undo: UndoDocument | None = None
+    undo: Undo | None = None
 
 
 class ClusterDocument(msgspec.Struct, frozen=True):

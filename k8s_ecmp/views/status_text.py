@@ -58,10 +58,10 @@ def _routers(page: Page, report: "DaemonReport") -> None:
         style = _STATE_STYLES.get(router.state)
         row[rows.STATE_COLUMN] = (router.state, style) if style else status(router.state)
         cells.append(row)
-    head, *lines = page.table([header(*rows.ROUTER_COLUMNS), *cells])
-    page.line(*head)
-    for router, line in zip(report.routers, lines, strict=True):
-        page.line(*line)
+    head, *found = page.rows([header(*rows.ROUTER_COLUMNS), *cells])
+    page.lines(head)
+    for router, lines in zip(report.routers, found, strict=True):
+        page.lines(lines)
         notes = list(rows.router_notes(router))
         for note in page.first(notes, _MOST_NOTES):
             page.prose(note.text, style=_NOTE_STYLES[note.level], indent=2, hang=4)
@@ -83,9 +83,7 @@ def _nodes(page: Page, report: "DaemonReport") -> None:
     found = rows.node_rows(report)
     if not found:
         return
-    head, *lines = page.table([header(*rows.NODE_COLUMNS), *(page.first(found, _MOST_NODES))])
-    for line in (head, *lines):
-        page.line("  ", *line)
+    page.told([rows.NODE_COLUMNS, *page.first(found, _MOST_NODES)], indent=2, head="bold")
     page.left_out(found, _MOST_NODES, "nodes", indent=2)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from k8s_ecmp.model import CommitResult, DesiredRoute, Skipped
 from k8s_ecmp.views.apply_report import NOT_KEPT, Kept
+from k8s_ecmp.views.next_step import NextSteps
 from k8s_ecmp.views.page import Page, counted, header, length, status
 from k8s_ecmp.views.plan_rows import overridden
 from k8s_ecmp.views.plan_text import print_plan, skipped_objects
@@ -25,6 +26,7 @@ def print_results(
     overrides: Sequence[str] = (),
     identity: str | None = None,
     kept: Kept = NOT_KEPT,
+    steps: NextSteps | None = None,
 ) -> None:
     """Shows what became of every router's plan.
 
@@ -34,6 +36,7 @@ def print_results(
         overrides: the guards that were switched off for it.
         identity: the plan's id.
         kept: what the journal has of it.
+        steps: what to do next.
     """
     page = Page(console)
     rows = [
@@ -47,15 +50,20 @@ def print_results(
         ]
         for result in results
     ]
-    head, *lines = page.table([header("ROUTER", "OUTCOME", "CHANGES", "SECONDS", "STEP", "JOURNAL"), *rows])
-    page.line(*head)
-    for result, line in zip(results, lines, strict=True):
-        page.line(*line)
+    head, *found = page.rows([header("ROUTER", "OUTCOME", "CHANGES", "SECONDS", "STEP", "JOURNAL"), *rows])
+    page.lines(head)
+    for result, lines in zip(results, found, strict=True):
+        page.lines(lines)
         if result.error:
             page.prose(result.error, style="red" if result.outcome != "not-attempted" else "", indent=2)
         for warning in result.warnings:
             page.prose(f"warning: {warning}", style="yellow", indent=2, hang=4)
     page.line()
+    if steps is not None and (left := steps.grouped(results)):
+        page.line(("What to do next", "bold"))
+        for sentence, routers in left:
+            page.prose(f"{page.few(routers, ', ')}: {sentence}", indent=2, hang=4)
+        page.line()
     if overrides:
         page.prose(overridden(overrides))
     if identity:

@@ -1,42 +1,41 @@
-"""The answer to `why PREFIX` as terminal text."""
+"""The answer to `why PREFIX` as text for a terminal or a pipe."""
 
-import sys
-from collections.abc import Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING
 
 from k8s_ecmp.core.explain import Answer, RouterAnswer
+from k8s_ecmp.views.page import Page
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
-def print_answer(answer: Answer, stream: TextIO | None = None) -> None:
-    """Writes the answer: the verdict, then every node's part and every router's selection, aligned."""
-    out = stream or sys.stdout
-    out.write(f"{answer.prefix}: {answer.verdict}\n")
+def print_answer(answer: Answer, console: "Console | None" = None) -> None:
+    """Shows the answer: the verdict, then every node's part and every router's selection."""
+    page = Page(console)
+    page.prose(f"{answer.prefix}: {answer.verdict}", style="bold", hang=2)
     route = answer.route or answer.covered_by
     if route is not None:
         of = "" if answer.route is not None else f" ({route.prefix})"
-        out.write(f"  asked for by{of}: {', '.join(route.sources)}\n")
+        page.prose(f"asked for by{of}: {', '.join(route.sources)}", indent=2, hang=4)
     for skip in answer.skipped:
-        out.write(f"  {skip.object}: {skip.reason}\n")
-    rows = [(node.node, ", ".join(node.next_hops) or "-", node.reason) for node in answer.nodes]
-    if rows:
-        out.write("\nNodes\n")
-        _table(rows, out)
+        page.prose(f"{skip.object}: {skip.reason}", indent=2, hang=4)
+    if answer.nodes:
+        page.line()
+        page.line(("Nodes", "bold"))
+        page.told([(node.node, ", ".join(node.next_hops) or "-", node.reason) for node in answer.nodes], indent=2)
     if answer.routers:
-        out.write("\nRouters\n")
+        page.line()
+        page.line(("Routers", "bold"), ": the next hops that each shall have")
         for router in answer.routers:
-            _router(router, out)
+            _router(page, router)
+    page.show()
 
 
-def _router(router: RouterAnswer, out: TextIO) -> None:
+def _router(page: Page, router: RouterAnswer) -> None:
     vrf = "" if router.vrf == "default" else f" (VRF {router.vrf})"
-    out.write(f"  {router.router}{vrf}: {', '.join(router.next_hops) or 'no next hop'}\n")
-    out.writelines(f"    {note}\n" for note in router.notes)
+    hops = page.few(router.next_hops, ", ") or "no next hop"
+    page.prose(f"{router.router}{vrf}: {hops}", indent=2, hang=4)
+    for note in router.notes:
+        page.prose(note, indent=4, hang=6)
     if router.running is not None:
-        out.write(f"    runs there: {router.running}\n")
-
-
-def _table(rows: Sequence[tuple[str, ...]], out: TextIO) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        out.write(f"  {'  '.join([*cells, row[-1]])}\n")
+        page.prose(f"runs there: {router.running}", indent=4, hang=6)

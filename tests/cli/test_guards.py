@@ -63,8 +63,7 @@ def narrow_router(site: Site) -> None:
             "connection_options": {"napalm": {"extras": {"optional_args": {"syntax": "ios", "path": "ios.cfg"}}}},
         }
     }
-    (site.folder / "inventories/demo/hosts.yaml").write_text(yaml.safe_dump(hosts))
-    (site.folder / "inventories/demo/groups.yaml").unlink()
+    site.hosts(**hosts)
     (site.folder / "ios.cfg").write_text("hostname edge1\n!\nend\n")
     site.settings(services={"cluster_ips": "none"})
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fleet import Fleet
 from tests.site import Site
 
 pytestmark = pytest.mark.slow
@@ -46,6 +47,26 @@ def test_what_the_cluster_and_the_routers_changed_is_shown_and_nothing_applied(s
     assert json.loads(new.read_text())["id"] != json.loads(Path(plan).read_text())["id"]
     assert site.run_here("apply", str(new)).code == 3, "with the conflict that it shows"
     assert "10.192.0.3 tag 4201" in site.config("edge1").read_text()
+
+
+def test_another_order_of_the_routers_is_shown(site: Site) -> None:
+    fleet = Fleet(site, 3)
+    fleet.rollout(canary=1, parallel=2)
+    path = str(site.folder / "today.plan")
+    assert site.run_here("plan", "--out", path).code == 2
+    fleet.rollout(canary=1, parallel=1)
+    done = site.run_here("apply", path, "--rebase", "--pause", "5")
+    assert done.code == 2, done.err
+    assert done.out == (
+        "Order\n"
+        "  ~ rollout.parallel: 2 -> 1\n"
+        "  ~ rollout.pause_s: 0.0 -> 5.0\n"
+        "  - the old plan, wave 2: r2, r3\n"
+        "  + the new plan, wave 2: r2\n"
+        "  + the new plan, wave 3: r3\n"
+        "\n"
+        "Plans differ: how the routers are gone over differs.\n"
+    )
 
 
 def test_a_router_alone_and_one_that_is_gone(site: Site, plan: str) -> None:

@@ -1,6 +1,5 @@
 """A rollout from the command line: interrupted and resumed, taken back, paused, and watched on a terminal."""
 
-import contextlib
 import os
 import pty
 import re
@@ -9,12 +8,11 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.fleet import Fleet
-from tests.site import COMMAND, Outcome, Site
+from tests.site import COMMAND, Outcome, Site, ended, read_until
 from tests.world.netns import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -26,35 +24,9 @@ def plan_file(site: Site) -> str:
     return path
 
 
-@contextlib.contextmanager
-def begun(site: Site, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    command = [*COMMAND, "--config", str(site.folder / "k8s-ecmp.yaml"), *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def read_until(process: "subprocess.Popen[str]", word: str) -> str:
-    """Standard error up to the line with the word; a command that ends without it fails here."""
-    assert process.stderr is not None
-    read = ""
-    for line in process.stderr:
-        read += line
-        if word in line:
-            return read
-    raise AssertionError(f"{word!r} never came: {read}")
-
-
-def ended(process: "subprocess.Popen[str]") -> Outcome:
-    out, err = process.communicate(timeout=60)
-    return Outcome(process.returncode, out, err)
-
-
 def interrupted(site: Site, path: str) -> Outcome:
     """The plan applied to the canary and stopped in the pause after it."""
-    with begun(site, "apply", path, "--pause", "600") as process:
+    with site.begun("apply", path, "--pause", "600") as process:
         read_until(process, "pause of 600 s")
         process.send_signal(signal.SIGINT)
         return ended(process)
@@ -65,7 +37,7 @@ def test_ctrl_c_in_a_pause_stops_and_says_what_is_left_and_resume_does_it(site: 
     before = site.config("edge2").read_text()
     done = interrupted(site, path)
     assert done.code == 1
-    assert f"left: edge2; `k8s-ecmp apply {path} --resume` does them" in done.err
+    assert f"edge2: not begun; go on with `k8s-ecmp apply {path} --resume`" in done.out
     assert "edge1   committed" in done.out
     assert "not-attempted" in done.out
     assert "the rollout was stopped before this wave" in done.out
@@ -88,7 +60,7 @@ def test_ctrl_c_in_a_pause_stops_and_says_what_is_left_and_resume_does_it(site: 
 
 
 def test_a_second_ctrl_c_breaks_off(site: Site) -> None:
-    with begun(site, "apply", plan_file(site), "--pause", "600") as process:
+    with site.begun("apply", plan_file(site), "--pause", "600") as process:
         read_until(process, "pause of 600 s")
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
@@ -136,7 +108,7 @@ def test_resume_does_not_count_what_was_taken_back(site: Site) -> None:
     fleet = Fleet(site, 2)
     fleet.rollout(canary=0, parallel=2)
     path = plan_file(site)
-    with begun(site, "apply", path, "--on-failure", "rollback-wave", "--pause", "600", "--router", "r1") as process:
+    with site.begun("apply", path, "--on-failure", "rollback-wave", "--pause", "600", "--router", "r1") as process:
         done = ended(process)
     assert done.code == 0
     number = str(site.run("history", "--format", "json").json()["entries"][0]["id"])
@@ -154,7 +126,7 @@ def test_on_failure_and_pause_stand_over_the_settings(site: Site) -> None:
     fleet = Fleet(site, 3)
     fleet.rollout(canary=0, parallel=2, pause_s=600, on_failure="stop")
     before = fleet.texts
-    with begun(site, "apply", "--yes", "--on-failure", "rollback-wave", "--pause", "2") as process:
+    with site.begun("apply", "--yes", "--on-failure", "rollback-wave", "--pause", "2") as process:
         read_until(process, "pause of 2 s; 2 routers of this wave verified again")
         fleet.drop_lines("r2", "10.97.10.1/32 10.192.0.2")
         done = ended(process)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from websocket import create_connection
 
@@ -55,7 +56,7 @@ def browser(folder: Path) -> Iterator["Browser"]:
                 process.wait()
 
 
-def _endpoint(port_file: Path, process: subprocess.Popen) -> str:
+def _endpoint(port_file: Path, process: subprocess.Popen[Any]) -> str:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         if port_file.exists() and len(lines := port_file.read_text().split()) == 2:
@@ -72,13 +73,13 @@ class Browser:
         self._socket = create_connection(url, timeout=60)
         self._number = 0
         self._session: str | None = None
-        self.events: list[tuple[str, dict]] = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.call(f"{domain}.enable")
 
-    def call(self, method: str, **params: object) -> dict:
+    def call(self, method: str, **params: object) -> Any:
         self._number += 1
         number = self._number
         message = {"id": number, "method": method, "params": params}

@@ -1,19 +1,22 @@
 """Plans and results that the views' tests show; `python -m tests.views.plans` writes the golden texts anew."""
 
 import io
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
 
-from k8s_ecmp.core.eligibility import NodeVerdict
+from k8s_ecmp.core.eligibility import NodeVerdict, Standing
 from k8s_ecmp.core.flows import flows_at_risk
 from k8s_ecmp.model import (
     CommitResult,
     Conflict,
     Contested,
     DesiredRoute,
+    Flows,
     GuardTrip,
+    Hashing,
     NextHop,
     Plan,
     Prefix,
@@ -24,6 +27,7 @@ from k8s_ecmp.model import (
     Undo,
 )
 from k8s_ecmp.views.apply_report import Kept
+from k8s_ecmp.views.next_step import NextSteps
 from k8s_ecmp.views.plan_about import PlanFile
 from k8s_ecmp.views.plan_html import plan_html
 from k8s_ecmp.views.plan_markdown import plan_markdown
@@ -72,7 +76,14 @@ CHANGES = (
         hops("10.0.0.1"),
         ("node n9 is out: not Ready for 12 s", "node n9 has no usable endpoint"),
     ),
-    RouteChange("create", "default", P("10.100.0.1/32"), (), (NextHop(discard=True, tag=4201),), ("no endpoint",)),
+    RouteChange(
+        "create",
+        "default",
+        P("10.100.0.1/32"),
+        (),
+        (NextHop(discard=True, tag=4201),),
+        ("Service shop/web loadBalancerIP: no usable endpoint",),
+    ),
     RouteChange("update", "red", P("fd00:10:96::/108"), hops("fd00::1"), hops("fd00::1", "fd00::3"), READY),
 )
 DIFF = """-ip route 10.96.0.77/32 10.0.0.1 eth0 tag 4201
@@ -94,7 +105,8 @@ SKIPPED = (
 
 
 ROLLOUT = Rollout(canary=1, parallel=10, pause_s=60.0, on_failure="stop", confirm_within_s=120)
-TIMER, OWN, INVERSE = Undo(120, "router"), Undo(0, "router"), Undo(0, "inverse")
+TIMER, WHOLE = Undo(120, "router", "routes"), Undo(120, "router", "configuration")
+OWN, INVERSE = Undo(0, "router", "routes"), Undo(0, "inverse", "routes")
 
 
 def plan_of(
@@ -119,7 +131,16 @@ def plan_of(
     )
 
 
-FLOWS = flows_at_risk(CHANGES, "hash-threshold", None)
+ROUTES = {change.prefix: change.before for change in CHANGES if change.before}
+
+
+def risk(
+    changes: tuple[RouteChange, ...], hashing: Hashing | None, resilient: tuple[RouteChange, ...] | None
+) -> Flows | None:
+    return flows_at_risk(changes, hashing, resilient, ROUTES, ROUTES.keys())
+
+
+FLOWS = risk(CHANGES, "hash-threshold", None)
 R1 = RouterPlan(
     "r1",
     "frr",
@@ -147,7 +168,8 @@ BLOCKED = RouterPlan(
             "mass-withdrawal",
             "leaf-12.dc1.example.com",
             None,
-            "3 of 4 owned prefixes would go (75%), more than the 50% of guards.max_withdrawn_fraction",
+            "3 of 4 owned prefixes would go (75%), more than the 50% of guards.max_withdrawn_fraction: "
+            "10.96.0.77/32, 10.96.0.78/32, 10.96.0.79/32",
         ),
         GuardTrip(
             "last-next-hop",
@@ -179,12 +201,13 @@ LIKE_R1 = RouterPlan(
     "sha256:7",
     (*CHANGES, TWO_REASONS),
     diff=DIFF,
-    flows=flows_at_risk((*CHANGES, TWO_REASONS), "modulo", CHANGES[:1]),
+    flows=risk((*CHANGES, TWO_REASONS), "modulo", CHANGES[:1]),
     failure_domain="rack-1",
-    undo=TIMER,
+    undo=WHOLE,
 )
-R8 = RouterPlan("r8", "nxos", "changes", "sha256:8", CHANGES[:1], undo=INVERSE)
-R9 = RouterPlan("r9", "file", "changes", "sha256:9", CHANGES[:1], undo=OWN)
+GAINS = CHANGES[:1]
+R8 = RouterPlan("r8", "nxos", "changes", "sha256:8", GAINS, flows=risk(GAINS, "modulo", ()), undo=INVERSE)
+R9 = RouterPlan("r9", "file", "changes", "sha256:9", GAINS, flows=risk(GAINS, "modulo", None), undo=OWN)
 CONTESTED = Contested(
     CONFLICT.prefix,
     ours=("r2", "r7"),
@@ -194,7 +217,9 @@ CONTESTED = Contested(
 )
 
 
-def verdict(name: str, *addresses: str, standing: str = "eligible", reason: str = "Ready for 2 min") -> NodeVerdict:
+def verdict(
+    name: str, *addresses: str, standing: Standing = "eligible", reason: str = "Ready for 2 min"
+) -> NodeVerdict:
     internal = {4: tuple(a for a in addresses if ":" not in a), 6: tuple(a for a in addresses if ":" in a)}
     return NodeVerdict(name, standing, reason, standing == "out", True, {}, {}, internal, internal)
 
@@ -225,8 +250,8 @@ RESULTS = (
         "rolled-back",
         0,
         33.8,
-        "after the commit 10.96.0.0/12 is not in the FIB; the change was taken back, by the router, which is in its "
-        "state before the commit",
+        "after the commit 10.96.0.0/12 is not in the FIB; the change was taken back, by the router, our routes "
+        "are as before the commit",
         undone="router",
         step="verify",
     ),
@@ -235,6 +260,7 @@ RESULTS = (
     CommitResult("r5", "unchanged"),
 )
 KEPT = Kept((11, 12), {"r1": (13, 15), "r2": (14, 16), "r3": (18,), "r4": (17,)})
+STEPS = NextSteps((), "today.plan", KEPT.routers)
 IDENTITY = "sha256:" + "09e3" * 16
 VERIFIED = (
     ("r1", "in sync", ("12 owned prefixes",)),
@@ -260,21 +286,22 @@ DESIRED = (
     DesiredRoute(P("fd00:10:96::/108"), "aggregate", ("n1", "n2"), ("fd00::1", "fd00::2"), ("settings",)),
 )
 
-SHOWN = {
+EVERYTHING = plan_of(
+    R1, R2, BLOCKED, FAILED, IN_SYNC, CONFLICTING, LIKE_R1, R8, R9, skipped=SKIPPED, contested=(CONTESTED,)
+)
+
+SHOWN: dict[str, Callable[[Console], None]] = {
     "plan": lambda console: print_plan(FULL, console),
     "plan-of-a-file": lambda console: print_plan(EVERYTHING, console, file=PlanFile("today.plan", IDENTITY)),
     "held": lambda console: print_plan(HELD, console),
     "applying": lambda console: print_plan(CALM, console, applies=True),
     "in-sync": lambda console: print_plan(CALM, console),
-    "results": lambda console: print_results(RESULTS, console, identity=IDENTITY, kept=KEPT),
+    "results": lambda console: print_results(RESULTS, console, identity=IDENTITY, kept=KEPT, steps=STEPS),
     "verify": lambda console: print_verify(VERIFIED, console),
     "desired": lambda console: print_desired(DESIRED, SKIPPED, console),
 }
 MEDIA = ("80", "pipe")
 
-EVERYTHING = plan_of(
-    R1, R2, BLOCKED, FAILED, IN_SYNC, CONFLICTING, LIKE_R1, R8, R9, skipped=SKIPPED, contested=(CONTESTED,)
-)
 DOCUMENTS = {
     "everything.md": lambda: plan_markdown(EVERYTHING),
     "everything.html": lambda: plan_html(EVERYTHING, NODES),
@@ -296,10 +323,16 @@ def console_of(medium: str, *, colour: bool = False) -> Console:
     )
 
 
+def printed(console: Console) -> str:
+    """What stands on a console that prints into a text."""
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
 def shown(name: str, medium: str) -> str:
     console = console_of(medium)
     SHOWN[name](console)
-    return console.file.getvalue()
+    return printed(console)
 
 
 if __name__ == "__main__":

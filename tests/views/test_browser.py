@@ -7,6 +7,7 @@ from tests.views.browser import browser, missing
 from tests.views.hostile import PAYLOADS, plan_with
 from tests.views.large import large
 from tests.views.plans import EVERYTHING, HELD, NODES
+from tests.views.shapes import SEEN, SHAPES
 
 _ABSENT = missing()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(_ABSENT is not None, reason=str(_ABSENT))]
@@ -16,6 +17,8 @@ PAGES = {
     "held": lambda: plan_html(HELD),
     "hostile": lambda: plan_html(*plan_with("".join(PAYLOADS))),
     "large": lambda: plan_html(large(50, 200, alike=False)),
+    "wide": lambda: plan_html(SHAPES["wide"], SEEN),
+    "long-names": lambda: plan_html(SHAPES["long-names"], SEEN),
 }
 
 # Every text against the nearest background behind it; what an SVG draws is in `test_html`.
@@ -64,6 +67,18 @@ def test_it_shows_quietly_and_fits(page, tmp_path, name, scheme, width):
     assert page.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     if name != "large":
         assert page.run(CONTRAST) == []
+
+
+@pytest.mark.parametrize("name", ["everything", "wide", "long-names"])
+def test_on_a_phone_changes_and_reasons_are_read_without_scrolling_aside(page, tmp_path, name):
+    path = tmp_path / "plan.html"
+    path.write_text(PAGES[name]())
+    page.open(path, width=390)
+    wider = "[...document.querySelectorAll('#changes .scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+    assert page.run("document.querySelectorAll('#changes .scroll').length") > 0
+    assert page.run(wider) == 0
+    option = "[...document.querySelectorAll('#guards .nowrap')].every(one => one.getClientRects().length === 1)"
+    assert page.run(option), "an option stands on one line"
 
 
 def test_tables_and_drawing_scroll_by_themselves_where_it_is_narrow(page, tmp_path):

@@ -2,6 +2,7 @@ import hashlib
 import json
 import stat
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_ecmp.errors import EcmpError, PlanRefused
-from k8s_ecmp.model import GuardTrip, NextHop, Plan, Prefix, RouteChange, RouterPlan, Skipped
+from k8s_ecmp.model import Action, GuardTrip, NextHop, Plan, Prefix, RouteChange, RouterPlan, Skipped
 from k8s_ecmp.views.document import (
     canonical_json,
     decode_plan,
@@ -25,7 +26,7 @@ def canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def sealed(document: dict) -> bytes:
+def sealed(document: dict[str, Any]) -> bytes:
     """The document with an id that fits, as somebody would write it who edits a plan file with care."""
     body = {key: value for key, value in document.items() if key != "id"}
     return canonical({**body, "id": "sha256:" + hashlib.sha256(canonical(body)).hexdigest()})
@@ -77,7 +78,7 @@ def test_the_document_is_the_contract_s():
         },
     }
     first = routers[0]
-    assert first["undo"] == {"timer_s": 120, "by": "router"}
+    assert first["undo"] == {"timer_s": 120, "by": "router", "restores": "routes"}
     assert first["failure_domain"] == "rack-1"
     assert routers[3]["undo"] is None
     assert list(first) == sorted(first)
@@ -147,7 +148,7 @@ def test_a_global_guard_has_no_router_and_comes_first():
 
 
 def test_digest_covers_what_is_done_and_nothing_else():
-    def digest(plan: Plan) -> str:
+    def digest(plan: Plan) -> object:
         return plan_document(plan)["digest"]
 
     def change(**fields: object) -> Plan:
@@ -196,12 +197,12 @@ def test_a_decoded_plan_shows_the_same_changes():
 
 
 _addresses = st.lists(st.integers(0, 40).map("10.0.0.{}".format), unique=True, max_size=6)
-_text = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
 @given(_addresses, _addresses, st.none() | st.integers(1, 255), _text, _text)
 def test_round_trip_of_any_change(before, after, distance, diff, reason):
-    action = "create" if not before else "update" if after else "delete"
+    action: Action = "create" if not before else "update" if after else "delete"
     if not before and not after:
         return
     change = RouteChange(
@@ -335,3 +336,24 @@ def test_a_hop_through_an_interface_keeps_its_label():
     change = RouteChange("update", "default", Prefix.parse("10.0.0.0/8"), before, hops("10.0.0.2"), ())
     found = decode_plan(encode_plan(plan_of(RouterPlan("r1", "frr", "changes", None, (change,)))))
     assert found.routers[0].changes[0].remove == ("eth0 10.0.0.1 vrf red",)
+
+
+def test_a_file_of_a_program_that_did_not_know_what_is_restored_is_read():
+    document = plan_document(FULL)
+    for router in document["routers"]:
+        if router["undo"] is not None:
+            del router["undo"]["restores"]
+        for shift in (router["flows"] or {"prefixes": ()})["prefixes"]:
+            del shift["covering"]
+    plan = decode_plan(sealed(document))
+    assert {router.undo.restores for router in plan.routers if router.undo is not None} == {None}
+    assert {shift.covering for router in plan.routers if router.flows is not None for shift in router.flows.shifts} == {
+        None
+    }
+
+
+def test_flows_that_go_to_or_from_a_larger_route_are_kept():
+    found = decode_plan(encode_plan(FULL)).routers[0].flows
+    assert found is not None
+    assert found == FULL.routers[0].flows
+    assert {str(shift.covering) for shift in found.shifts} == {"None", "10.96.0.0/12"}

@@ -173,7 +173,7 @@ def test_the_order_and_the_way_back_are_lists_under_headings_of_their_own():
     assert stages == ["wave 1, canary r1", "wave 2 r2, r8, r9", "wave 3 r7"]
     assert "never two of one failure domain: rack-1 is r1, r2, r7." in words(page.xpath("//section[@id='order']")[0])
     undo = [words(one) for one in page.xpath("//section[@id='undo']/ul/li")]
-    assert [one.partition(":")[0] for one in undo] == ["r1, r2, r7", "r8", "r9"]
+    assert [one.partition(":")[0] for one in undo] == ["r1, r2", "r7", "r8", "r9"]
     assert {"#order", "#undo"} <= set(page.xpath("//nav//@href"))
     assert not page_of(HELD).xpath("//section[@id='order']|//section[@id='undo']")
     assert "#order" not in page_of(HELD).xpath("//nav//@href")
@@ -279,7 +279,7 @@ def test_many_next_hops_are_counted():
     change = RouteChange("update", "default", Prefix.parse("10.0.0.0/8"), before, (*before, *hops("10.9.1.1")), ())
     text = words(page_of(plan_of(RouterPlan("r1", "frr", "changes", None, (change,)))))
     assert "64 → 65 next hops:" in text
-    assert "and 52 more that stay" in text
+    assert "and 48 more that stay" in text
 
 
 # --- colours -----------------------------------------------------------------------------------------------------

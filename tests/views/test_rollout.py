@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from k8s_ecmp.core.waves import order
 from k8s_ecmp.errors import PlanRefused
-from k8s_ecmp.model import Rollout, RouterPlan, Undo
+from k8s_ecmp.model import Rollout, RouterPlan, RouterStatus, Undo
+from k8s_ecmp.platforms import get_platform
+from k8s_ecmp.platforms.drivers import DRIVERS
+from k8s_ecmp.routers.port import Port, undo_of
 from k8s_ecmp.views.document import decode_plan, encode_plan
 from k8s_ecmp.views.plan_rollout import rules, undo_line, undo_lines, waves
 from tests.fleet import Fleet, Watcher
@@ -19,7 +22,7 @@ from tests.views.plans import CALM, CHANGES, EVERYTHING, HELD, ROLLOUT, plan_of
 from tests.views.test_document import sealed
 
 
-def router(name: str, domain: str | None = None, status: str = "changes") -> RouterPlan:
+def router(name: str, domain: str | None = None, status: RouterStatus = "changes") -> RouterPlan:
     return RouterPlan(name, "frr", status, "sha256:1", CHANGES[:1], failure_domain=domain, undo=Undo(120, "router"))
 
 
@@ -40,7 +43,7 @@ def test_what_the_plan_shows_is_what_the_rollout_does(tmp_path: Path) -> None:
     st.integers(1, 4),
 )
 def test_every_router_that_changes_stands_in_one_wave_and_no_other_does(
-    of: list[tuple[str | None, str]], canary: int, parallel: int
+    of: list[tuple[str | None, RouterStatus]], canary: int, parallel: int
 ) -> None:
     routers = [router(f"r{number}", domain, status) for number, (domain, status) in enumerate(of)]
     terms = Rollout(canary, parallel, 0.0, "stop", 120)
@@ -67,7 +70,7 @@ def test_a_file_of_an_older_program_says_nothing_of_the_order() -> None:
         del each["undo"], each["failure_domain"]
     plan = decode_plan(sealed(document))
     assert plan.rollout is None
-    assert waves(plan) == rules(plan) == undo_lines(plan) == []
+    assert (waves(plan), rules(plan), undo_lines(plan)) == ([], [], [])
 
 
 def test_the_rules_say_what_holds_and_nothing_else() -> None:
@@ -92,7 +95,26 @@ def test_the_rules_say_what_holds_and_nothing_else() -> None:
 
 def test_the_way_back_names_what_the_platform_has() -> None:
     assert undo_line(Undo(180, "router")).startswith("commit-confirm with a timer of 180 s.")
-    assert "the router's state before the commit" in undo_line(Undo(0, "router"))
+    assert "taken back by the router." in undo_line(Undo(0, "router"))
     assert "the inverse patch" in undo_line(Undo(0, "inverse"))
     assert all("the change stays" in undo_line(Undo(0, by)) for by in ("router", "inverse"))
-    assert [routers for _, routers in undo_lines(EVERYTHING)] == [("r1", "r2", "r7"), ("r8",), ("r9",)]
+    assert [routers for _, routers in undo_lines(EVERYTHING)] == [("r1", "r2"), ("r7",), ("r8",), ("r9",)]
+
+
+def test_the_way_back_says_what_is_as_before_afterwards() -> None:
+    alone, whole = undo_line(Undo(120, "router", "routes")), undo_line(Undo(120, "router", "configuration"))
+    assert "restores the routes of this plan alone; every other line stays" in alone
+    assert "restores the router's whole configuration of before the commit" in whole
+    assert "what anybody else changes on it in between is lost, too" in whole
+    assert "restores" not in undo_line(Undo(120, "router")), "a plan file of an older program does not say it"
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_timers_of_vendors_restore_the_whole_configuration_and_ours_our_routes_alone(name: str) -> None:
+    """EOS, IOS and Junos go back to the configuration of before; FRR's timer is our own script."""
+    capabilities = DRIVERS[name].capabilities()
+    port = Port(name, get_platform(DRIVERS[name].syntax), capabilities)
+    timed = undo_of(port, CHANGES, 120)
+    assert (timed.timer_s > 0) == capabilities.confirm
+    assert timed.restores == ("configuration" if name in ("eos", "ios", "junos") else "routes")
+    assert undo_of(port, CHANGES, 0).restores == "routes", "without a timer the driver or the inverse patch does it"

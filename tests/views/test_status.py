@@ -10,7 +10,7 @@ from rich.console import Console
 from k8s_ecmp.report import GuardReport, NodeReport
 from k8s_ecmp.views.status_page import status_page
 from k8s_ecmp.views.status_text import print_status
-from tests.views.plans import GOLDEN, console_of
+from tests.views.plans import GOLDEN, console_of, printed
 from tests.views.reports import CALM, FULL, HOSTILE, STANDBY
 
 SHOWN = {"status": FULL, "status-calm": CALM, "status-standby": STANDBY}
@@ -19,7 +19,7 @@ SHOWN = {"status": FULL, "status-calm": CALM, "status-standby": STANDBY}
 def shown(report, width=None) -> str:
     console = console_of(width) if width else Console(file=io.StringIO(), force_terminal=False, width=1000)
     print_status(report, console)
-    return console.file.getvalue()
+    return printed(console)
 
 
 @pytest.mark.parametrize("medium", ["80", "pipe"])

@@ -6,8 +6,11 @@ import sys
 import pytest
 from rich.console import Console
 
+from k8s_ecmp.core.explain import Answer, NodeAnswer, RouterAnswer
 from k8s_ecmp.model import CommitResult, NextHop, Prefix, RouteChange, RouterPlan, Skipped
+from k8s_ecmp.views.history import HistoryRow, print_history
 from k8s_ecmp.views.text import print_desired, print_plan, print_results, print_verify
+from k8s_ecmp.views.why import print_answer
 from tests.views.plans import (
     CHANGES,
     DESIRED,
@@ -19,12 +22,15 @@ from tests.views.plans import (
     RESULTS,
     SHOWN,
     SKIPPED,
+    STEPS,
     VERIFIED,
     console_of,
     hops,
     plan_of,
+    printed,
     shown,
 )
+from tests.views.shapes import SHAPES, shape_text
 
 
 @pytest.mark.parametrize("medium", MEDIA)
@@ -61,7 +67,7 @@ def _plain(monkeypatch):
 
 
 def test_every_view_writes_to_standard_output(capsys):
-    print_results(RESULTS, identity=IDENTITY, kept=KEPT)
+    print_results(RESULTS, identity=IDENTITY, kept=KEPT, steps=STEPS)
     print_verify(VERIFIED)
     print_desired(DESIRED, SKIPPED)
     expected = "".join((GOLDEN / f"{name}.pipe.txt").read_text() for name in ("results", "verify", "desired"))
@@ -70,13 +76,13 @@ def test_every_view_writes_to_standard_output(capsys):
 
 def text_of(plan, console: Console) -> str:
     print_plan(plan, console)
-    return console.file.getvalue()
+    return printed(console)
 
 
 def test_colours_say_nothing_that_words_do_not():
     console = console_of("80", colour=True)
     print_plan(FULL, console)
-    coloured = console.file.getvalue()
+    coloured = printed(console)
     assert "\x1b[32m" in coloured
     plain = coloured
     for code in ("0", "1", "2", "31", "32", "33", "35", "1;31"):
@@ -87,7 +93,7 @@ def test_colours_say_nothing_that_words_do_not():
 def test_no_color_is_honoured():
     console = Console(file=io.StringIO(), force_terminal=True, width=80, _environ={"NO_COLOR": "1", "TERM": "xterm"})
     print_plan(FULL, console)
-    assert not any(f"\x1b[{code}m" in console.file.getvalue() for code in ("31", "32", "33", "35", "1;31"))
+    assert not any(f"\x1b[{code}m" in printed(console) for code in ("31", "32", "33", "35", "1;31"))
 
 
 def many(count: int) -> RouterPlan:
@@ -163,10 +169,10 @@ def test_empty_lists():
     for show in (print_results, print_verify):
         console = console_of("80")
         show((), console)
-        assert "no routers." in console.file.getvalue()
+        assert "no routers." in printed(console)
     console = console_of("80")
     print_desired((), (), console)
-    assert console.file.getvalue() == "Desired: 0 routes.\n"
+    assert printed(console) == "Desired: 0 routes.\n"
 
 
 def test_a_distance_alone_is_an_update_without_gained_or_lost_hops():
@@ -186,7 +192,71 @@ def test_a_distance_alone_is_an_update_without_gained_or_lost_hops():
 def test_a_result_with_a_refusal_says_why():
     console = console_of("80")
     print_results((CommitResult("r1", "refused", 0, 0.5, "the routes on r1 are not those of the plan"),), console)
-    assert (
-        "r1      refused  -        0.5      -     -\n  the routes on r1 are not those of the plan\n"
-        in console.file.getvalue()
+    shown = printed(console)
+    assert "r1      refused  -        0.5      -     -\n  the routes on r1 are not those of the plan\n" in shown
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_terminal_of_80_columns_is_not_overrun_but_by_lines_of_a_router_and_words_that_are_longer(name):
+    lines = shape_text(SHAPES[name], "80").splitlines()
+    of_routers = {f"    {line}" for router in SHAPES[name].routers for line in router.diff.splitlines()}
+    wide = [line for line in lines if len(line) > 80 and line not in of_routers]
+    assert all(len(line.split()) == 1 for line in wide), wide
+
+
+def test_a_name_too_long_for_the_table_stands_above_its_row():
+    lines = shape_text(SHAPES["long-names"], "80").splitlines()
+    name = SHAPES["long-names"].routers[0].name
+    head = lines.index("ROUTER")
+    assert lines[head + 1].split() == ["PLATFORM", "STATUS", "PREFIXES", "NEXT", "HOPS", "CONFLICTS"]
+    assert lines[head + 2] == name
+    assert lines[head + 3].index("nxos_ssh") == lines[head + 1].index("PLATFORM") == 2
+    piped = shape_text(SHAPES["long-names"], "pipe").splitlines()
+    assert any(line.startswith(f"{name}  nxos_ssh") for line in piped)
+
+
+ROWS = [
+    HistoryRow(
+        2, "2026-11-22T03:08:45.9Z", "edge1", "committed", 7, "somebody@a-host process 20733", "CHG-4711", "why", None
     )
+]
+
+
+def test_history_fits_a_narrow_terminal():
+    console = console_of("80")
+    print_history(ROWS, console)
+    assert printed(console).splitlines()[:4] == [
+        "ID  WHEN                  ROUTER  OUTCOME    CHANGES",
+        "2   2026-11-22 03:08:45Z  edge1   committed  7",
+        "    by somebody@a-host process 20733, ticket CHG-4711",
+        "    why",
+    ]
+    pipe = console_of("pipe")
+    print_history(ROWS, pipe)
+    assert printed(pipe).splitlines()[1].endswith("edge1   committed  7        CHG-4711  somebody@a-host process 20733")
+
+
+def test_why_is_wrapped_on_a_terminal_and_whole_in_a_pipe():
+    nodes = tuple(
+        NodeAnswer(f"node-{number}", (f"10.0.0.{number}",) if number < 3 else (), "out: not Ready for 12 s, and " * 3)
+        for number in range(1, 5)
+    )
+    hops = tuple(f"10.0.0.{number}" for number in range(1, 33))
+    answer = Answer(
+        Prefix.parse("10.96.0.10/32"),
+        "routed to 2 nodes as host",
+        None,
+        None,
+        nodes,
+        (),
+        (RouterAnswer("r1", "red", hops, ("a note",), "nothing"),),
+    )
+    console, pipe = console_of("80"), console_of("pipe")
+    print_answer(answer, console)
+    lines = printed(console).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "  r1 (VRF red): 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5, 10.0.0.6 and" in lines
+    print_answer(answer, pipe)
+    assert printed(pipe).splitlines()[3] == f"  node-1  10.0.0.1  {nodes[0].reason}"
+    assert f"  r1 (VRF red): {', '.join(hops)}" in printed(pipe).splitlines()
+    assert "    runs there: nothing" in lines

@@ -1,0 +1,87 @@
+"""What to do next about each router of an apply that is not as its plan wanted it: a sentence with the commands."""
+
+from collections.abc import Mapping, Sequence
+
+from k8s_ecmp.model import CommitResult, GuardTrip
+from k8s_ecmp.views.plan_rows import guard_words
+
+Entries = Mapping[str, Sequence[int]]
+_BEFORE_COMMIT = frozenset({"connect", "read", "stage"})
+
+
+class NextSteps:
+    """What to do after one apply.
+
+    Args:
+        guards: of the plan.
+        file: the plan file that it came from; None: it was made on the spot.
+        entries: the numbers of each router's entries in the journal.
+    """
+
+    def __init__(
+        self, guards: Sequence[GuardTrip] = (), file: str | None = None, entries: Entries | None = None
+    ) -> None:
+        self._guards = guards
+        self._file = file
+        self._entries = entries or {}
+
+    def of(self, result: CommitResult) -> str | None:
+        """What to do about one router; None where there is nothing to do."""
+        entries = self._entries.get(result.router, ())
+        return self._sentence(result, result.router, str(entries[-1]) if entries else "")
+
+    def grouped(self, results: Sequence[CommitResult]) -> list[tuple[str, tuple[str, ...]]]:
+        """Each sentence with its routers: NAME and ID stand in it for theirs where it is true of several."""
+        found: dict[str, list[CommitResult]] = {}
+        for result in results:
+            entry = "ID" if self._entries.get(result.router) else ""
+            if sentence := self._sentence(result, "NAME", entry):
+                found.setdefault(sentence, []).append(result)
+        return [
+            (self.of(some[0]) or sentence if len(some) == 1 else sentence, tuple(result.router for result in some))
+            for sentence, some in found.items()
+        ]
+
+    def _sentence(self, result: CommitResult, name: str, entry: str) -> str | None:
+        begun = len(self._entries.get(result.router, ())) > 1  # the change, and what became of it
+        own = f"{result.remedy}; " if result.remedy else ""
+        verify = f"`k8s-ecmp verify --router {name}` shows what is in force"
+        sent = f", `k8s-ecmp history show {entry}` what was sent" if entry else ""
+        match result.outcome:
+            case "blocked":
+                return self._blocked(result)
+            case "refused":
+                return self._anew()
+            case "rolled-back":
+                return f"{own or 'mend what its error names: '}{verify}{sent}; then {self._again()}"
+            case "failed" if result.step is None and not begun:  # it could not be planned
+                return f"{own or 'mend what its error names, '}then {self._anew()}"
+            case "failed" if result.step in _BEFORE_COMMIT and not begun:
+                return f"{own or 'mend what its error names, '}then {self._again()}"
+            case "failed":
+                return f"{own}{verify}, which may be a part of the change{sent}; then {self._again()}"
+            case "committed" if not result.recorded:
+                return "make the journal writable again; the next `k8s-ecmp apply` writes down what is in force"
+            case "not-attempted":
+                return f"not begun; go on with {self._again()}"
+            case _:
+                return None
+
+    def _blocked(self, result: CommitResult) -> str:
+        names = [trip.guard for trip in self._guards if trip.router in (None, result.router)]
+        if result.error:  # found while the change was staged
+            names.append("foreign-lines")
+        if not names:
+            return "nothing is written while the settings' `mode` forbids it: change it, then plan again"
+        return "; ".join(
+            f"guard {guard}: {guard_words(guard)[1]}; if all is as it should be, plan with `--override {guard}`"
+            for guard in dict.fromkeys(names)
+        )
+
+    def _again(self) -> str:
+        return f"`k8s-ecmp apply {self._file} --resume`" if self._file else "`k8s-ecmp apply`, which plans anew"
+
+    def _anew(self) -> str:
+        if self._file is None:
+            return "`k8s-ecmp apply` plans anew and applies that"
+        return f"`k8s-ecmp apply {self._file} --rebase --out NEW.plan` makes a new plan and shows how it differs"
