@@ -62,7 +62,7 @@ def run_tool(router: FrrRouter, step: int, lines: list[str], revert_in: int | No
 
 
 STEPS = range(1, 13)
-UPLOAD_SENT, COMMIT_SENT, CONFIRM_SENT = 6, 7, 8
+UPLOAD_SENT, COMMIT_SENT, CONFIRM_SENT = 5, 6, 7
 
 
 @pytest.fixture

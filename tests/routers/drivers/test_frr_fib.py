@@ -2,12 +2,14 @@
 
 import json
 import random
+import time
 
 import pytest
 
 from k8s_ecmp.routers.drivers.frr import driver as module
 from tests.routers.drivers.conftest import Connect
 from tests.world import frr_release
+from tests.world.fib import histories, steps
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
@@ -100,3 +102,32 @@ def test_a_changing_route_is_never_empty(router: FrrRouter, connect: Connect) ->
                 break
         monitor.terminate()
     assert not [event for event in events if event.startswith("Deleted") and "10.96.9.9 " in event]
+
+
+@pytest.mark.parametrize("many", [1, 250])
+def test_prefixes_whose_hops_are_exchanged_are_never_gone_on_a_busy_router(
+    router: FrrRouter, connect: Connect, many: int
+) -> None:
+    """Among 1,000 prefixes, one transaction that adds and removes takes the route away for a moment."""
+    driver = connect()
+    standing = frozenset(POOLS["ip"][:3])
+    others = {f"10.60.{number // 250}.{number % 250}/32": standing for number in range(1000)}
+    one, other = (frozenset({hop}) for hop in POOLS["ip"][:2])
+    prefixes = [f"10.96.8.{number}/32" for number in range(many)]
+
+    def lines(table: Table) -> list[str]:
+        return [f"ip route {prefix} {hop} tag 4201" for prefix, hops in table.items() for hop in hops]
+
+    driver.load_merge_candidate(config="\n".join(lines({**others, **dict.fromkeys(prefixes, one)})))
+    driver.commit_config()
+    with histories(router.netns) as (fib,):
+        fib.await_table({**others, **dict.fromkeys(prefixes, one)}, 60)
+        allowed = {prefix: {hops} for prefix, hops in fib.table().items()}
+        for _ in range(12):
+            since = time.monotonic()
+            gone = [f"no {line}" for line in lines(dict.fromkeys(prefixes, one))]
+            driver.load_merge_candidate(config="\n".join([*lines(dict.fromkeys(prefixes, other)), *gone]))
+            driver.commit_config()
+            fib.await_table(dict.fromkeys(prefixes, other), 60)
+            fib.assert_only(allowed | dict.fromkeys(prefixes, steps(one, other)), since)
+            one, other = other, one

@@ -64,7 +64,7 @@ def test_the_kth_hops_of_all_prefixes_share_a_batch() -> None:
     assert found.batches == ("\n".join(lines[0::2]) + "\n", "\n".join(lines[1::2]) + "\n")
 
 
-def test_removals_go_with_the_last_addition() -> None:
+def test_removals_follow_the_last_addition() -> None:
     running = HEAD + "ip route 10.1.0.1/32 10.0.0.1 tag 5\nip route 10.1.0.1/32 10.0.0.2 tag 5\n"
     found = plan(
         running,
@@ -73,7 +73,7 @@ def test_removals_go_with_the_last_addition() -> None:
     )
     assert found.batches == (
         "ip route 10.1.0.1/32 10.0.0.3 tag 5\n",
-        "ip route 10.1.0.1/32 10.0.0.4 tag 5\n"
+        "ip route 10.1.0.1/32 10.0.0.4 tag 5\n",
         "no ip route 10.1.0.1/32 10.0.0.1 tag 5\nno ip route 10.1.0.1/32 10.0.0.2 tag 5\n",
     )
 
@@ -114,7 +114,10 @@ def test_a_silent_retag_of_the_group_is_undone() -> None:
 def test_vrf_blocks_stay_blocks() -> None:
     running = HEAD + "ip route 10.1.0.1/32 10.0.0.1 tag 5\n!\nvrf red\n ip route 10.1.0.1/32 10.0.0.9\nexit-vrf\n"
     found = plan(running, "vrf red\n ip route 10.1.0.1/32 10.0.0.8\n no ip route 10.1.0.1/32 10.0.0.9\nexit-vrf\n")
-    assert found.batches == ("vrf red\n ip route 10.1.0.1/32 10.0.0.8\n no ip route 10.1.0.1/32 10.0.0.9\nexit-vrf\n",)
+    assert found.batches == (
+        "vrf red\n ip route 10.1.0.1/32 10.0.0.8\nexit-vrf\n",
+        "vrf red\n no ip route 10.1.0.1/32 10.0.0.9\nexit-vrf\n",
+    )
     assert found.diff == " vrf red\n- ip route 10.1.0.1/32 10.0.0.9\n+ ip route 10.1.0.1/32 10.0.0.8"
 
 
@@ -137,7 +140,7 @@ def test_a_replacement_takes_away_and_adds() -> None:
     running = HEAD + "ip route 10.1.0.1/32 10.0.0.1 tag 5\nip route 10.2.0.1/32 10.0.0.1\n"
     target = HEAD + "ip route 10.1.0.1/32 10.0.0.2 tag 5\nip route 10.2.0.1/32 10.0.0.1\n"
     found = change(Running.read(running), replacement(Running.read(running), target))
-    assert found.batches == ("ip route 10.1.0.1/32 10.0.0.2 tag 5\nno ip route 10.1.0.1/32 10.0.0.1 tag 5\n",)
+    assert found.batches == ("ip route 10.1.0.1/32 10.0.0.2 tag 5\n", "no ip route 10.1.0.1/32 10.0.0.1 tag 5\n")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import paramiko
 
 _CHUNK = 1 << 20
+_SHOWN_MARK = b"k8s-ecmp-shown "  # after the answers to one look
+_NEXT_MARK = "% Unknown command: k8s-ecmp-next\n"  # after each of them
 _INLINE = 100_000  # characters of batches that travel inside a command instead of through channels of their own
 _SHOWN = 1500  # characters that the shell reads back itself, byte by byte, faster than it starts `cat`
 
@@ -26,11 +28,12 @@ class Answer(NamedTuple):
 
 
 class Stream:
-    """Lines to and from one channel, with a deadline for every answer."""
+    """Lines to and from one channel, with a deadline for every answer; `errors`: from its stream of errors."""
 
-    def __init__(self, name: str, channel: "paramiko.Channel") -> None:
+    def __init__(self, name: str, channel: "paramiko.Channel", *, errors: bool = False) -> None:
         self._name = name
         self._channel = channel
+        self._receive = channel.recv_stderr if errors else channel.recv
         self._buffer = bytearray()
 
     def send(self, text: str, timeout: float) -> None:
@@ -73,7 +76,7 @@ class Stream:
             left = deadline - time.monotonic()
             with channel_errors(self._name, timeout):
                 self._channel.settimeout(max(left, 0.001))
-                chunk = self._channel.recv(_CHUNK)
+                chunk = self._receive(_CHUNK)
             if not chunk:
                 raise Unreachable(f"router {self._name}: the SSH session was lost")
             self._buffer += chunk
@@ -90,18 +93,33 @@ class Agent:
         self._serial = itertools.count(1)
         self._verdicts: dict[str, str] = {}
         program = resources.files(__package__).joinpath("agent.sh").read_text()
-        self._stream = Stream(name, session.start("exec sh"))
+        channel = session.start("exec sh", errors_apart=True)
+        self._stream = Stream(name, channel)
+        self._answers = Stream(name, channel, errors=True)
+        self._asked = 0
         self._stream.send(_boot(program, workdir), timeout)
-        greeting = self._stream.line(timeout)
+        greeting = self._greeting()
         if not greeting.startswith("READY "):
             self.close()
             raise RouterError(
                 f"router {name}: the login gives no usable shell: {greeting}",
                 remedy=f"the login needs vtysh, sh, cat and mv, the group frrvty, and {workdir} to write in",
             )
-        *checker, managed = greeting.split()[1:4]
+        *checker, managed, shows = greeting.split()[1:5]
         self._checker = " ".join(checker)
+        self.shows = shows == "1"
+        """Whether `look` works: the waiting vtysh can write to the channel."""
         self.ask(f"eval \"$KE_PROGRAM\"\nCHECKER='{self._checker}' MANAGED={managed}")
+
+    def _greeting(self) -> str:
+        """The first line; where there is none, what was said on the stream of errors."""
+        try:
+            return self._stream.line(self._timeout)
+        except Unreachable as lost:
+            try:
+                return self._answers.line(self._timeout)
+            except Unreachable:
+                raise lost from None
 
     @property
     def alive(self) -> bool:
@@ -110,18 +128,47 @@ class Agent:
     def close(self) -> None:
         self._stream.close()
 
-    def ask(self, script: str, timeout: float | None = None) -> Answer:
+    def ask(self, script: str, timeout: float | None = None, *, look: Sequence[str] = ()) -> Answer:
         """Runs shell text; nothing of it runs when it arrives incomplete.
+
+        Args:
+            script: POSIX sh.
+            timeout: seconds.
+            look: commands for vtysh that are sent along, and answered after the script; `looked` has their answers.
 
         Raises:
             Unreachable, DeadlineExceeded: the session is lost, or slow.
         """
         timeout = self._timeout if timeout is None else timeout
         mark = f"k8s-ecmp-answer-{next(self._serial)}"
-        self._stream.send(f"{{ {script}\n}} </dev/null; printf '\\n{mark} %s\\n' \"$?\"\n", timeout)
+        self._stream.send(f"{{ {script}\n}} </dev/null; printf '\\n{mark} %s\\n' \"$?\"\n{self._look(look)}", timeout)
         text = self._stream.until(mark.encode() + b" ", timeout)
         status = int(self._stream.line(timeout).rsplit(" ", 1)[1])
         return Answer(self._without_verdicts(text.decode("utf-8", "replace").removesuffix("\n")), status)
+
+    def look(self, commands: Sequence[str]) -> None:
+        """Asks the waiting vtysh; `looked` has the answers."""
+        self._stream.send(self._look(commands), self._timeout)
+
+    def _look(self, commands: Sequence[str]) -> str:
+        if not commands:
+            return ""
+        self._asked = next(self._serial)
+        return f"look {self._asked} {' '.join(map(quoted, commands))}\n"
+
+    def looked(self) -> list[str]:
+        """The answers of vtysh to what it was asked last, one for each command.
+
+        Raises:
+            Unreachable: the waiting vtysh has ended, or the session is lost.
+            DeadlineExceeded: no answer in time; whatever comes later is not read any more.
+        """
+        text = self._answers.until(_SHOWN_MARK, self._timeout)
+        said = self._answers.line(self._timeout).split()[-1]
+        if said != str(self._asked):
+            raise Unreachable(f"router {self._name}: the waiting vtysh has ended")
+        *answers, rest = text.decode("utf-8", "replace").removesuffix("\n").split(_NEXT_MARK)
+        return [*answers[:-1], "".join(answers[-1:]) + rest]
 
     def result(self, transaction: str, timeout: float) -> tuple[str, str]:
         """Waits for the router's verdict on a transaction: a word ("ok", "undone", ...) and its reason."""
@@ -148,22 +195,27 @@ class Agent:
         """
         if not files:
             return
-        whole = "".join(text for _, text in files)
-        names = " ".join(name for name, _ in files)
-        if len(whole) <= _INLINE:
-            writes = " &&\n".join(f"printf '%s' {quoted(text)} >|{name}" for name, text in files)
-            reader = "show" if len(whole) <= _SHOWN else "cat"
-            arrived = self.ask(f"{writes} &&\n{reader} {names}").text
+        if fits(files):
+            arrived = self.ask(writing(files)).text
         else:
             for name, text in files:
                 self._stream_up(name, text)
-            arrived = self.fetch(f"cat {names}")
-        if arrived != whole:
-            detail = arrived.strip().splitlines()[-1:] if len(arrived) < 500 else ["contents differ"]
-            raise RouterError(
-                f"router {self._name}: the candidate did not arrive whole: {' '.join(detail) or 'it is empty'}",
-                remedy="check space and rights of the work directory on the router",
-            )
+            arrived = self.fetch(f"cat {' '.join(name for name, _ in files)}")
+        self.compare(files, arrived)
+
+    def compare(self, files: Sequence[tuple[str, str]], arrived: str) -> None:
+        """Compares what `writing` said with what was sent.
+
+        Raises:
+            RouterError: a file is not there as it was sent.
+        """
+        if arrived == "".join(text for _, text in files):
+            return
+        detail = arrived.strip().splitlines()[-1:] if len(arrived) < 500 else ["contents differ"]
+        raise RouterError(
+            f"router {self._name}: the candidate did not arrive whole: {' '.join(detail) or 'it is empty'}",
+            remedy="check space and rights of the work directory on the router",
+        )
 
     def fetch(self, command: str) -> str:
         """All output of a command on a channel of its own, in the work directory."""
@@ -191,6 +243,18 @@ class Agent:
                 pass
 
 
+def fits(files: Sequence[tuple[str, str]]) -> bool:
+    """Whether so much travels inside a command."""
+    return sum(len(text) for _, text in files) <= _INLINE
+
+
+def writing(files: Sequence[tuple[str, str]]) -> str:
+    """Shell text that writes files into the work directory and says what they hold then."""
+    writes = " &&\n".join(f"printf '%s' {quoted(text)} >|{name}" for name, text in files)
+    reader = "show" if sum(len(text) for _, text in files) <= _SHOWN else "cat"
+    return f"{writes} &&\n{reader} {' '.join(name for name, _ in files)}"
+
+
 def quoted(text: str) -> str:
     """As one word for sh."""
     return "'" + text.replace("'", "'\\''") + "'"
@@ -199,10 +263,10 @@ def quoted(text: str) -> str:
 def _boot(program: str, workdir: str) -> str:
     """Starts the pipeline of agent.sh. The shell that stays on the channel is the agent."""
     return (
-        f"KE_DIR={quoted(workdir)}; KE_PROGRAM={quoted(program)}; export KE_DIR KE_PROGRAM\n"
-        "trap '' HUP PIPE; exec 4>&1\n"
+        f"KE_DIR={quoted(workdir)}; KE_PROGRAM={quoted(program)}; export KE_DIR KE_PROGRAM; unset VTYSH_PAGER\n"
+        "trap '' HUP PIPE; exec 4>&1 6>&2 2>&1\n"
         '[ -d "$KE_DIR" ] || mkdir -m 700 "$KE_DIR"\n'
         '[ -w "$KE_DIR" ] || { echo "$KE_DIR cannot be written"; exit 9; }\n'
-        "sh 5>&1 1>&4 4>&- | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp feeder 2>/dev/null | vtysh 2>&1 4>&-"
-        " | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp checker 2>/dev/null; exit\n"
+        "sh 5>&1 1>&4 4>&- 6>&- | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp feeder 2>/dev/null 6>&-"
+        " | vtysh 2>&1 4>&- | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp checker 2>/dev/null; exit\n"
     )

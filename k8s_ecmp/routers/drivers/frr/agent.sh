@@ -2,8 +2,10 @@
 #
 # One session is a pipeline:   agent | feeder | vtysh | checker
 #   agent    reads the tool's commands from the SSH channel; ends with it. It owns the lock.
-#   feeder   waits for "go", then applies the batches: a few lines through the waiting vtysh, many by one vtysh each.
+#   feeder   waits for "go", then applies the batches: a few lines through the waiting vtysh, many by one vtysh each;
+#            and for "look", a question to the waiting vtysh, which writes its answer to the channel itself.
 #   checker  reads what vtysh answers, settles the transaction, and says so on the channel (descriptor 4).
+# Descriptor 6 is the channel's stream of errors: answers of vtysh, and after each of them its end.
 # Feeder and checker ignore the loss of the session: once "go" was said, the router ends in the new state or the old.
 #
 # MANAGED is 1 where the management daemon has the static routes (FRR 10): there a transaction needs the configuration's
@@ -286,6 +288,12 @@ commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 
   echo STARTED
 }
 
+look() { # N COMMAND...: the waiting vtysh answers on descriptor 6, then the checker says that this was answer N
+  echo "look $1 $(($# - 1))" >&5
+  shift
+  printf '%s\n' "$@" >&5
+}
+
 timer() { # ID SECONDS: outlives the session
   sleep "$2" &
   s=$!
@@ -315,8 +323,9 @@ confirm() { # ID: says CONFIRMED, EXPIRED, or "WORKING" while it is still being 
   fi
 }
 
-waiting() { # says "pending" when a commit waits for its confirm
+waiting() { # says "pending" when a commit waits for its confirm, or is being applied or taken back
   for f in pending.*; do [ -e "$f" ] && echo pending && return; done
+  ! unfinished || echo pending
 }
 
 settled() { # ID: says "SETTLED", "WORKING", or "STUCK reason" of a transaction that is being taken back
@@ -345,7 +354,8 @@ rollback() { # ID: takes back that transaction, pending or not; says GONE, LOST,
 }
 
 recover() { # KEEP: after taking the lock: takes back what a dead session left half done, and what it left pending
-  # unless KEEP is 1, which makes that final; says "CLEAN" when nothing
+  # unless KEEP is 1, which makes that final; says "CLEAN", and sets CLEAN, when nothing
+  CLEAN=
   if unfinished; then
     rollback "$ID"
     return
@@ -356,6 +366,7 @@ recover() { # KEEP: after taking the lock: takes back what a dead session left h
     rollback "${p#pending.}"
     return
   done
+  CLEAN=1
   echo CLEAN
 }
 
@@ -364,37 +375,54 @@ recover() { # KEEP: after taking the lock: takes back what a dead session left h
 feeder() {
   SELF=$$
   printf 'find file-lock\nk8s-ecmp-end 0 0 ok\n'
-  while read -r go id news slot timed how MANAGED; do
-    [ "$go" = go ] || continue
-    : >|refusal
-    verdict=ok
-    k=0
-    if [ "$how" != file ]; then
-      # The first two lines let vtysh find out, and mend, that a daemon was restarted.
-      printf 'configure terminal\nend\n'
-      enter
-      while [ "$k" -lt "$news" ]; do
-        k=$((k + 1))
-        framed "$how" "new.$slot.$k"
-      done
-      leave
-    else
-      started "$SELF"
-      echo "$id $SELF $START" >|feeding
-      while [ "$k" -lt "$news" ]; do
-        k=$((k + 1))
-        BAD="the transaction was taken over; "
-        { read -r pid since rest <"tx.applying.$id"; } 2>/dev/null && alive "$pid" "$since" &&
-          from_file "new.$slot.$k" 10 && continue
-        printf '%s' "$BAD" >|refusal
-        verdict=bad
-        if [ "$k" = 1 ] && busy; then verdict=busy; fi
-        break
-      done
-      : >|feeding
-    fi
-    echo "k8s-ecmp-end $id $timed $verdict"
+  while read -r word rest; do
+    case $word in
+      go) feed $rest ;;
+      look) relay $rest ;;
+    esac
   done
+}
+
+relay() { # N COUNT: says so many commands; an unknown one, of which vtysh tells in its answer, parts their answers
+  echo 'output file /proc/self/fd/6'
+  k=0
+  while [ "$k" -lt "$2" ] && IFS= read -r command; do
+    k=$((k + 1))
+    printf '%s\nk8s-ecmp-next\n' "$command"
+  done
+  printf 'no output file\nk8s-ecmp-shown %s\n' "$1"
+}
+
+feed() { # ID BATCHES SLOT TIMED HOW MANAGED: says the batches, or has each said by a vtysh of its own
+  id=$1 news=$2 slot=$3 timed=$4 how=$5 MANAGED=$6
+  : >|refusal
+  verdict=ok
+  k=0
+  if [ "$how" != file ]; then
+    # The first two lines let vtysh find out, and mend, that a daemon was restarted.
+    printf 'configure terminal\nend\n'
+    enter
+    while [ "$k" -lt "$news" ]; do
+      k=$((k + 1))
+      framed "$how" "new.$slot.$k"
+    done
+    leave
+  else
+    started "$SELF"
+    echo "$id $SELF $START" >|feeding
+    while [ "$k" -lt "$news" ]; do
+      k=$((k + 1))
+      BAD="the transaction was taken over; "
+      { read -r pid since rest <"tx.applying.$id"; } 2>/dev/null && alive "$pid" "$since" &&
+        from_file "new.$slot.$k" 10 && continue
+      printf '%s' "$BAD" >|refusal
+      verdict=bad
+      if [ "$k" = 1 ] && busy; then verdict=busy; fi
+      break
+    done
+    : >|feeding
+  fi
+  echo "k8s-ecmp-end $id $timed $verdict"
 }
 
 checker() {
@@ -409,9 +437,15 @@ checker() {
         else
           ready=1
           started $$
-          echo "READY $$ $START $MANAGED" >&4
+          shows=0
+          [ ! -p /proc/self/fd/6 ] || shows=1
+          echo "READY $$ $START $MANAGED $shows" >&4
         fi
         BAD= told= ;;
+      *"Unknown command: k8s-ecmp-shown "*)
+        printf '\nk8s-ecmp-shown %s\n' "${line##*k8s-ecmp-shown }" >&6
+        BAD= told= ;;
+      "[OK]") echo "$line" >&6 ;; # `write memory` says it past the output file
       *"(enable)"*file-lock*) MANAGED=1 ;;
       "Hint: "* | "") ;;
       *)
@@ -423,6 +457,7 @@ checker() {
   # vtysh or the feeder ended: what was under way cannot be trusted. First this is said, so that no commit begins later.
   started "$SELF"
   echo "$SELF $START" >|ended
+  printf '\nk8s-ecmp-shown LOST\n' >&6
   if unfinished && { read -r pid rest <"$TX"; } 2>/dev/null && [ "$pid" = "$$" ]; then
     BAD="vtysh ended in the middle; "
     settle "$ID" 0 bad

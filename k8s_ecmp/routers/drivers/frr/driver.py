@@ -18,7 +18,7 @@ from k8s_ecmp.errors import (
 )
 from k8s_ecmp.model import Prefix
 from k8s_ecmp.routers.drivers.frr import getters, transactions
-from k8s_ecmp.routers.drivers.frr.agent import quoted
+from k8s_ecmp.routers.drivers.frr.agent import fits, quoted
 from k8s_ecmp.routers.drivers.frr.keeping import Keeping
 from k8s_ecmp.routers.drivers.frr.remote import FREE_THE_LOCK, Remote, after_failure
 from k8s_ecmp.routers.drivers.frr.session import read_options
@@ -145,20 +145,16 @@ class FrrDriver:
         """
         if encoding != "text":
             raise RouterError(f"router {self.hostname}: cli encoding {encoding!r} is not supported; use 'text'")
-        answer: dict[str, Any] = {}
         self._remote.renew_fence()
-        for command in commands:
-            answer[command] = self._remote.show(command) if command.split()[:1] != ["ip"] else self._run(command)
-            if command.split()[:1] in (["write"], ["copy"]):
-                self._remote.unsaved = False
-        return answer
+        shown = [command for command in commands if command.split()[:1] != ["ip"]]
+        answers = dict(zip(shown, self._remote.show(*shown), strict=True))
+        if any(command.split()[:1] in (["write"], ["copy"]) for command in shown):
+            self._remote.unsaved = False
+        return {command: answers[command] if command in answers else self._run(command) for command in commands}
 
     def get_facts(self) -> dict[str, Any]:
-        return getters.facts(
-            self._remote.show("show version"),
-            self._remote.show("show interface brief"),
-            self._remote.agent.ask("cat /proc/uptime").text,
-        )
+        version, interfaces = self._remote.show("show version", "show interface brief")
+        return getters.facts(version, interfaces, self._remote.agent.ask("cat /proc/uptime").text)
 
     def get_route_to(
         self, destination: str = "", protocol: str = "", longer: bool = False
@@ -169,20 +165,20 @@ class FrrDriver:
             RouterError: `destination` is no address or prefix.
         """
         if not destination:
-            both = (getters.routes(self._remote.show(f"show {word} route json"), protocol) for word in ("ip", "ipv6"))
-            return {prefix: hops for routes in both for prefix, hops in routes.items()}
+            both = self._remote.show("show ip route json", "show ipv6 route json")
+            return {prefix: hops for text in both for prefix, hops in getters.routes(text, protocol).items()}
         try:
             prefix = Prefix.parse(destination)
         except ValueError as error:
             raise RouterError(f"router {self.hostname}: {error}") from None
         word = "ip" if prefix.family == 4 else "ipv6"
         where = f"{prefix} longer-prefixes" if longer else str(prefix) if "/" in destination else prefix.address
-        return getters.routes(self._remote.show(f"show {word} route {where} json"), protocol)
+        return getters.routes(self._remote.show(f"show {word} route {where} json")[0], protocol)
 
     @property
     def keeping(self) -> Keeping:
-        """For whoever keeps the session open and knows what runs: not part of NAPALM's interface."""
-        return Keeping(self._remote)
+        """For whoever wants to save the router work: not part of NAPALM's interface."""
+        return Keeping(self._remote, lambda: self.load_merge_candidate(config=""))
 
     # --- changing ---
 
@@ -262,7 +258,7 @@ class FrrDriver:
         )
 
     def has_pending_commit(self) -> bool:
-        """Whether a commit of this tool, of any session, waits on the router for its confirm."""
+        """Whether a commit of this tool, of any session, waits on the router for its confirm, or is half done."""
         return self._remote.commit_waits()
 
     def rollback(self) -> None:
@@ -274,7 +270,7 @@ class FrrDriver:
         """
         last = self._last
         if last is None or not last.transaction or not last.pending or self._remote.lock_number is None:
-            overtaken = self._remote.lock()
+            overtaken = self._remote.lock().overtaken
             if last is not None and last.transaction and overtaken and not last.pending:
                 self._last = None
                 self._remote.unlock()
@@ -299,6 +295,7 @@ class FrrDriver:
     def discard_config(self) -> None:
         """Forgets the candidate and frees the lock, which a pending commit keeps. A lost session freed it by itself."""
         change, self._candidate = self._candidate, None
+        self._remote.forget_looks()
         with suppress(Unreachable, DeadlineExceeded):
             if change is not None and change.batches:
                 names = " ".join(name for name, _ in _files(change, self._slot))
@@ -324,29 +321,53 @@ class FrrDriver:
 
     def _load(self, text: str, read: Callable[[Running], Commands]) -> None:
         self._refuse_while_pending()
-        if self._remote.lock():
+        foreseen = self._foreseen(text, read)
+        files = _files(foreseen, self._slot) if foreseen is not None else []
+        look, self._remote.look_along = self._remote.look_along, ()
+        locked = self._remote.lock(files if fits(files) else [], look)
+        if locked.overtaken:
             self._last = None
         self._candidate = Change()
         if not text.strip():
             return
         try:
-            running = self._remote.known_running()
-            try:
-                commands = read(running)
-            except Refused as refused:
-                self._remote.check(text)
-                where = f"line {refused.number}: " if refused.number else ""
-                raise ConfigRejected(
-                    f"router {self.hostname}: {where}{refused.text!r} is no static route command",
-                    remedy="this driver takes static routes, vrf blocks of them, and hostname",
-                ) from None
-            self._candidate = transactions.change(running, commands)
-            if not commands.plain:  # plain lines were held against a stricter grammar than vtysh's
-                self._remote.check("".join(self._candidate.batches))
-            self._remote.agent.upload(_files(self._candidate, self._slot))
+            if foreseen is not None and self._remote.is_current:
+                self._candidate = foreseen
+                if not locked.staged:
+                    self._remote.agent.upload(files)
+            else:
+                self._candidate = self._change(text, read)
+                self._remote.agent.upload(_files(self._candidate, self._slot))
         except BaseException:
             self.discard_config()
             raise
+
+    def _foreseen(self, text: str, read: Callable[[Running], Commands]) -> Change | None:
+        """What the commands do if nobody has changed the router since we know it; None where that takes the router."""
+        running = self._remote.remembered
+        if not text.strip() or running is None:
+            return None
+        try:
+            commands = read(running)
+        except Refused:
+            return None
+        return transactions.change(running, commands) if commands.plain else None
+
+    def _change(self, text: str, read: Callable[[Running], Commands]) -> Change:
+        running = self._remote.known_running()
+        try:
+            commands = read(running)
+        except Refused as refused:
+            self._remote.check(text)
+            where = f"line {refused.number}: " if refused.number else ""
+            raise ConfigRejected(
+                f"router {self.hostname}: {where}{refused.text!r} is no static route command",
+                remedy="this driver takes static routes, vrf blocks of them, and hostname",
+            ) from None
+        change = transactions.change(running, commands)
+        if not commands.plain:  # plain lines were held against a stricter grammar than vtysh's
+            self._remote.check("".join(change.batches))
+        return change
 
     def _apply(self, applied: _Applied, revert_in: int | None) -> None:
         """Returns when the router has applied everything; else raises as `commit_config`."""
@@ -355,6 +376,7 @@ class FrrDriver:
         lines = sum(batch.count("\n") for batch in change.batches)
         how = "show" if lines <= _SHOWN_LINES else "cat" if lines <= _WARM_LINES else "file"
         counts = f"{len(change.batches)} {len(change.undo)}"
+        self._remote.forget_looks()
         slot, self._slot = self._slot, "b" if self._slot == "a" else "a"
         try:
             command = f"commit {applied.transaction} {counts} {slot} {revert_in or 0} {how}"

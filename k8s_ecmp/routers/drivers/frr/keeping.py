@@ -1,13 +1,29 @@
-"""What a session that stays open needs of the driver beyond NAPALM's methods."""
+"""What the driver can do beyond NAPALM's methods: for sessions that stay open, and to save the router work."""
+
+from collections.abc import Callable, Sequence
 
 from k8s_ecmp.routers.drivers.frr.remote import Remote
 
 
 class Keeping:
-    """The driver's memory, its lock and its startup configuration, in the hands of whoever keeps the session."""
+    """The driver's memory, its lock and its startup configuration, in the hands of whoever uses the session."""
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: Remote, recover: Callable[[], None]) -> None:
         self._remote = remote
+        self._recover = recover
+
+    def open_to_look(self) -> None:
+        """As `FrrDriver.open`, for questions alone: what writes is not started before something is to be written."""
+        self._remote.open(to_look=True)
+
+    def settle(self) -> None:
+        """Takes back what a dead session left pending or half done, under the lock; without it where nothing is.
+
+        Raises:
+            LockHeld, CommitFailed: as `FrrDriver.load_merge_candidate`.
+        """
+        if self._remote.commit_waits():
+            self._recover()
 
     @property
     def reads(self) -> int:
@@ -17,6 +33,13 @@ class Keeping:
     def changed_by_others(self) -> bool:
         """Whether another session of this tool has held the lock since the configuration was read; asks the router."""
         return self._remote.changed_by_others()
+
+    def look_along(self, commands: Sequence[str]) -> None:
+        """Has the next staging bring the answers to these commands of vtysh along: what `cli` says of them until then.
+
+        They are asked under the lock, once the candidate is on the router; saves their own way to it and back.
+        """
+        self._remote.look_along = tuple(commands)
 
     @property
     def unsaved(self) -> bool:

@@ -35,7 +35,6 @@ class Reader:
             RouterError: vtysh does not know the command.
             Unreachable, DeadlineExceeded: the session is lost, or slow.
         """
-        command = " ".join(command.split())
         end = f"k8s-ecmp-end-{next(self._serial)}"
         self._stream.send(f"{command}\n{end}\n", self._timeout)
         raw = self._stream.until(f"% Unknown command: {end}\n".encode(), self._timeout)
@@ -45,6 +44,15 @@ class Reader:
         body, _, prompt = text.removesuffix(f"{end}\n").rpartition("\n")
         if "(config" in prompt:
             self._stream.send("end\n", self._timeout)
-        if _REFUSED.search(body[:200]):
-            raise RouterError(f"router {self._name}: vtysh refuses {command!r}: {body.strip().splitlines()[0]}")
-        return body + "\n" if body else ""
+        return known(self._name, command, body + "\n" if body else "")
+
+
+def known(name: str, command: str, answer: str) -> str:
+    """The answer to a command.
+
+    Raises:
+        RouterError: vtysh does not know the command.
+    """
+    if _REFUSED.search(answer[:200]):
+        raise RouterError(f"router {name}: vtysh refuses {command!r}: {answer.strip().splitlines()[0]}")
+    return answer

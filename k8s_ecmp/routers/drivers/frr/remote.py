@@ -5,12 +5,14 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from k8s_ecmp.errors import CommitFailed, ConfigRejected, DeadlineExceeded, LockHeld, RouterError, Unreachable
-from k8s_ecmp.routers.drivers.frr.agent import Agent, quoted
-from k8s_ecmp.routers.drivers.frr.reader import Reader
+from k8s_ecmp.routers.drivers.frr.agent import Agent, quoted, writing
+from k8s_ecmp.routers.drivers.frr.reader import Reader, known
 from k8s_ecmp.routers.drivers.frr.session import Options, Session
 from k8s_ecmp.routers.drivers.frr.transactions import Change, Running
 
@@ -19,12 +21,24 @@ LOG = logging.getLogger("k8s_ecmp.routers.drivers.frr")
 _LOCK_PATIENCE_S = 10.0  # for the rest of a dead session's work
 _EMPTY_LOCK_S = 2.0  # a lock without content for so long was never finished
 _POLL_S = 0.02
+_RUNNING = "show running-config"
 _FENCE_AGAIN_S = 1.0
 
 FREE_THE_LOCK = (
     "let the session that is in configuration mode end it, and try again; where there is none, "
     "`show mgmt frontend-adapter all` shows a dead one that has locks, and only a restart of FRR frees them"
 )
+
+
+Files = Sequence[tuple[str, str]]
+"""Names and contents."""
+
+
+class Locked(NamedTuple):
+    """`overtaken`: another session has held the lock since we did, or we never did. `staged`: the files are there."""
+
+    overtaken: bool
+    staged: bool
 
 
 class Remote:
@@ -37,6 +51,7 @@ class Remote:
         self._session = Session(hostname, username, password, options)
         self._agent: Agent | None = None
         self._reader: Reader | None = None
+        self._foreseen: dict[str, str] = {}
         self._lock_number: int | None = None
         self._last_lock = -1
         self._running: Running | None = None
@@ -46,10 +61,11 @@ class Remote:
         self.unsaved = False
         self.fence_s = 0
         self.keep_applied = False
+        self.look_along: Sequence[str] = ()
         self._fenced_s = 0.0
 
-    def open(self) -> None:
-        """Connects, and starts the agent.
+    def open(self, *, to_look: bool = False) -> None:
+        """Connects, and starts the agent; `to_look`: not before anything but `show` is asked for.
 
         Raises:
             AuthenticationFailed, HostKeyRejected: as `Session.open`.
@@ -58,7 +74,8 @@ class Remote:
         self.close()
         self._session.open()
         try:
-            self._start_agent()
+            if not to_look:
+                self._start_agent()
         except BaseException:
             self.close()
             raise
@@ -71,17 +88,24 @@ class Remote:
                     part.close()
         self._reader = self._agent = None
         self._lock_number = None
+        self._foreseen = {}
         self._session.close()
 
     @property
     def connected(self) -> bool:
-        return self._agent is not None and self._session.alive and self._agent.alive
+        return self._session.alive and (self._agent is None or self._agent.alive)
 
     @property
     def agent(self) -> Agent:
         if self._agent is None:
-            raise Unreachable(f"router {self._hostname}: not connected", remedy="call open() first")
+            self._expect_open()
+            self._start_agent()
+        assert self._agent is not None  # noqa: S101  it was just started
         return self._agent
+
+    def _expect_open(self) -> None:
+        if not self._session.opened:
+            raise Unreachable(f"router {self._hostname}: not connected", remedy="call open() first")
 
     def restart_agent(self) -> None:
         """A fresh agent after a failed commit, whose vtysh may be in any state. Frees the lock."""
@@ -91,17 +115,50 @@ class Remote:
 
     def _start_agent(self) -> None:
         self._agent = Agent(self._hostname, self._session, self._options.workdir, self._timeout)
+        self._foreseen = {}
 
     # --- asking ---
 
-    def show(self, command: str) -> str:
-        """The output of a vtysh command.
+    def show(self, *commands: str) -> list[str]:
+        """The outputs of vtysh commands.
 
         Raises:
-            RouterError: vtysh does not know it.
+            RouterError: vtysh does not know one.
         """
-        if self._agent is None:
-            raise Unreachable(f"router {self._hostname}: not connected", remedy="call open() first")
+        self._expect_open()
+        foreseen = [self._foreseen.pop(command, None) for command in commands]
+        if None not in foreseen:
+            return [answer for answer in foreseen if answer is not None]
+        asked = [" ".join(command.split()) for command in commands]
+        if self._looks and all(command.startswith(("show ", "write ")) for command in asked):
+            self.agent.look(asked)
+            return self._looked(asked)
+        return [self._read(command) for command in asked]
+
+    def forget_looks(self) -> None:
+        """What was looked at along with staging is no longer of this moment."""
+        self._foreseen = {}
+
+    @property
+    def _looks(self) -> bool:
+        """Whether the agent's vtysh answers; else one on a channel of its own does."""
+        return self._agent is not None and self._agent.shows and self._reader is None
+
+    def _looked(self, commands: Sequence[str]) -> list[str]:
+        try:
+            answers = self.agent.looked()
+        except (Unreachable, DeadlineExceeded):
+            self._agent_looks_no_more()
+            raise
+        return [known(self._hostname, *pair) for pair in zip(commands, answers, strict=True)]
+
+    def _agent_looks_no_more(self) -> None:
+        """An answer of its vtysh is outstanding, or it has ended: the agent itself goes on without it."""
+        if self._agent is not None:
+            self._agent.shows = False
+
+    def _read(self, command: str) -> str:
+        """By a vtysh on a channel of its own."""
         if self._reader is None or not self._reader.alive:
             self._reader = Reader(self._hostname, self._session, self._timeout)
         try:
@@ -118,37 +175,54 @@ class Remote:
             RouterError: it came incomplete.
         """
         self.reads += 1
-        number, whose = self.agent.ask("lock_state").text.split()
-        text = self.show("show running-config")
+        number, whose, text = self._lock_and_running()
         if "!\n" not in text or not text.rstrip().endswith("\nend"):
             raise RouterError(f"router {self._hostname}: `show running-config` came incomplete")
         self._running_text, self._running = text, None
         self._running_lock = int(number) if whose in ("free", "mine") else -1
         return text
 
+    def _lock_and_running(self) -> tuple[str, str, str]:
+        """Number and holder of the lock, then what runs; nobody's lock for a session that only looks."""
+        if self._agent is None:
+            return "-1", "unknown", self.show(_RUNNING)[0]
+        looks = (_RUNNING,) if self._looks else ()
+        number, whose = self.agent.ask("lock_state", look=looks).text.split()
+        text = (self._looked(looks) if looks else self.show(_RUNNING))[0]
+        return number, whose, text
+
     def changed_by_others(self) -> bool:
         """Whether the lock has moved on since what we know was read."""
         number, _ = self.agent.ask("lock_state").text.split()
         return int(number) != self._running_lock
 
+    @property
+    def remembered(self) -> Running | None:
+        """What was read or committed last; None: nothing that a lock could prove to run still."""
+        if self._running is None and self._running_text is not None:
+            self._running = Running.read(self._running_text)
+            self._running_text = None
+        return self._running if self._running_lock >= 0 else None
+
+    @property
+    def is_current(self) -> bool:
+        """Under our lock: whether that is what runs, as no other session has held the lock since."""
+        return self._running_lock == self._last_lock
+
     def known_running(self) -> Running:
         """What runs, under our lock: what was read or committed last, unless another session held the lock since."""
-        if self._running_lock != self._last_lock:
+        if not self.is_current or self.remembered is None:
             self.read_running()
-        if self._running is None:
-            if self._running_text is None:
-                self.read_running()
-            self._running = Running.read(self._running_text or "")
-            self._running_text = None
-        return self._running
+        running = self.remembered
+        if running is None:
+            raise CommitFailed(f"router {self._hostname}: another session has taken the lock over")
+        return running
 
     def follow(self, change: Change) -> None:
         """Remembers a commit of ours."""
-        if self._running is None and self._running_text is not None:
-            self._running = Running.read(self._running_text)
-        if self._running is not None:
-            self._running.take(change)
-        self._running_text = None
+        running = self.remembered
+        if running is not None:
+            running.take(change)
 
     def forget_running(self) -> None:
         self._running = self._running_text = None
@@ -169,12 +243,12 @@ class Remote:
             raise ConfigRejected(f"router {self._hostname} refused {complaints[0]}{more}; nothing was applied")
 
     def commit_waits(self) -> bool:
-        """Whether a commit of any session waits for its confirm."""
+        """Whether a commit of any session waits for its confirm, or is being applied or taken back."""
         return self.agent.ask("waiting").text.strip() == "pending"
 
     def save(self) -> None:
         """Writes the startup configuration; a login that may not is a warning."""
-        answer = self.agent.fetch("vtysh -c 'write memory' 2>&1")
+        answer = self.show("write memory")[0]
         if "[OK]" not in answer:
             reason = next((line for line in answer.splitlines() if line.startswith("%") or "rror" in line), "no rights")
             LOG.warning("router %s: the startup configuration was not saved: %s", self._hostname, reason)
@@ -186,38 +260,45 @@ class Remote:
         """The number of our lock; None when we hold none."""
         return self._lock_number
 
-    def lock(self) -> bool:
+    def lock(self, files: Files = (), look: Sequence[str] = ()) -> Locked:
         """Takes the lock, or finds it ours; reverts what a dead session left pending or half done.
 
-        Returns:
-            Whether another session has held it since we did, or we never did.
+        Args:
+            files: written on the way, once we have the lock and nothing had to be taken back.
+            look: vtysh commands that are sent along; where the files are staged, `show` has their answers.
 
         Raises:
             LockHeld: another session has it, or its work is not finished.
             CommitFailed: not all that a dead session left could be taken back.
+            RouterError: a file did not arrive as it was sent.
         """
         began = time.monotonic()
+        self.forget_looks()
+        looks = look if self._looks else ()
+        staging = f' && [ -n "$CLEAN" ] && {{ {writing(files)}\n}}' if files else ""
         while True:
             waited = time.monotonic() - began
             stale = int(waited > _EMPTY_LOCK_S)
             command = (
-                f'lock {quoted(_owner())} {stale} {self.fence_s}; [ -z "$LOCK" ] || recover {int(self.keep_applied)}'
+                f"lock {quoted(_owner())} {stale} {self.fence_s}\n"
+                f'[ -z "$LOCK" ] || {{ recover {int(self.keep_applied)}{staging}\n}}'
             )
-            answer = self.agent.ask(command).text
+            answer = self.agent.ask(command, look=looks).text
             word, _, rest = answer.partition(" ")
             if word == "LOCKED":
-                first, *state = answer.splitlines()
-                number, before = (int(text) for text in first.split()[1:3])
-                overtaken = before not in (number, self._last_lock)
-                if self._running_lock == before:
-                    self._running_lock = number
-                self._lock_number = self._last_lock = number
-                self._fenced_s = time.monotonic()
-                if state and state[0] != "CLEAN":
+                overtaken = self._note_lock(*(int(text) for text in rest.split()[:2]))
+            looked = self._looked(looks) if looks else []
+            if word == "LOCKED":
+                state, _, arrived = rest.partition("\n")[2].partition("\n")
+                if state not in ("", "CLEAN"):
                     LOG.warning("router %s: took back what a dead session had left pending", self._hostname)
                     self.forget_running()
-                    self.wait_settled(f"recover {int(self.keep_applied)}", state[0])
-                return overtaken
+                    self.wait_settled(f"recover {int(self.keep_applied)}", state)
+                staged = bool(files) and state == "CLEAN"
+                if staged:
+                    self.agent.compare(files, arrived)
+                    self._foreseen = dict(zip(looks, looked, strict=True))
+                return Locked(overtaken, staged)
             holder = rest.strip()
             if word == "HELD":
                 raise LockHeld(f"router {self._hostname} is being changed by {holder}", holder=holder)
@@ -229,6 +310,15 @@ class Remote:
                 )
                 raise LockHeld(f"router {self._hostname}: {reason}", holder=holder)
             time.sleep(_POLL_S)
+
+    def _note_lock(self, number: int, before: int) -> bool:
+        """Remembers that we have the lock; whether another session has held it since we did, or we never did."""
+        overtaken = before not in (number, self._last_lock)
+        if self._running_lock == before:
+            self._running_lock = number
+        self._lock_number = self._last_lock = number
+        self._fenced_s = time.monotonic()
+        return overtaken
 
     def renew_fence(self, *, at_once: bool = False) -> None:
         """Our lock lapses `fence_s` from now; where it lapses at all, and was not renewed within the last second."""

@@ -89,6 +89,11 @@ class Session:
         self._proxy: subprocess.Popen[bytes] | None = None
 
     @property
+    def opened(self) -> bool:
+        """Whether `open` was called, and not `close` since; the connection may be lost all the same."""
+        return self._client is not None
+
+    @property
     def alive(self) -> bool:
         transport = self._client.get_transport() if self._client else None
         return transport is not None and transport.is_active()
@@ -150,8 +155,8 @@ class Session:
                 proxy.kill()
                 proxy.wait()
 
-    def start(self, command: str) -> "paramiko.Channel":
-        """A channel on which `command` runs, its two outputs together.
+    def start(self, command: str, *, errors_apart: bool = False) -> "paramiko.Channel":
+        """A channel on which `command` runs, its two outputs together unless its errors shall be apart.
 
         Raises:
             Unreachable: the connection is gone, or the router gives no more channels.
@@ -163,7 +168,7 @@ class Session:
             raise Unreachable(f"router {self._hostname}: the SSH connection is closed")
         try:
             channel = transport.open_session(window_size=_KEEP_BYTES << 3, timeout=self._options.conn_timeout)
-            channel.set_combine_stderr(True)
+            channel.set_combine_stderr(not errors_apart)
             channel.exec_command(command)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise Unreachable(f"router {self._hostname}: no SSH channel: {_reason(error)}") from None

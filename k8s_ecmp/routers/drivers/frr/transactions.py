@@ -168,8 +168,11 @@ def _steps(before: _State, after: _State) -> list[list[Line]]:
     lost = [line for hop, line in before.items() if hop not in after]
     steps = [[line] for line in gained] or [[]]
     steps[0] = [*rewritten, *steps[0]]
-    exchange = any(line.discard for line in (*gained, *lost))
-    steps[0 if exchange else -1].extend(_negative(line) for line in lost)
+    gone = [_negative(line) for line in lost]
+    if any(line.discard for line in (*gained, *lost)):
+        steps[0] += gone
+    else:
+        steps.append(gone)
     return [step for step in steps if step]
 
 
