@@ -41,13 +41,14 @@ from k8s_ecmp.redaction import redacted, sanitized
 
 
 class EcmpError(Exception):
-    """Base of all errors that are this project's own."""
+    """Base of all errors that are this project's own; `warnings` are what a router warned of before one of its."""
 
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
         message = redacted(message)
         super().__init__(message)
+        self.warnings: tuple[str, ...] = ()
         self.message = message
         self.remedy = remedy and redacted(remedy)
 
@@ -175,7 +176,7 @@ class VerifyFailed(RouterError):
     """The change was committed, but the router's tables do not show it.
 
     `prefixes` (`model.Prefix`) are where they do not, as far as that is known; `undone` who took it back: "router",
-    which is in its state before the commit, or "inverse", the inverse patch; None where it still stands.
+    or "inverse", the inverse patch; None where it still stands.
     """
 
     def __init__(

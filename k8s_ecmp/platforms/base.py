@@ -1,7 +1,7 @@
 """What a platform is: text in, routes out, and back. Pure; nothing here speaks to a router."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -19,14 +19,15 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     route on which none is written, `distance_max` the highest that can be.
 
     `undo`: the driver takes its own last commit back exactly; where not, the inverse patch is written. Commit timers
-    are multiples of `timer_step_s` up to `timer_max_s`. `discards`: a route may drop packets. `bfd` are the options of
-    a next hop that follows a BFD session, `track` the first word of the option that names a tracked object; empty where
-    the platform has none. `bfd_apart`: the lines by which people let routes follow BFD where it is a setting beside the
-    routes. `resilient`: how the platform keeps flows where they are when a next hop leaves, None where it cannot;
-    `resilient_line` is the regular expression that finds it in a running configuration, with a group "prefix" where it
-    is for one prefix and all within. `hashing`: how next hops are chosen without it, None where that is not known.
-    `verify`: how deep the router's tables can be read. `neighbours`: whether it shows next hops that do not answer ARP
-    or ND.
+    are multiples of `timer_step_s` up to `timer_max_s`; `timer_restores` is what one that ends takes back: our routes
+    alone, or everything that changed in the configuration since. `discards`: a route may drop packets. `bfd` are the
+    options of a next hop that follows a BFD session, `track` the first word of the option that names a tracked object;
+    empty where the platform has none. `bfd_apart`: the lines by which people let routes follow BFD where it is a
+    setting beside the routes. `resilient`: how the platform keeps flows where they are when a next hop leaves, None
+    where it cannot; `resilient_line` is the regular expression that finds it in a running configuration, with a group
+    "prefix" where it is for one prefix and all within. `hashing`: how next hops are chosen without it, None where that
+    is not known. `verify`: how deep the router's tables can be read. `neighbours`: whether it shows next hops that do
+    not answer ARP or ND.
     """
 
     atomic: bool
@@ -43,6 +44,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     undo: bool = False
     timer_step_s: int = 1
     timer_max_s: int = 7200
+    timer_restores: Literal["routes", "configuration"] = "configuration"
     vrf: bool = True
     discards: bool = True
     ipv6: bool = True
@@ -142,8 +144,8 @@ class Verification(Protocol):
 class Platform(Protocol):
     """One router syntax."""
 
-    name: str
-    capabilities: Capabilities
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
     verification: Verification | None
 
     def parse(self, text: str) -> RunningRoutes:

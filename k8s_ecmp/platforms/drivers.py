@@ -17,7 +17,8 @@ class DriverTraits(msgspec.Struct, frozen=True, kw_only=True):
     """How a driver changes a router.
 
     `undo`: it takes its own last commit back exactly, with what others changed meanwhile left alone; where not, the
-    transaction writes the inverse patch. `timer_step_s`: commit timers are multiples of it; `timer_max_s` its longest.
+    transaction writes the inverse patch. `timer_step_s`: commit timers are multiples of it; `timer_max_s` its longest;
+    `timer_restores`: what one takes back that ends without a confirm.
     `verify`: where the driver can read less of the router's tables than the syntax knows to ask for.
     """
 
@@ -32,6 +33,7 @@ class DriverTraits(msgspec.Struct, frozen=True, kw_only=True):
     undo: bool = False
     timer_step_s: int = 1
     timer_max_s: int = 7200
+    timer_restores: Literal["routes", "configuration"] = "configuration"
     verify: Literal["configuration", "rib", "fib"] | None = None
     device: Literal["own", "napalm"] = "napalm"
 
@@ -42,7 +44,17 @@ class DriverTraits(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(found, **shared, verify=self.verify or found.verify)
 
 
-_SHARED = ("atomic", "device_diff", "confirm", "message", "lock", "undo", "timer_step_s", "timer_max_s")
+_SHARED = (
+    "atomic",
+    "device_diff",
+    "confirm",
+    "message",
+    "lock",
+    "undo",
+    "timer_step_s",
+    "timer_max_s",
+    "timer_restores",
+)
 
 DRIVERS: dict[str, DriverTraits] = {
     driver.name: driver
@@ -57,6 +69,7 @@ DRIVERS: dict[str, DriverTraits] = {
             message=False,
             lock=True,
             undo=True,
+            timer_restores="routes",
             device="own",
         ),
         DriverTraits(

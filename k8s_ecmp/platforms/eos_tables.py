@@ -51,7 +51,10 @@ class EosVerification:
         return tuple(_resolve_command(vrf, address) for address in addresses)
 
     def read_unresolved(self, vrf: str, addresses: Sequence[str], answers: Mapping[str, str]) -> frozenset[str]:
-        """Those without a route that forwards. A default route does not count: no node is meant to be behind it.
+        """Those that are in no connected subnet.
+
+        EOS resolves a next hop through any route, but its routing table then shows the hops of that route instead, and
+        nobody could see there whether ours is in use.
 
         Raises:
             TableUnreadable: an answer is missing or has not the expected form.
@@ -61,8 +64,7 @@ class EosVerification:
             command = _resolve_command(vrf, address)
             if command not in answers:
                 raise TableUnreadable(f"the router gave no answer to {command!r}")
-            found = list(_routes(command, answers[command]))
-            if not any(prefix.length > 0 and _hops(command, route) - {DISCARD} for _, prefix, route in found):
+            if not any(_is_connected(route) for _, _, route in _routes(command, answers[command])):
                 unresolved.add(address)
         return frozenset(unresolved)
 
@@ -85,6 +87,12 @@ def _routes(command: str, answer: str) -> Iterator[_Route]:
                 yield vrf, Prefix.parse(prefix), {**route}
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise TableUnreadable(f"the router's answer to {command!r} has an unexpected form: {error!r}") from None
+
+
+def _is_connected(route: Mapping[str, Any]) -> bool:
+    """Whether what is in it is a neighbour; a discard route calls itself directly connected, too."""
+    direct = route.get("directlyConnected", route.get("routeType") == "connected")
+    return bool(direct) and route.get("routeAction") != "drop"
 
 
 def _installed(command: str, route: Mapping[str, Any]) -> Installed:

@@ -116,6 +116,10 @@ class Ios(FlatPlatform):
         | {"vtp"}
     )
     headers = ("Building configuration", "Current configuration", "version ")
+    # Below level 15 the router shows what the account's level may configure, closed by `end` (Cisco's "IOS Privilege
+    # Levels Cannot See Complete Running Configuration").
+    parts = frozenset({"version", "hostname"})
+    parts_remedy = "does the account have privilege 15? Below it, `show running-config` leaves out most lines"
     not_routes = frozenset({"static", "profile", "topology"})
     vrf_heads = frozenset({"vrf definition", "ip vrf"})
 
@@ -222,6 +226,7 @@ class Ios(FlatPlatform):
 
         The incremental diff lists commands, not lines: removals begin with `no`. Addresses may be spelt in another way.
         """
+
         def meanings(text: str) -> set[tuple[bool, str, Prefix, NextHop | None]]:
             return {
                 (found.negated, found.vrf, found.prefix, found.hop and self.normal(found.hop))

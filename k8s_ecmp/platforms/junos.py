@@ -36,7 +36,7 @@ class JunosRoutes(RunningRoutes):
 class Junos:
     """Juniper Junos."""
 
-    name = "junos"
+    name: ClassVar[str] = "junos"
     # max_paths: `chassis maximum-ecmp` takes up to 128 on current platforms, and 16 are in use without it (Junos CLI
     # reference); static routes are among those that it is for ("Configuring ECMP Next Hops for RSVP and LDP LSPs for
     # Load Balancing", 13.1, where it ends at 64). Not seen on a device.

@@ -5,6 +5,7 @@ reference, "static (Routing Options)").
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ TOP = frozenset(
 )
 ELSEWHERE = frozenset({"logical-systems", "tenants"})
 APPLY = ("apply-groups", "apply-groups-except")
+# What the command line prints above its prompt on one of several members or routing engines: no part of the text.
+_MEMBER = re.compile(r"^\{\w+(?::\w+)?\}[^\S\n]*$", re.MULTILINE)
 
 
 class Scope(NamedTuple):
@@ -134,6 +137,8 @@ class Document:
     """
 
     def __init__(self, text: str) -> None:
+        if text.startswith("{") or "\n{" in text:
+            text = _MEMBER.sub(lambda match: " " * len(match[0]), text)
         self.text = text
         self.braces = first_word(text) not in VERBS
         self.lines = Lines(text)

@@ -73,7 +73,7 @@ def _set_line(document: Document, words: Words, number: int) -> Section | None:
         return None
     if first not in ("routing-options", "routing-instances", *APPLY):
         return None
-    if first == "routing-instances" and len(words) > 1 and group is None:
+    if first == "routing-instances" and len(words) > 1 and group is None and words[1] not in APPLY:
         document.instances.setdefault(words[1], None)
     if "apply-groups" in words or "apply-groups-except" in words:
         place = next(place for place, word in enumerate(words) if word in APPLY)

@@ -57,6 +57,9 @@ class Nxos(FlatPlatform):
         | {"spanning-tree", "ssh", "switchname", "tacacs-server", "track", "username", "vdc", "version"}
         | {"vlan", "vpc", "vrf"}
     )
+    # No line closes a configuration. Every switch has interfaces (mgmt0), all of them behind the static routes of every
+    # VRF (the captures of batfish's lab-validation): a text that was cut within the routes or before them has none.
+    parts = frozenset({"interface"})
     frame = frozenset({"configure", "end", "exit", "vrf"})
     vrf_blocks = True
     vrf_heads = frozenset({"vrf context"})
@@ -145,11 +148,13 @@ class Nxos(FlatPlatform):
         return words[2] if len(words) == 3 else None
 
     def text_block(self, line: str) -> Callable[[str], bool] | None:
-        """Banners run to their delimiter; configuration profiles, whose lines need not be in force, to their end."""
+        """Banners run to their delimiter; profiles and scheduled jobs, whose lines are not in force, to their end."""
         if line.startswith("banner "):
             _, _, text = line.partition(" ")[2].partition(" ")
             mark = text.lstrip()[:1]
             return (lambda later: mark in later) if mark and mark not in text.lstrip()[1:] else None
+        if line.startswith("scheduler job name "):
+            return _ends_job
         return _leaves_profile if line.startswith("configure profile ") else None
 
     def removal(self, hop: NextHop) -> NextHop:
@@ -182,6 +187,10 @@ class Nxos(FlatPlatform):
 
 def _leaves_profile(line: str) -> bool:
     return line.rstrip() == "configure terminal"
+
+
+def _ends_job(line: str) -> bool:
+    return line.strip() == "end-job"
 
 
 PLATFORM = Nxos()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import DEFAULT_VRF, NextHop, Prefix, RunningRoutes, StaticRoute, text_lines
 from k8s_ecmp.platforms.remarks import Remarks
-from k8s_ecmp.platforms.syntax import ELSEWHERE, FlatSyntax, Statement, Tail
+from k8s_ecmp.platforms.syntax import ELSEWHERE, FlatSyntax, Statement, Tail, outline
 from k8s_ecmp.platforms.words import is_prefix, read_prefix
 
 _FAMILIES = {"ip": 4, "ipv6": 6}
@@ -51,16 +51,37 @@ def _expect_whole(platform: FlatSyntax, lines: Sequence[str]) -> None:
     filled = [line for line in lines[:_HEADER_WITHIN] if line and not line.isspace()]
     if not filled and all(not line or line.isspace() for line in lines):
         raise ParseError("the configuration is empty", remedy="was the router's answer lost?")
-    if any(line.startswith(platform.headers) for line in filled if platform.headers):
-        last = next(line for line in reversed(lines) if line and not line.isspace())
-        if last.strip() != "end":
-            raise ParseError(
-                f'the configuration is cut short: it closes with {last.strip()[:60]!r} instead of "end"',
-                line=len(lines),
-                remedy="read it again",
-            )
+    behind, last = next((behind, line) for behind, line in enumerate(reversed(lines)) if line and not line.isspace())
+    closed = last.strip() == "end"
+    headed = any(line.startswith(platform.headers) for line in filled if platform.headers)
+    if headed and not closed:
+        raise ParseError(
+            f'the configuration is cut short: it closes with {last.strip()[:60]!r} instead of "end"',
+            line=len(lines),
+            remedy="read it again",
+        )
     if not any(line.split(None, 1)[0] in platform.signs for line in lines if line.strip()):
         raise ParseError(f"the text is no {platform.name} configuration: it begins with {filled[:1]}")
+    if headed or closed or not platform.headers:
+        _expect_parts(platform, lines, len(lines) - behind)
+
+
+def _expect_parts(platform: FlatSyntax, lines: Sequence[str], last: int) -> None:
+    """Raises ParseError where the text lacks what every whole configuration of this platform has."""
+    lacking = set(platform.parts)
+    starts = tuple(f"{word} " for word in lacking)
+    for _, line in outline(platform, lines) if lacking else ():
+        if line.startswith(starts):
+            lacking.discard(line.split(None, 1)[0])
+            if not lacking:
+                return
+    if lacking:
+        raise ParseError(
+            "the configuration is not whole: it has no line that begins with "
+            f"{' and none with '.join(repr(word) for word in sorted(lacking))}",
+            line=last,
+            remedy=platform.parts_remedy,
+        )
 
 
 class LineReader:

@@ -106,16 +106,19 @@ def _route(platform: FlatSyntax, change: RouteChange) -> Route:
 
 
 def _lines(platform: FlatSyntax, change: RouteChange) -> Iterator[Line]:
-    """The smallest set of commands. Hops come before others go, save where a discard route is on either side."""
+    """The smallest set of commands. Hops come before others go, save where a discard route is on either side.
+
+    A hop that has to go for a moment, to be typed anew, goes when all others have come.
+    """
     normal = platform.normal
     before = {_key(platform, hop): normal(hop) for hop in change.before}
     after = {_key(platform, hop): normal(hop) for hop in change.after}
-    adds = [
-        line
+    typed = [
+        _over(platform, before[key], hop) if key in before else (_line(platform, False, hop),)
         for key, hop in after.items()
         if before.get(key) != hop
-        for line in (_over(platform, before[key], hop) if key in before else (_line(platform, False, hop),))
     ]
+    adds = [line for lines in sorted(typed, key=len) for line in lines]
     spelt = (
         {platform.slot(hop) for hop in (*before.values(), *after.values()) if hop.distance is not None}
         if platform.each_distance

@@ -13,18 +13,21 @@ from k8s_ecmp.core.staleness import stale_text
 from k8s_ecmp.errors import CommitFailed, ConfirmExpired, EcmpError, NotSaved, PlanRefused, RouterError, VerifyFailed
 from k8s_ecmp.model import CommitResult, NextHop, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
 from k8s_ecmp.routers.connection import error_text
-from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.hosts import router_view
 from k8s_ecmp.routers.port import hops_of
 from k8s_ecmp.routers.record import Record
 from k8s_ecmp.routers.session import Progress, new_session, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.tables import floating, silent_hops
-from k8s_ecmp.routers.transaction import Transaction, WayBack
+from k8s_ecmp.routers.transaction import VANISHED, Transaction, WayBack
 from k8s_ecmp.settings import Settings
 
-_HOW: Mapping[WayBack, str] = {
-    "router": "by the router, which is in its state before the commit",
-    "inverse": "by the inverse patch, our routes are as before the commit",
-}
+_BY: Mapping[WayBack, str] = {"router": "the router", "inverse": "the inverse patch"}
+
+
+def _how(session: Transaction, by: WayBack) -> str:
+    """Who took a commit back, and what is as before it."""
+    whole = by == "router" and session.restores == "configuration"
+    return f"by {_BY[by]}, {'its whole configuration is' if whole else 'our routes are'} as before the commit"
 
 
 def apply_plan(
@@ -59,7 +62,7 @@ def apply_plan(
     vrf = planned.changes[0].vrf
     rollout = settings.rollout
     tell(progress, task, "connect")
-    with open_session(task, port, template_for(settings, port), recover=True) as session:
+    with open_session(task, port, template_for(settings, port), lock=True) as session, _warned_on_error(session):
         tell(progress, task, "read")
         running = session.read()
         found = fingerprint(running, marks, vrf, [change.prefix for change in planned.changes])
@@ -97,11 +100,22 @@ def apply_plan(
                 warnings = _verify_commit(witness, vrf, running, changes, marks, rollout.verify_timeout_s)
             tell(progress, task, "confirm")
             session.confirm()
+        warnings += session.router_warnings()
         # Only now, because nothing that is found here, and no time that it takes, is a reason to take the change back.
         with contextlib.suppress(EcmpError):
             hops = {change.prefix: frozenset(change.next_hops) for change in changes}
             warnings += silent_hops(session.shown.neighbours(vrf, hops), hops)
     return CommitResult(task.host.name, "committed", len(changes), time.monotonic() - started, None, warnings)
+
+
+@contextlib.contextmanager
+def _warned_on_error(session: Transaction) -> Iterator[None]:
+    """Where it fails, what the router warned of goes along with the error."""
+    try:
+        yield
+    except EcmpError as error:
+        error.warnings = session.router_warnings()
+        raise
 
 
 @contextlib.contextmanager
@@ -118,7 +132,7 @@ def settled_on_error(session: Transaction, what: str = "the change") -> Iterator
             stood = session.take_back_what_stands()
         except NotSaved as unsaved:
             raise VerifyFailed(
-                f"{error}; what was in force of {what} was taken back, {_HOW['inverse']}, but {unsaved}",
+                f"{error}; what was in force of {what} was taken back, {_how(session, 'inverse')}, but {unsaved}",
                 undone="inverse",
             ) from error
         except EcmpError as second:
@@ -128,7 +142,7 @@ def settled_on_error(session: Transaction, what: str = "the change") -> Iterator
             ) from error
         if stood is not None:
             raise VerifyFailed(
-                f"{error}; what was in force of {what} was taken back, {_HOW[stood]}", undone=stood
+                f"{error}; what was in force of {what} was taken back, {_how(session, stood)}", undone=stood
             ) from error
         raise CommitFailed(f"{error}; nothing of {what} is in force") from error
 
@@ -146,7 +160,7 @@ def taken_back_on_error(session: Transaction) -> Iterator[None]:
             how = _take_back(session)
         except NotSaved as unsaved:
             raise VerifyFailed(
-                f"{error}; the change was taken back, {_HOW['inverse']}, but {unsaved}",
+                f"{error}; the change was taken back, {_how(session, 'inverse')}, but {unsaved}",
                 prefixes=prefixes,
                 undone="inverse",
             ) from error
@@ -154,10 +168,12 @@ def taken_back_on_error(session: Transaction) -> Iterator[None]:
             left = (
                 f"the router takes the change back by itself within {session.timer_s} s, unless the confirm arrived"
                 if session.timer_s
-                else "the change is in force and not verified"
+                else "what is in force of the change is not verified"
             )
             raise RouterError(f"{error}; it could not be taken back: {error_text(second)}; {left}") from error
-        raise VerifyFailed(f"{error}; the change was taken back, {_HOW[how]}", prefixes=prefixes, undone=how) from error
+        raise VerifyFailed(
+            f"{error}; the change was taken back, {_how(session, how)}", prefixes=prefixes, undone=how
+        ) from error
 
 
 def _take_back(session: Transaction) -> WayBack:
@@ -170,7 +186,10 @@ def _take_back(session: Transaction) -> WayBack:
         timed = session.timer_s > 0
         if session.undoes_itself:
             raise
-        return session.take_back_what_stands() or ("router" if timed else "inverse")
+        how = session.take_back_what_stands()
+        if how is None and not timed:
+            raise CommitFailed(VANISHED, remedy="run verify, then apply") from None
+        return how or "router"
 
 
 def _verify_commit(

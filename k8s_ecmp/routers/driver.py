@@ -36,6 +36,26 @@ class Watching(Protocol):
 
 
 @runtime_checkable
+class Looking(Protocol):
+    """A driver's attribute `keeping`: its session costs the router less where nothing but questions will be asked."""
+
+    def open_to_look(self) -> None:
+        """As `Driver.open`."""
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A driver's attribute `keeping`: it can tell without the router's lock that no run left anything to take back."""
+
+    def settle(self) -> None:
+        """Takes back what a run that died left pending or half done; takes the lock only where there is something.
+
+        Raises:
+            RouterError: as `Driver.load_merge_candidate`.
+        """
+
+
+@runtime_checkable
 class Insuring(Protocol):
     """A driver that commits nothing before the router holds a state to go back to."""
 
@@ -45,6 +65,14 @@ class Insuring(Protocol):
         Raises:
             RouterError: as `Driver.commit_config`.
         """
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A driver that keeps what the router warned of where it did what it was asked to do."""
+
+    def warnings(self) -> tuple[str, ...]:
+        """What it said since it was last asked for, each once and without secrets."""
 
 
 class Comparison(NamedTuple):

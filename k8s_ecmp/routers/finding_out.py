@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from nornir.core.task import Result, Task
 
 from k8s_ecmp.core.undo import Done, became_of
-from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.hosts import router_view
 from k8s_ecmp.routers.session import open_session, port_of
 from k8s_ecmp.settings import Settings
 

@@ -1,7 +1,5 @@
 """The Nornir inventory: from a SimpleInventory folder or a Nornir config file to checked routers."""
 
-import copy
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +7,10 @@ from nornir.core import Nornir
 from nornir.core.inventory import ConnectionOptions, Host
 from nornir.init_nornir import InitNornir
 
-from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.errors import SettingsError
-from k8s_ecmp.router_settings import RouterSettings, load_router_settings
-from k8s_ecmp.routers.connection import BASE_FOLDER, CREDENTIALS, OPTIONS, OWNER, RECEIVER, platform_of
+from k8s_ecmp.routers.hosts import BASE_FOLDER, CREDENTIALS, OPTIONS, OWNER, RECEIVER, platform_of, router_settings
 from k8s_ecmp.routers.runner import DeadlineRunner
 from k8s_ecmp.settings import Settings
-
-DATA_KEY = "k8s_ecmp"
 
 
 class _NeverSticky(set[str]):
@@ -77,22 +71,6 @@ def init_nornir(settings: Settings, base_folder: str | Path | None = None, *, de
     return nornir.with_runner(DeadlineRunner(settings.rollout.parallel, deadline_s))
 
 
-def router_settings(host: Host) -> RouterSettings:
-    """`data.k8s_ecmp` of a host, its groups' and the defaults' values beneath its own, key by key.
-
-    Raises:
-        SettingsError: a key or value is wrong.
-    """
-    merged: dict[str, Any] = {}
-    layers = [host.defaults.data, *(group.data for group in reversed(host.extended_groups())), host.data]
-    for layer in layers:
-        data = layer.get(DATA_KEY)
-        if data is not None and not isinstance(data, Mapping):
-            raise SettingsError(f"data.{DATA_KEY} of host {host.name} must be a mapping, not {data!r}")
-        _merge(merged, data or {})
-    return load_router_settings(merged, f"host {host.name} in the inventory, data.{DATA_KEY}")
-
-
 def reach_through_exabgp(host: Host) -> None:
     """Lets connections to a host with `mode: bgp` go to the bridge beside ExaBGP; others stay as they are.
 
@@ -109,11 +87,6 @@ def reach_through_exabgp(host: Host) -> None:
         host.connection_options[OPTIONS] = ConnectionOptions(
             hostname=host.hostname, username="", password="", platform="bgp", extras=extras
         )
-
-
-def router_view(host: Host) -> RouterView:
-    """The host as the decisions see it."""
-    return RouterView.of(host.name, router_settings(host))
 
 
 def select(nornir: Nornir, routers: list[str], filters: list[str]) -> Nornir:
@@ -148,14 +121,6 @@ def _has(host: Host, field: str, value: str) -> bool:
         return value in (group.name for group in host.extended_groups())
     found = getattr(host, field, None) if field in ("name", "hostname", "platform", "username") else host.get(field)
     return str(found) == value
-
-
-def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
-    for key, value in layer.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = copy.deepcopy(value)
 
 
 def _reason(error: BaseException) -> str:

@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import msgspec
 from nornir.core.inventory import Host
 
+from k8s_ecmp.core.flows import flows_at_risk
 from k8s_ecmp.core.guards import Limits
-from k8s_ecmp.core.ownership import Features
+from k8s_ecmp.core.ownership import Features, Marks, is_owned
 from k8s_ecmp.core.rules import PlatformTraits
 from k8s_ecmp.errors import UnsupportedPlatform
-from k8s_ecmp.model import RouteChange, RunningRoutes, Undo
+from k8s_ecmp.model import RouteChange, RouterPlan, RunningRoutes, Undo
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.base import Capabilities, Platform
 from k8s_ecmp.platforms.drivers import driver_traits
 from k8s_ecmp.platforms.edits import unified
-from k8s_ecmp.routers.connection import OPTIONS, optional_args, platform_of
+from k8s_ecmp.platforms.resilience import hashed_resiliently
+from k8s_ecmp.routers.hosts import OPTIONS, optional_args, platform_of
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,57 @@ def predict(port: Port, changes: Sequence[RouteChange], running: RunningRoutes, 
     return Predicted(tuple(commands.splitlines()), predicted_diff(port, running, commands))
 
 
-def undo_of(port: Port, changes: Sequence[RouteChange], confirm_within_s: int) -> Undo | None:
-    """How a commit of the changes is taken back where what follows it fails; None where nothing changes."""
+def foreseen(
+    port: Port, planned: RouterPlan, running: RunningRoutes, template: str | None, marks: Marks, confirm_within_s: int
+) -> RouterPlan:
+    """A plan with what it would send, how the configuration would differ, what becomes of flows, and its way back.
+
+    Args:
+        port: the router's.
+        planned: its changes.
+        running: what was read from it.
+        template: as for `Platform.render`.
+        marks: what is ours there.
+        confirm_within_s: what a commit's timer is asked for.
+
+    Raises:
+        RenderError: the template failed or wrote something else.
+    """
+    changes = planned.changes
     if not changes:
-        return None
+        return planned
+    predicted = predict(port, changes, running, template)
+    here = {route.prefix: route for route in running if route.vrf == changes[0].vrf}
+    return msgspec.structs.replace(
+        planned,
+        commands=predicted.commands,
+        diff=predicted.diff,
+        flows=flows_at_risk(
+            changes,
+            port.capabilities.hashing,
+            hashed_resiliently(port.capabilities, running, changes),
+            {prefix: route.next_hops for prefix, route in here.items()},
+            {prefix for prefix, route in here.items() if is_owned(route, marks)},
+        ),
+        undo=undo_of(port, changes, confirm_within_s),
+    )
+
+
+def undo_of(port: Port, changes: Sequence[RouteChange], confirm_within_s: int) -> Undo:
+    """How a commit of the changes is taken back where what follows it fails."""
     timer_s = port.capabilities.timer_s(confirm_within_s, hops_of(changes))
-    return Undo(timer_s, "router" if timer_s or port.capabilities.undo else "inverse")
+    by: Literal["router", "inverse"] = "router" if timer_s or port.capabilities.undo else "inverse"
+    return Undo(timer_s, by, restored(port, timer_s))
+
+
+def restored(port: Port, timer_s: int) -> Literal["routes", "configuration"]:
+    """What is as before a commit that was taken back, by the router or by us.
+
+    Args:
+        port: the router's.
+        timer_s: of the commit; 0: it had none, then only our routes are written back.
+    """
+    return port.capabilities.timer_restores if timer_s else "routes"
 
 
 def hops_of(changes: Sequence[RouteChange]) -> int:

@@ -16,10 +16,10 @@ from k8s_ecmp.errors import EcmpError, ParseError, RouterError, TableUnreadable
 from k8s_ecmp.model import DEFAULT_VRF, Prefix
 from k8s_ecmp.platforms import bgp_received as received
 from k8s_ecmp.platforms.base import Installed
-from k8s_ecmp.routers.connection import RECEIVER, RouterConnection, parameters_of, platform_of
 from k8s_ecmp.routers.driver import Comparison
 from k8s_ecmp.routers.drivers.vendor.base import describe
-from k8s_ecmp.routers.inventory import router_settings
+from k8s_ecmp.routers.hosts import RECEIVER, parameters_of, platform_of, router_settings
+from k8s_ecmp.routers.plugin import RouterConnection
 
 _FAMILIES = {"ipv4": 4, "ipv6": 6}
 _FEW = 24

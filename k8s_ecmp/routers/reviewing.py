@@ -10,7 +10,7 @@ from k8s_ecmp.core.ownership import fingerprint
 from k8s_ecmp.core.staleness import stale_text, stands_as_left
 from k8s_ecmp.model import RouterPlan
 from k8s_ecmp.routers.connection import error_text
-from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.hosts import router_view
 from k8s_ecmp.routers.session import Progress, open_session, port_of, tell
 from k8s_ecmp.settings import Settings
 

@@ -15,7 +15,7 @@ from k8s_ecmp.core.waves import ready as ready_of
 from k8s_ecmp.errors import DeadlineExceeded, EcmpError, JournalError, PlanRefused
 from k8s_ecmp.model import CommitResult, RouteChange, RouterPlan
 from k8s_ecmp.routers.connection import error_text
-from k8s_ecmp.routers.inventory import router_settings
+from k8s_ecmp.routers.hosts import router_settings
 from k8s_ecmp.routers.record import UNRECORDED, Record
 from k8s_ecmp.routers.runner import DeadlineRunner
 from k8s_ecmp.routers.session import NEVER_WRITE, close_kept

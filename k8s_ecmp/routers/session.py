@@ -12,8 +12,9 @@ from nornir.core.plugins.connections import ConnectionPlugin
 from nornir.core.task import Task
 
 from k8s_ecmp.errors import EcmpError, RenderError, RouterError, VerifyFailed
-from k8s_ecmp.routers.connection import CONNECTION, another_connection, connect
+from k8s_ecmp.routers.connection import another_connection, connect
 from k8s_ecmp.routers.driver import Driver
+from k8s_ecmp.routers.hosts import CONNECTION
 from k8s_ecmp.routers.inventory import reach_through_exabgp
 from k8s_ecmp.routers.port import Port
 from k8s_ecmp.routers.transaction import Transaction
@@ -55,20 +56,23 @@ def template_for(settings: Settings, port: Port) -> str | None:
 
 @contextlib.contextmanager
 def open_session(
-    task: Task, port: Port, template: str | None, *, recover: bool = False, keep: bool = False
+    task: Task, port: Port, template: str | None, *, lock: bool = False, recover: bool = False, keep: bool = False
 ) -> Iterator[Transaction]:
     """An open transaction, discarded and closed at the end whatever happens.
 
-    With `recover` it holds the router's lock and has taken back what a dead run left; else such a change is an error,
-    because what would be read does not last. With `keep` the connection stays open, without the lock, where all went
+    With `lock` it holds the router's lock and has taken back what a dead run left; with `recover` it has done the
+    latter, and may hold the lock. Without both such a change is an error, because what would be read does not last.
+    With `keep` the connection stays open, without the lock, where all went
     well: the next session on the host goes on with it, and `close_kept` ends what none did.
     """
     driver = _connected(task)
     session = Transaction(driver, port, template)
     kept = False
     try:
-        if recover:
+        if lock:
             session.begin()
+        elif recover:
+            session.settle()
         else:
             session.expect_settled()
         yield session

@@ -43,13 +43,10 @@ class Shown:
         None where the platform does not show it, or the router's answers cannot be understood. A whole table is that
         of static routes: those in `standby` that it does not show in use are asked for one by one.
         """
-        verification = self._port.syntax.verification if self._port.platform != "file" else None
+        verification = self._verification
         if verification is None:
             return None
-        if prefixes is not None and len(prefixes) <= _FEW:
-            commands = verification.prefix_commands(vrf, prefixes)
-        else:
-            commands = verification.table_commands([vrf])
+        commands = self.commands(vrf, prefixes)
         tables = self._tables(verification, "read the routing table", commands, verification.read_tables)
         if tables is None:
             return None
@@ -62,6 +59,19 @@ class Shown:
                 return None
             found |= {prefix: entry for (in_vrf, prefix), entry in more.items() if in_vrf == vrf}
         return found
+
+    def commands(self, vrf: str, prefixes: Sequence[Prefix] | None) -> tuple[str, ...]:
+        """What `installed` asks at first; nothing where the platform does not show it."""
+        verification = self._verification
+        if verification is None:
+            return ()
+        if prefixes is not None and len(prefixes) <= _FEW:
+            return verification.prefix_commands(vrf, prefixes)
+        return verification.table_commands([vrf])
+
+    @property
+    def _verification(self) -> Verification | None:
+        return self._port.syntax.verification if self._port.platform != "file" else None
 
     def unresolved(self, vrf: str, addresses: Sequence[str]) -> frozenset[str]:
         """Those of `addresses` that the router has no route to; nothing where the platform cannot tell.
@@ -119,7 +129,7 @@ class Shown:
 
     def _without_way(self, vrf: str, addresses: Sequence[str], unknown: Collection[str] = ()) -> frozenset[str]:
         """Those without a route, as the router says it; `unknown` where it cannot tell."""
-        verification = self._port.syntax.verification if self._port.platform != "file" else None
+        verification = self._verification
         if verification is None or not addresses:
             return frozenset(unknown)
         commands = verification.resolve_commands(vrf, addresses)

@@ -7,7 +7,7 @@ to be changed, an error. Not for several threads.
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,10 @@ from k8s_ecmp.model import NextHop, Prefix, RouteChange, RouterPlan, RunningRout
 from k8s_ecmp.platforms.base import Installed
 from k8s_ecmp.platforms.edits import apply_edits
 from k8s_ecmp.routers.applying import settled_on_error, taken_back_on_error
-from k8s_ecmp.routers.connection import CONNECTION, connect
+from k8s_ecmp.routers.connection import connect
 from k8s_ecmp.routers.driver import Watching
-from k8s_ecmp.routers.inventory import reach_through_exabgp, router_view
+from k8s_ecmp.routers.hosts import CONNECTION, router_view
+from k8s_ecmp.routers.inventory import reach_through_exabgp
 from k8s_ecmp.routers.port import Port
 from k8s_ecmp.routers.session import new_session, template_for
 from k8s_ecmp.routers.tables import floating, silent_hops, table_problems
@@ -250,12 +251,16 @@ class StandingSession:
         if table is None:
             raise PlanRefused(f"router {self._host.name} has to be read first")
         changes = planned.changes
+        gaining = [change for change in changes if change.add]
         try:
             began = time.monotonic()
             if self._keeping is None:
                 table = self._read_again(session, table, changes)
+            elif _tables_tell(gaining):
+                prefixes = [change.prefix for change in gaining]
+                self._keeping.look_along(session.shown.commands(self.view.vrf, prefixes))
             commands = session.stage(changes, table.running, announce=announce)
-            self._expect_unchanged(session, table, changes)
+            self._expect_unchanged(session, table, gaining)
             if time.monotonic() - began > _SLOW_STAGE_S and self._keeping is not None:
                 self._keeping.renew_fence()
             permission()
@@ -296,7 +301,7 @@ class StandingSession:
             raise PlanRefused(f"router {self._host.name} was changed by somebody else")
         return fresh
 
-    def _expect_unchanged(self, session: Transaction, table: Table, changes: Sequence[RouteChange]) -> None:
+    def _expect_unchanged(self, session: Transaction, table: Table, gaining: Sequence[RouteChange]) -> None:
         """Looks for what others did meanwhile at the prefixes that gain a hop: on FRR it would take over our tag.
 
         Raises:
@@ -306,16 +311,13 @@ class StandingSession:
             raise PlanRefused(f"another session has changed router {self._host.name}")
         if session.diff_has_changed():
             raise PlanRefused(f"other lines on router {self._host.name} were changed by somebody else")
-        gaining = [change for change in changes if change.add]
         if not gaining:
             return
         prefixes = [change.prefix for change in gaining]
         known = {p: table.here[p] for p in prefixes if p in table.here}
-        # A prefix that is new to us may have a line whose hop does not resolve, which the routing table does not show.
         # Behind a better route some platforms show nothing.
-        few = len(prefixes) <= _FEW and not any(change.action == "create" for change in gaining)
         try:
-            tables = session.shown.installed(self.view.vrf, prefixes) if few else None
+            tables = session.shown.installed(self.view.vrf, prefixes) if _tables_tell(gaining) else None
         except SessionDown:
             tables = None
         if tables is None or any(found.better and found.behind is None for found in tables.values()):
@@ -358,7 +360,7 @@ class StandingSession:
                 raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}", prefixes=wrong)
             session.confirm()
         self._reachable.update(label for labels in expected.values() for label in labels)
-        return warnings
+        return warnings + session.router_warnings()
 
     def _expect_configured(self, running: RunningRoutes, changes: Sequence[RouteChange]) -> None:
         """For drivers that do not say themselves whether every line was taken.
@@ -373,6 +375,14 @@ class StandingSession:
             raise VerifyFailed(f"after the commit {next(iter(wrong.values()))}", prefixes=tuple(wrong))
 
 
+def _tables_tell(gaining: Sequence[RouteChange]) -> bool:
+    """Whether the routing table will do to see what others did at prefixes that gain a hop.
+
+    One that is new to us may have a line whose hop does not resolve, which the routing table does not show.
+    """
+    return 0 < len(gaining) <= _FEW and not any(change.action == "create" for change in gaining)
+
+
 def _followed(host: Host) -> Port:
     reach_through_exabgp(host)
     return Port.of(host)
@@ -385,14 +395,3 @@ def _shown(found: Installed) -> frozenset[str]:
 
 def _hops(route: StaticRoute | None) -> frozenset[NextHop]:
     return frozenset(route.next_hops) if route is not None else frozenset()
-
-
-@contextlib.contextmanager
-def one_at_a_time(lock: Any, patience_s: float) -> Iterator[None]:
-    """Holds `lock`, but waits for it no longer than `patience_s`: a router that hangs must not hold its neighbour."""
-    taken = lock.acquire(timeout=patience_s)
-    try:
-        yield
-    finally:
-        if taken:
-            lock.release()

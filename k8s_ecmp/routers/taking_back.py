@@ -12,7 +12,7 @@ from k8s_ecmp.errors import CommitFailed, EcmpError, RouterError
 from k8s_ecmp.model import CommitResult, RouteChange, RunningRoutes
 from k8s_ecmp.routers.applying import owned_hops, settled_on_error
 from k8s_ecmp.routers.connection import error_text
-from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.hosts import router_view
 from k8s_ecmp.routers.record import UNRECORDED, Record, ended
 from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.tables import floating
@@ -108,7 +108,7 @@ def _take_back(
     marks = port.traits.marks(settings, router_view(task.host))
     rollout = settings.rollout
     tell(progress, task, "connect")
-    with open_session(task, port, template_for(settings, port), recover=True) as session:
+    with open_session(task, port, template_for(settings, port), lock=True) as session:
         tell(progress, task, "read")
         running = session.read()
         undo, others = way_back(done, running, marks, port.traits.default_distance)
@@ -133,5 +133,5 @@ def _take_back(
             raise CommitFailed(f"{prefix} is not as it was after the way back", remedy="run verify, then apply")
         # What the tables do not show is no reason to put the change in force again.
         problems, warnings = _verify(session, after, changes, rollout.verify_timeout_s)
-        said = () if unsaved is None else (str(unsaved),)
+        said = session.router_warnings() if unsaved is None else (str(unsaved), *session.router_warnings())
         return len(changes), (*said, *warnings, *(f"after the way back {problem}" for problem in problems))

@@ -14,7 +14,6 @@ import msgspec
 from nornir.core import Nornir
 from nornir.core.task import AggregatedResult, Result, Task
 
-from k8s_ecmp.core.flows import flows_at_risk
 from k8s_ecmp.core.intent import Intent
 from k8s_ecmp.core.plan import plan_router
 from k8s_ecmp.core.rules import Rules
@@ -29,11 +28,11 @@ from k8s_ecmp.errors import (
 )
 from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, Prefix, RouterPlan, RunningRoutes
 from k8s_ecmp.platforms.base import Installed
-from k8s_ecmp.platforms.resilience import hashed_resiliently
 from k8s_ecmp.routers.applying import apply_plan, owned_hops
-from k8s_ecmp.routers.connection import driver_class, error_text, platform_of
-from k8s_ecmp.routers.inventory import router_view
-from k8s_ecmp.routers.port import Port, predict, undo_of
+from k8s_ecmp.routers.connection import error_text
+from k8s_ecmp.routers.hosts import platform_of, router_view
+from k8s_ecmp.routers.plugin import driver_class
+from k8s_ecmp.routers.port import Port, foreseen
 from k8s_ecmp.routers.record import UNRECORDED, Record, ended
 from k8s_ecmp.routers.session import NEVER_WRITE, Progress, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.tables import floating, silent_hops, standing_by, table_problems
@@ -79,7 +78,7 @@ def read_routes(task: Task, *, recover: bool = False) -> Result:
 
     Args:
         task: Nornir's.
-        recover: first take back what a run that died left unconfirmed; takes the router's lock for that moment.
+        recover: first take back what a run that died left unconfirmed; takes the router's lock where it is needed.
     """
 
     def read() -> RunningRoutes:
@@ -112,23 +111,13 @@ def plan_routes(
         ask_device = device_diff and port.capabilities.device_diff
         tell(progress, task, "connect")
         template = template_for(intent.settings, port)
-        with open_session(task, port, template, recover=recover or ask_device) as session:
+        with open_session(task, port, template, lock=ask_device, recover=recover) as session:
             tell(progress, task, "read")
             running = session.read()
             planned = _plan(task, port, session, intent, running, intent.rules)
-            predicted = predict(port, planned.changes, running, template)
-            flows = flows_at_risk(
-                planned.changes,
-                port.capabilities.hashing,
-                hashed_resiliently(port.capabilities, running, planned.changes),
-            )
-            planned = msgspec.structs.replace(
-                planned,
-                commands=predicted.commands,
-                diff=predicted.diff,
-                flows=flows,
-                undo=undo_of(port, planned.changes, intent.settings.rollout.confirm_within_s),
-            )
+            marks = port.traits.marks(intent.rules, router_view(task.host))
+            confirm_within_s = intent.settings.rollout.confirm_within_s
+            planned = foreseen(port, planned, running, template, marks, confirm_within_s)
             if planned.changes and ask_device:
                 allowed = FOREIGN_LINES in intent.rules.overrides
                 try:
@@ -204,6 +193,7 @@ def apply_routes(
             0,
             time.monotonic() - started,
             error_text(error),
+            error.warnings if isinstance(error, EcmpError) else (),
             remedy=error.remedy if isinstance(error, EcmpError) else None,
             undone=error.undone if isinstance(error, VerifyFailed) else None,
         )

@@ -9,7 +9,7 @@ from k8s_ecmp.core.ownership import Marks, is_owned
 from k8s_ecmp.model import Prefix, RunningRoutes
 from k8s_ecmp.platforms.base import Installed
 from k8s_ecmp.routers.connection import error_text
-from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.hosts import router_view
 from k8s_ecmp.routers.session import open_session, port_of
 from k8s_ecmp.settings import Settings
 

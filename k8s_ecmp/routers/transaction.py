@@ -20,13 +20,17 @@ from k8s_ecmp.errors import (
 )
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.redaction import sanitized
-from k8s_ecmp.routers.driver import Comparing, Comparison, Driver, Insuring
-from k8s_ecmp.routers.port import Port, predicted_diff
+from k8s_ecmp.routers.driver import Comparing, Comparison, Driver, Insuring, Settling, Telling
+from k8s_ecmp.routers.port import Port, predicted_diff, restored
 from k8s_ecmp.routers.shown import Shown, called
 from k8s_ecmp.routers.tables import Floating, is_address, standing_by, table_problems
 
 WayBack = Literal["router", "inverse"]
 """How a commit was taken back: the router went back to its state before, or the inverse patch was written."""
+VANISHED = (
+    "the router took the change, and nothing of it stands in what was read of its configuration a moment later: "
+    "somebody else has taken it back, or the router did not show its whole configuration; what is in force is not known"
+)
 WAY_BACK_NOT_SAVED = "the way back is not in the startup configuration, which a reboot would load"
 _POLL_S = 0.1
 _RETRY_S = 1.0
@@ -57,6 +61,11 @@ class Transaction:
         return self._port.capabilities.undo
 
     @property
+    def restores(self) -> Literal["routes", "configuration"]:
+        """What is as before the last commit where the router takes it back."""
+        return restored(self._port, self.timer_s)
+
+    @property
     def default_distance(self) -> int:
         """What a static route of the router has on which no distance is written."""
         return self._port.capabilities.default_distance
@@ -68,6 +77,18 @@ class Transaction:
             LockHeld: somebody else has it.
         """
         called("lock", self._driver.load_merge_candidate, config="")
+
+    def settle(self) -> None:
+        """Takes back what a run that died left unconfirmed, as `begin` does; the lock may be taken for that, or not.
+
+        Raises:
+            LockHeld: somebody else has it, and it is needed.
+        """
+        keeping = getattr(self._driver, "keeping", None)
+        if isinstance(keeping, Settling):
+            called("lock", keeping.settle)
+        else:
+            self.begin()
 
     def expect_settled(self) -> None:
         """Looks whether the router is in a state that lasts.
@@ -163,6 +184,11 @@ class Transaction:
         self.timer_s = self._port.capabilities.timer_s(confirm_within_s, hops)
         self._pending = self.timer_s > 0
         called("commit", self._driver.commit_config, revert_in=self.timer_s or None)
+
+    def router_warnings(self) -> tuple[str, ...]:
+        """What the router warned of since this was last asked for, though it did what it was asked to do."""
+        said = self._driver.warnings() if isinstance(self._driver, Telling) else ()
+        return tuple(f"the router warns: {warning}" for warning in said)
 
     def verify(
         self,
@@ -277,6 +303,7 @@ class Transaction:
 
         Raises:
             NotSaved: it is taken back, but the startup configuration is not that of before.
+            CommitFailed: nothing of it stands in what was read, and it was not this transaction that took it away.
         """
         timer_ended = self._pending and not called("ask for pending changes", self._driver.has_pending_commit)
         if self.undoes_itself or (self._pending and not timer_ended):
@@ -285,7 +312,11 @@ class Transaction:
             return "router"
         # With a timer that ended: either the router took it back, or the confirm arrived and its answer did not.
         self._pending = False
-        return "inverse" if self._undo() or not timer_ended else "router"
+        if self._undo():
+            return "inverse"
+        if not timer_ended:
+            raise CommitFailed(VANISHED, remedy="run verify, then apply")
+        return "router"
 
     def take_back_what_stands(self) -> WayBack | None:
         """After a commit that broke off: connects anew and takes back what is in force of it.

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-import msgspec
 from nornir.core.task import Result, Task
 
 from k8s_ecmp.core.rules import Rules
 from k8s_ecmp.core.undo import Done, plan_undo
 from k8s_ecmp.model import RouterPlan
-from k8s_ecmp.routers.connection import error_text, platform_of
-from k8s_ecmp.routers.inventory import router_view
-from k8s_ecmp.routers.port import predict, undo_of
+from k8s_ecmp.routers.connection import error_text
+from k8s_ecmp.routers.hosts import platform_of, router_view
+from k8s_ecmp.routers.port import foreseen
 from k8s_ecmp.routers.session import open_session, port_of, template_for
 from k8s_ecmp.settings import Settings
 
@@ -23,10 +22,10 @@ def undo_routes(task: Task, *, settings: Settings, rules: Rules, done: Sequence[
         template = template_for(settings, port)
         with open_session(task, port, template) as session:
             running = session.read()
-        planned = plan_undo(router_view(task.host), port.traits, done, running, rules, why)
-        predicted = predict(port, planned.changes, running, template)
-        undo = undo_of(port, planned.changes, settings.rollout.confirm_within_s)
-        planned = msgspec.structs.replace(planned, commands=predicted.commands, diff=predicted.diff, undo=undo)
+        view = router_view(task.host)
+        planned = plan_undo(view, port.traits, done, running, rules, why)
+        marks = port.traits.marks(rules, view)
+        planned = foreseen(port, planned, running, template, marks, settings.rollout.confirm_within_s)
         return Result(host=task.host, result=planned, diff=planned.diff)
     except Exception as error:  # noqa: BLE001  whatever it is, it is this router's alone
         failed = RouterPlan(name, platform_of(task.host) or "", "failed", error=error_text(error))

@@ -5,7 +5,9 @@ import pytest
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.addresses import addresses_of
 
-IOS = """interface GigabitEthernet0/1
+IOS = """version 16.9
+hostname r1
+interface GigabitEthernet0/1
  ip address 10.1.0.1 255.255.255.0
  ipv6 address FE80::1 link-local
  ipv6 address 2001:DB8:0:1::1/64
@@ -53,6 +55,8 @@ def test_each_platform_writes_an_interfaces_address_in_a_form_that_is_found(plat
 def test_there_are_few() -> None:
     routes = "".join(f"ip route 10.8.{n}.0 255.255.255.0 10.1.0.{n}\n" for n in range(1, 100))
     interfaces = "".join(f"interface Vlan{n}\n ip address 10.2.{n}.1 255.255.255.0\n" for n in range(1, 100))
-    found = addresses_of(get_platform("ios").parse(f"{interfaces}{routes}end\n"), "default", ["10.192.0.1"])
+    found = addresses_of(
+        get_platform("ios").parse(f"version 16.9\nhostname r1\n{interfaces}{routes}end\n"), "default", ["10.192.0.1"]
+    )
     assert len(found) == 16
     assert {address.rpartition(".")[0] for address in found} >= {"10.1.0", "10.2.1"}

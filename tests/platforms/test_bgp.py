@@ -70,7 +70,9 @@ def test_a_line_that_is_no_announcement_is_an_error(line: str) -> None:
 def test_commands_and_what_they_do() -> None:
     running = BGP.parse(TWO)
     prefix = Prefix.parse("10.96.0.0/12")
-    before = running.get(DEFAULT_VRF, prefix).next_hops
+    route = running.get(DEFAULT_VRF, prefix)
+    assert route is not None
+    before = route.next_hops
     after = (before[1], NextHop("10.9.0.103", tag=4201, name="prod"))
     commands = BGP.render([RouteChange.between(DEFAULT_VRF, prefix, before, after)], running)
     assert commands.splitlines() == [

@@ -114,22 +114,34 @@ def test_several_answers_and_empty_tables():
 
 
 def test_next_hops_that_resolve_and_those_that_do_not():
-    addresses = ["10.0.0.1", "10.1.0.1", "10.2.0.1", "10.3.0.1", "fd00::1"]
+    """Only what is connected is shown as it is configured; of other ways the table shows the hops instead of ours.
+
+    Forms of the routes from captures of cEOS 4.2x and 4.3x.
+    """
+    addresses = ["10.0.0.1", "10.1.0.1", "10.2.0.1", "10.3.0.1", "10.4.0.1", "10.5.0.1", "10.6.0.1", "fd00::1"]
     commands = VERIFICATION.resolve_commands("red", addresses)
     answers = dict(
         zip(
             commands,
             (
-                answer({"10.0.0.0/24": route({"interface": "Ethernet1"}, kind="connected")}),
+                answer({"10.0.0.0/24": route({"interface": "Ethernet1"}, kind="connected", directlyConnected=True)}),
                 answer({"0.0.0.0/0": route(via("192.0.2.1"))}),
-                answer({"10.2.0.0/16": route(routeAction="drop")}),
+                answer({"10.2.0.0/16": route(routeAction="drop", directlyConnected=True)}),
                 answer({"10.3.0.0/16": route(via("10.0.0.9"), kind="eBGP")}),
+                answer({"10.4.0.1/32": route({"vtepAddr": "169.254.224.6", "vni": 10}, kind="eBGP")}),
+                answer({"10.5.0.0/24": route({"interface": "Ethernet3"}, directlyConnected=True)}),
+                answer({"10.6.0.0/16": route(via("10.0.0.9"))}),
                 answer({}),
             ),
             strict=True,
         )
     )
-    assert VERIFICATION.read_unresolved("red", addresses, answers) == {"10.1.0.1", "10.2.0.1", "fd00::1"}
+    assert VERIFICATION.read_unresolved("red", addresses, answers) == {*addresses} - {"10.0.0.1", "10.5.0.1"}
+    connected = route({"interface": "Et1"}, kind="connected")
+    del connected["directlyConnected"]
+    (command,) = VERIFICATION.resolve_commands("red", ["10.0.0.1"])
+    older = {command: answer({"10.0.0.0/24": connected})}
+    assert VERIFICATION.read_unresolved("red", ["10.0.0.1"], older) == NOTHING
 
 
 @pytest.mark.parametrize(

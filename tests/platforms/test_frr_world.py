@@ -7,6 +7,7 @@ import pytest
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.base import Better, Installed, Verification
+from k8s_ecmp.platforms.flat import FlatPlatform
 from k8s_ecmp.routers.drivers.frr import transactions
 from k8s_ecmp.routers.drivers.frr.transactions import Running
 from tests.platforms.cases import Case, all_cases, table
@@ -77,6 +78,7 @@ def test_commands_do_on_frr_what_they_do_on_the_text(empty_router: FrrRouter, ca
     shown = FRR.parse(empty_router.running_config())
     after = case.platform.parse(case.text("after.cfg"))
     assert table(shown) == table(after)
+    assert isinstance(case.platform, FlatPlatform)
     canonical = {
         (route.vrf, case.platform.shown(route.vrf, route.prefix, hop, None))
         for route in after

@@ -109,6 +109,26 @@ def test_no_configuration_is_not_no_routes(text: str):
         JUNOS.parse(text)
 
 
+@pytest.mark.parametrize("mark", ["{master:0}", "{master}", "{primary:node0}", "{backup:1} "])
+@pytest.mark.parametrize("set_form", [False, True])
+def test_what_the_command_line_says_of_its_member_is_no_part_of_the_text(mark: str, set_form: bool):
+    text = braces("route 10.0.0.0/8 next-hop 10.1.1.1;")
+    if set_form:
+        text = "set system host-name r1\nset routing-options static route 10.0.0.0/8 next-hop 10.1.1.1\n"
+    for whole in (f"{text}\n{mark}\n", f"{text}{mark}", f"\n{mark}\n{text}", f"{mark}\n{text}\n{mark}\n"):
+        running = JUNOS.parse(whole)
+        assert [str(route.prefix) for route in running] == ["10.0.0.0/8"]
+        change = RouteChange.between("default", PREFIX, one(text).next_hops, (NextHop("10.1.1.1"), NextHop("10.1.1.2")))
+        after = apply_edits(whole, JUNOS.edits(running, JUNOS.render([change], running)))
+        assert one(after).next_hops == change.after
+        assert after.count(mark) == whole.count(mark)
+
+
+def test_half_a_text_is_refused_though_the_command_line_has_gone_on():
+    with pytest.raises(ParseError, match="cut short"):
+        JUNOS.parse(braces("route 10.0.0.0/8 next-hop 10.1.1.1;")[:-10] + "\n{master:0}\n")
+
+
 def test_routes_that_say_the_same_share_their_hops():
     lines = [
         f"set routing-options static route 10.{number}.0.0/16 next-hop 10.1.1.{hop}\n"
@@ -210,6 +230,16 @@ def test_groups_are_applied_where_they_are_named():
     )
     applied = excepted.replace("groups {", "apply-groups G;\ngroups {", 1)
     assert [route.disqualified for route in JUNOS.parse(applied)] == ["inherits from group G", None]
+
+
+@pytest.mark.parametrize("words", ["apply-groups G", "apply-groups-except H"])
+def test_what_applies_groups_to_all_instances_is_none_of_them(words: str):
+    text = (
+        "set system host-name r1\nset groups G routing-instances <*> routing-options static route 1.1.1.0/24 discard\n"
+        f"set groups H system host-name r2\nset apply-groups G\n"
+        f"set routing-instances FOO instance-type vrf\nset routing-instances {words}\n"
+    )
+    assert [route.vrf for route in JUNOS.parse(text)] == ["FOO"]
 
 
 @pytest.mark.parametrize("set_form", [False, True])

@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_ecmp.errors import ParseError
@@ -11,6 +11,7 @@ from k8s_ecmp.model import NextHop, Prefix, RouteChange
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.edits import apply_edits, split_lines
 from k8s_ecmp.platforms.junos import Junos
+from tests.examples import more_examples
 from tests.platforms.cases import table
 from tests.platforms.test_properties import changes_between, prefixes
 
@@ -140,7 +141,7 @@ def test_what_stands_in_a_text_is_read(form: str, data: st.DataObject):
 
 @pytest.mark.parametrize("form", FORMS)
 @given(data=st.data())
-@settings(max_examples=settings.default.max_examples * 2)
+@more_examples(2)
 def test_there_and_back(form: str, data: st.DataObject):
     junos = platform()
     before = data.draw(tables())
@@ -208,7 +209,7 @@ def test_what_is_not_concerned_keeps_every_character(data: st.DataObject):
         max_size=40,
     ).map(" ".join)
 )
-@settings(max_examples=settings.default.max_examples * 3)
+@more_examples(3)
 def test_any_text_is_read_or_refused(text: str):
     junos = platform()
     known = junos.parse("system {\n    host-name r1;\n}\n")
@@ -226,7 +227,7 @@ def test_any_text_is_read_or_refused(text: str):
 
 @pytest.mark.parametrize("form", FORMS)
 @given(data=st.data())
-@settings(max_examples=settings.default.max_examples * 3)
+@more_examples(3)
 def test_damaged_configuration_is_read_or_refused(form: str, data: st.DataObject):
     """One character lost, doubled or exchanged anywhere: never another exception, never a route at no line."""
     text = data.draw(configurations(data.draw(tables()), form))

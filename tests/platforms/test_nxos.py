@@ -1,9 +1,11 @@
 """What is read of NX-OS lines, and what the switch does with commands."""
 
+from pathlib import Path
+
 import pytest
 
 from k8s_ecmp.errors import ParseError, RenderError
-from k8s_ecmp.model import NextHop, Prefix, RouteChange
+from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.edits import apply_edits
 
@@ -32,10 +34,15 @@ LINES = [
 ]
 
 
+def whole(text: str) -> RunningRoutes:
+    """The static routes of a text, with the interfaces that stand behind them on every switch."""
+    return NXOS.parse(f"{text}interface mgmt0\n")
+
+
 @pytest.mark.parametrize(("line", "hop"), LINES)
 @pytest.mark.parametrize(("head", "vrf", "indent"), [("", "default", ""), ("vrf context red\n", "red", "  ")])
 def test_hop(line: str, hop: NextHop, head: str, vrf: str, indent: str):
-    (route,) = NXOS.parse(f"{HEAD}{head}{indent}{line}\n")
+    (route,) = whole(f"{HEAD}{head}{indent}{line}\n")
     assert route.next_hops == (hop,)
     assert route.vrf == vrf
     assert route.lines == (6 + head.count("\n"),)
@@ -62,7 +69,7 @@ def test_where_static_lines_stand():
         "vrf context red\n  rd auto\n  address-family ipv4 unicast\n    route-target both auto\n"
         "  ip route 10.1.0.0/16 10.1.1.2\nip route 10.2.0.0/16 10.1.1.3\nvlan 2\n  name x\n"
     )
-    assert [(route.vrf, str(route.prefix), route.lines) for route in NXOS.parse(text)] == [
+    assert [(route.vrf, str(route.prefix), route.lines) for route in whole(text)] == [
         ("default", "10.1.0.0/16", (2,)),
         ("management", "0.0.0.0/0", (5,)),
         ("red", "10.1.0.0/16", (10,)),
@@ -72,27 +79,27 @@ def test_where_static_lines_stand():
 
 def test_a_text_without_indentation_is_refused():
     text = "hostname r1\nip route 10.1.0.0/16 10.1.1.1\nvrf context red\n  ip route 10.2.0.0/16 10.1.1.2\nvlan 2\n"
-    assert [route.vrf for route in NXOS.parse(text)] == ["default", "red"]
+    assert [route.vrf for route in whole(text)] == ["default", "red"]
     with pytest.raises(ParseError, match=r"lost its indentation.*as the switch prints it") as error:
-        NXOS.parse("\n".join(line.strip() for line in text.split("\n")))
+        whole("\n".join(line.strip() for line in text.split("\n")))
     assert error.value.line == 3
     # Nothing to mistake: no VRF, or no static line behind one.
-    assert len(NXOS.parse("hostname r1\nip route 10.1.0.0/16 10.1.1.1\nvlan 2\n")) == 1
-    assert len(NXOS.parse("hostname r1\nip route 10.1.0.0/16 10.1.1.1\nvrf context red\n")) == 1
+    assert len(whole("hostname r1\nip route 10.1.0.0/16 10.1.1.1\nvlan 2\n")) == 1
+    assert len(whole("hostname r1\nip route 10.1.0.0/16 10.1.1.1\nvrf context red\n")) == 1
 
 
 def test_free_text_says_nothing_of_indentation():
     lost = "hostname a\nvrf context red\nip route 10.0.0.0/8 1.1.1.1 tag 5 name o\nbanner motd #\n  hello\n#\n"
     with pytest.raises(ParseError, match=r"lost its indentation.*as the switch prints it") as error:
-        NXOS.parse(lost)
+        whole(lost)
     assert error.value.line == 2
     named = "hostname a\nbanner motd #\nvrf context red\n#\nip route 10.0.0.0/8 1.1.1.1\n"
-    assert len(NXOS.parse(named)) == 1
+    assert len(whole(named)) == 1
 
 
 @pytest.mark.parametrize("line", ["ip route 10.0.0.0/8 10.1.1.0/24", "ip route 10.0.0.0/8 lo"])
 def test_no_next_hop(line: str):
-    (route,) = NXOS.parse(f"hostname r1\n{line}\nvlan 1\n")
+    (route,) = whole(f"hostname r1\n{line}\nvlan 1\n")
     assert route.disqualified
 
 
@@ -109,19 +116,37 @@ def test_no_next_hop(line: str):
         "ip routing multicast holddown 0",
         "event manager applet x\n  action 1 cli command conf t ; ip route 10.0.0.0/8 10.1.1.1",
         "!ip route 10.0.0.0/8 10.1.1.1",
+        "scheduler job name nightly\nip route 10.0.0.0/8 10.1.1.1\ncopy running-config startup-config\n\nend-job",
     ],
 )
 def test_text_that_is_no_route(lines: str):
-    routes = NXOS.parse(f"{HEAD}{lines}\nip route 10.9.0.0/16 10.1.1.1\nvlan 1\n").routes
+    routes = whole(f"{HEAD}{lines}\nip route 10.9.0.0/16 10.1.1.1\nvlan 1\n").routes
     assert [str(route.prefix) for route in routes] == ["10.9.0.0/16"]
 
 
-def test_a_banner_without_end_is_refused():
+@pytest.mark.parametrize("head", ["banner motd ^", "scheduler job name nightly"])
+def test_free_text_without_end_is_refused(head: str):
+    with pytest.raises(ParseError, match="not whole"):
+        whole(f"hostname r1\n{head}\nip route 10.0.0.0/8 10.1.1.1\n")
     with pytest.raises(ParseError, match="never closed"):
-        NXOS.parse("hostname r1\nbanner motd ^\nip route 10.0.0.0/8 10.1.1.1\n")
+        NXOS.parse(f"hostname r1\ninterface mgmt0\n{head}\nip route 10.0.0.0/8 10.1.1.1\n")
 
 
-TEXT = "hostname r1\nip route 10.0.0.0/8 10.1.1.1 name a tag 5 200\nvrf context red\n  rd auto\n"
+def test_a_text_that_is_cut_is_never_taken_for_a_whole_one():
+    """Wherever it is cut: in front of the interfaces it is refused, behind them it has all static routes."""
+    text = (Path(__file__).parent / "nxos/track-goes-only-with-its-line/running.cfg").read_text()
+    routes = len(NXOS.parse(text))
+    first = text.index("\ninterface ")
+    for end in (*range(0, first, 7), first):
+        with pytest.raises(ParseError):
+            NXOS.parse(text[:end])
+    for end in range(first + len("\ninterface mgmt0"), len(text), 7):
+        assert len(NXOS.parse(text[:end])) == routes
+    with pytest.raises(ParseError, match=r"not whole.*'interface'.*read it again"):
+        NXOS.parse("version 9.3(6)\nhostname leaf-101\nsnmp-server location x\n")
+
+
+TEXT = "hostname r1\nip route 10.0.0.0/8 10.1.1.1 name a tag 5 200\nvrf context red\n  rd auto\ninterface mgmt0\n"
 
 
 @pytest.mark.parametrize(
@@ -178,10 +203,11 @@ def test_routes_typed_into_the_wrong_table_are_noticed():
 
 
 def test_new_lines_of_a_vrf_stay_in_front_of_what_follows_its_block():
-    text = "hostname r1\nvlan 2\n  name x\nvrf context red\nipv6 route ::/0 Null0\n"
+    text = "hostname r1\nvlan 2\n  name x\nvrf context red\nipv6 route ::/0 Null0\ninterface mgmt0\n"
     running = NXOS.parse(text)
     commands = "ip route 10.2.0.0/16 10.1.1.3\nvrf context red\n  ip route 10.1.0.0/16 10.1.1.2\nexit\n"
     assert apply_edits(text, NXOS.edits(running, commands)) == (
         "hostname r1\nvlan 2\n  name x\n"
         "vrf context red\n  ip route 10.1.0.0/16 10.1.1.2\nip route 10.2.0.0/16 10.1.1.3\nipv6 route ::/0 Null0\n"
+        "interface mgmt0\n"
     )

@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_ecmp.errors import ParseError
@@ -11,6 +11,7 @@ from k8s_ecmp.model import NextHop, Prefix, RouteChange
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.edits import apply_edits, split_lines
 from k8s_ecmp.platforms.flat import FlatPlatform
+from tests.examples import more_examples
 from tests.platforms.cases import table
 
 NAMES = ["eos", "frr", "ios", "nxos"]
@@ -20,7 +21,7 @@ VRFS = ["default", "red", "blue"]
 # VRFs that have to be there before routes can be.
 HEADS = {
     "eos": ["vrf instance red", "!", "vrf instance blue", "!"],
-    "ios": ["vrf definition red", "!", "vrf definition blue", "!"],
+    "ios": ["version 16.9", "vrf definition red", "!", "vrf definition blue", "!"],
     "nxos": ["interface mgmt0", "  vrf member management"],
 }
 Table = dict[tuple[str, Prefix], frozenset[NextHop]]
@@ -119,7 +120,7 @@ def test_what_stands_in_a_text_is_read(name: str, data: st.DataObject):
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-@settings(max_examples=settings.default.max_examples * 2)
+@more_examples(2)
 def test_there_and_back(name: str, data: st.DataObject):
     platform = get_platform(name)
     assert isinstance(platform, FlatPlatform)
@@ -152,7 +153,7 @@ def test_there_and_back(name: str, data: st.DataObject):
 
 @pytest.mark.parametrize("name", NAMES)
 @given(text=st.text(max_size=300) | st.text("ip routevf6:/.0129 \n\r\t!%", max_size=300))
-@settings(max_examples=settings.default.max_examples * 5)
+@more_examples(5)
 def test_any_text_is_read_or_refused(name: str, text: str):
     platform = get_platform(name)
     for read in (platform.parse, lambda commands: platform.edits(platform.parse("hostname r1\n"), commands)):
@@ -164,7 +165,7 @@ def test_any_text_is_read_or_refused(name: str, text: str):
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-@settings(max_examples=settings.default.max_examples * 3)
+@more_examples(3)
 def test_damaged_configuration_is_read_or_refused(name: str, data: st.DataObject):
     """One character lost, doubled or exchanged anywhere: never another exception, never a route at no line."""
     platform = get_platform(name)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from k8s_ecmp.errors import ParseError, UnsupportedPlatform
+from k8s_ecmp.errors import ParseError
 from k8s_ecmp.model import NextHop, Prefix
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.edits import apply_edits
@@ -225,7 +225,13 @@ def test_settings_that_are_no_routes(name: str):
 @pytest.mark.parametrize("name", ["eos", "frr", "ios"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_line_ends(name: str, end: str):
-    lines = ["hostname r1", "banner motd line a\x0bb\x0cc\x85d\u2028e l", "ip route 10.0.0.0/8 10.1.1.1", "end"]
+    lines = [
+        "hostname r1",
+        "banner motd line a\x0bb\x0cc\x85d\u2028e l",
+        "ip route 10.0.0.0/8 10.1.1.1",
+        "version 16.9",
+        "end",
+    ]
     running = get_platform(name).parse(end.join(lines))
     (route,) = running
     assert route.lines == (3,)
@@ -262,7 +268,8 @@ def test_routes_come_grouped_in_order_of_first_appearance():
 )
 def test_an_indented_line_belongs_to_its_block(name: str, block: str):
     line = "ip route 10.0.0.0 255.0.0.0 10.1.1.1"
-    running = get_platform(name).parse(f"hostname r1\n{block}\n  {line}\nip route 10.9.0.0 255.255.0.0 10.1.1.1\n")
+    text = f"hostname r1\n{block}\n  {line}\nip route 10.9.0.0 255.255.0.0 10.1.1.1\ninterface Vlan11\n"
+    running = get_platform(name).parse(text)
     assert [str(route.prefix) for route in running] == ["10.9.0.0/16"]
     number = 3 + block.count("\n")
     assert [(note.line, note.text) for note in running.notes] == [(number, line)]
@@ -278,7 +285,7 @@ def test_a_text_indented_as_a_whole(name: str):
 
 @pytest.mark.parametrize("tag", ["4201", "0.0.16.105"])
 def test_ios_dotted_tags(tag: str):
-    text = f"hostname r1\nip route 10.0.0.0 255.0.0.0 10.1.1.1 tag {tag} name a\nend\n"
+    text = f"version 16.9\nhostname r1\nip route 10.0.0.0 255.0.0.0 10.1.1.1 tag {tag} name a\nend\n"
     running = get_platform("ios").parse(text)
     (route,) = running
     assert route.next_hops == (NextHop("10.1.1.1", tag=4201, name="a"),)
@@ -289,7 +296,8 @@ def test_ios_dotted_tags(tag: str):
 
 @pytest.mark.parametrize("tag", ["1.2.3", "1.2.3.256", "1.2.3.4.5", "::1"])
 def test_ios_other_dotted_words_are_no_tags(tag: str):
-    (route,) = get_platform("ios").parse(f"hostname r1\nip route 10.0.0.0 255.0.0.0 10.1.1.1 tag {tag}\nend\n")
+    text = f"version 16.9\nhostname r1\nip route 10.0.0.0 255.0.0.0 10.1.1.1 tag {tag}\nend\n"
+    (route,) = get_platform("ios").parse(text)
     assert route.disqualified
 
 
@@ -313,8 +321,3 @@ def test_hops_are_shared_between_routes():
         "ip route 10.0.0.0/16 10.9.9.9 tag 1\nip route 10.1.0.0/16 10.9.9.9 tag 1\n"
     )
     assert first.next_hops[0] is second.next_hops[0]
-
-
-def test_unknown_platform_lists_what_there_is():
-    with pytest.raises(UnsupportedPlatform, match="eos, frr"):
-        get_platform("vms")

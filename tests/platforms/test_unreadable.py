@@ -57,11 +57,11 @@ JUNOS_PREFIXES = [
 def flat(name: str, line: str, vrf: str = "default") -> str:
     """A configuration with one other static line in front and a line behind; the static lines of a VRF in its block."""
     if vrf == "default":
-        return f"hostname r1\nip route 10.9.0.0/16 Null0\nip route {line}\n!\nrouter bgp 1\n no x\n"
+        return f"hostname r1\nip route 10.9.0.0/16 Null0\nip route {line}\n!\ninterface mgmt0\nrouter bgp 1\n no x\n"
     if name in ("eos", "ios"):
         return f"hostname r1\nip route 10.9.0.0/16 Null0\nip route vrf {vrf} {line}\n!\nrouter bgp 1\n no x\n"
     head = {"frr": "vrf", "nxos": "vrf context"}[name]
-    return f"hostname r1\nip route 10.9.0.0/16 Null0\n{head} {vrf}\n  ip route {line}\n!\n"
+    return f"hostname r1\nip route 10.9.0.0/16 Null0\n{head} {vrf}\n  ip route {line}\n!\ninterface mgmt0\n"
 
 
 def xr(line: str, vrf: str = "default") -> str:

@@ -17,8 +17,7 @@ A, B = NextHop("10.0.0.1", tag=5), NextHop("10.0.0.2", tag=5)
 
 
 def change(before: list[NextHop], after: list[NextHop]) -> RouteChange:
-    action = "update" if before and after else "create" if after else "delete"
-    return RouteChange(action, "default", PREFIX, tuple(before), tuple(after))
+    return RouteChange.between("default", PREFIX, tuple(before), tuple(after))
 
 
 @pytest.mark.parametrize("name", ["eos", "frr", "ios"])
@@ -190,7 +189,7 @@ def test_ios_needs_the_vrf():
         ("eos", "hostname r1\nrouter bgp 1\n   vrf instance blue\n"),
         ("ios", "hostname r1\nvrf definition red\nip route vrf blue 0.0.0.0 0.0.0.0 10.0.0.9\n!\n"),
         ("iosxr", "hostname r1\nvrf red\n!\nrouter static\n vrf blue\n  address-family ipv4 unicast\n   0.0.0.0/0 10.0.0.9\n"),
-        ("nxos", "hostname r1\nvrf context red\n  rd auto\n"),
+        ("nxos", "hostname r1\nvrf context red\n  rd auto\ninterface mgmt0\n"),
     ],
 )  # fmt: skip
 def test_no_route_is_written_in_a_vrf_that_is_not_there(name: str, text: str):

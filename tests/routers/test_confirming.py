@@ -67,7 +67,7 @@ def refused(gated: Gated, done: Outcome) -> None:
 def test_with_a_timer_the_router_goes_back_at_once(gated: Gated) -> None:
     done = gated.apply()
     refused(gated, done)
-    assert "taken back, by the router, which is in its state before the commit" in done.out
+    assert "taken back, by the router, its whole configuration is as before the commit" in done.out
 
 
 @pytest.mark.parametrize("gated", sorted(UNTIMED - ONE_REQUEST_A_CONNECTION), indirect=True)
@@ -81,7 +81,7 @@ def test_without_a_timer_the_inverse_patch_goes_over_the_connection_that_lives(g
 def test_where_each_request_is_a_connection_the_timer_does_it(gated: Gated) -> None:
     done = locked_out(gated, gated.router.device.expire)
     refused(gated, done)
-    assert "taken back, by the router, which is in its state before the commit" in done.out
+    assert "taken back, by the router, its whole configuration is as before the commit" in done.out
 
 
 @pytest.mark.parametrize("gated", ["nxos"], indirect=True)

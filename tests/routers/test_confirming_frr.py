@@ -79,7 +79,7 @@ def test_nobody_new_gets_in_and_the_change_is_taken_back(world: World, confirm_w
     done = apply(world, confirm_within_s=confirm_within_s)
     assert done.code == 1, done.out + done.err
     assert "after the commit no new connection could be opened" in done.out
-    assert "taken back, by the router, which is in its state before the commit" in done.out
+    assert "taken back, by the router, our routes are as before the commit" in done.out
     assert [len(world.ours(router)) for router in world.routers] == [0, 0]
     assert world.routers[0].running_config() == world.clean["r1"]
     rows = world.run("history", "--format", "json", "--router", "r1").json()["entries"]

@@ -7,8 +7,10 @@ import pytest
 import yaml
 
 from k8s_ecmp.errors import SettingsError, UnsupportedPlatform
-from k8s_ecmp.routers.connection import CONNECTION, connect, driver_class
-from k8s_ecmp.routers.inventory import init_nornir, router_settings, select
+from k8s_ecmp.routers.connection import connect
+from k8s_ecmp.routers.hosts import CONNECTION, router_settings
+from k8s_ecmp.routers.inventory import init_nornir, select
+from k8s_ecmp.routers.plugin import driver_class
 from k8s_ecmp.routers.tasks import read_routes, run
 from k8s_ecmp.settings import Settings
 
@@ -40,7 +42,7 @@ def test_shared_group_options_and_a_port_for_each_host(tmp_path: Path, monkeypat
     hosts = {f"r{n}": {"hostname": f"r{n}", "port": 2000 + n, "groups": ["all"]} for n in range(8)}
     options = {"napalm": {"extras": {"timeout": 5, "optional_args": {"transport": "https"}}}}
     nornir = init_nornir(inventory(tmp_path, hosts, {"all": {"platform": "eos", "connection_options": options}}))
-    monkeypatch.setattr("k8s_ecmp.routers.connection.driver_class", lambda _: Greedy)
+    monkeypatch.setattr("k8s_ecmp.routers.plugin.driver_class", lambda _: Greedy)
     Greedy.seen.clear()
     for _ in range(2):
         for host in nornir.inventory.hosts.values():

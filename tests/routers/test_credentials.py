@@ -12,15 +12,16 @@ import pytest
 import yaml
 from keyring.backend import KeyringBackend
 from nornir.core import Nornir
+from nornir.core.inventory import Host
 from nornir.core.plugins.inventory import TransformFunctionRegister
 
 from k8s_ecmp.errors import CredentialsUnusable
-from k8s_ecmp.routers.connection import OPTIONS, optional_args
 from k8s_ecmp.routers.credentials import Resolved, resolve
+from k8s_ecmp.routers.hosts import OPTIONS, optional_args
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.settings import CredentialSettings, CredentialSource, Settings
 
-GROUPS = {"edge": {"data": {}}, "dc1": {"data": {}}}
+GROUPS: dict[str, dict[str, Any]] = {"edge": {"data": {}}, "dc1": {"data": {}}}
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +69,11 @@ def test_a_router_in_a_file_is_asked_for_nothing(tmp_path: Path) -> None:
 
 def test_a_transform_function_of_nornirs_still_gives_logins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("K8S_ECMP_PASSWORD", "from-env")
-    TransformFunctionRegister.register("vault", lambda host: setattr(host, "password", "from-vault"))
+
+    def transform(host: Host, **_: Any) -> None:
+        host.password = "from-vault"
+
+    TransformFunctionRegister.register("vault", transform)
     try:
         inventory(tmp_path)
         config = {

@@ -13,7 +13,8 @@ import yaml
 from nornir.core import Nornir
 
 from k8s_ecmp.errors import AuthenticationFailed, CredentialsUnusable, RouterError
-from k8s_ecmp.routers.connection import CONNECTION, connect
+from k8s_ecmp.routers.connection import connect
+from k8s_ecmp.routers.hosts import CONNECTION
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.settings import CredentialSettings, Settings
 from tests.world.emulators import NAMES, emulator

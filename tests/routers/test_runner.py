@@ -68,7 +68,7 @@ def test_a_processor_that_raises_costs_its_host_only() -> None:
         def subtask_instance_started(self, *_: object) -> None: ...
         def subtask_instance_completed(self, *_: object) -> None: ...
 
-    world = nornir("a", "b").with_processors([Bad()])  # type: ignore[list-item]
+    world = nornir("a", "b").with_processors([Bad()])
     results = world.run(task=lambda task: Result(host=task.host, result=1))
     assert results["a"].failed
     assert results["b"][0].result == 1

@@ -87,11 +87,14 @@ def fib(router: FrrRouter, *hops: str) -> None:
 
 def test_many_commits_read_the_configuration_once(router: FrrRouter, session: StandingSession) -> None:
     session.commit(step(session, "n1"), allowed)
-    reads = session._keeping.reads
+    keeping = session._keeping
+    assert keeping is not None
+    reads = keeping.reads
     for where in (("n1", "n2"), ("n2", "n3"), ("n1", "n2", "n3"), ("n3",)):
         session.commit(step(session, *where), allowed)
         fib(router, *(f"10.0.0.{name[1]}" for name in where))
-    assert session._keeping.reads == reads
+    assert session._keeping is keeping
+    assert keeping.reads == reads
     known = session.table
     assert known is not None
     again = session.read(recover=False)

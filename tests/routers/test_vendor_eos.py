@@ -23,8 +23,9 @@ from k8s_ecmp.errors import (
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.routers.drivers.vendor.eos import EosDriver
 from k8s_ecmp.routers.drivers.vendor.eos_names import SessionName
-from tests.routers.vendors.device import AGGREGATE, NODES, TAG, Device
+from tests.routers.vendors.device import AGGREGATE, NODES, TAG, DeviceOf
 from tests.site import COMMAND, new_site
+from tests.world.emulators.base import Learned
 from tests.world.emulators.eos import Eos
 from tests.world.netns import wait_for
 
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.slow
 
 LINE = "ip route 10.1.0.0/16 10.192.0.1 tag 4201 name demo"
 ROUTE = ("default", "10.1.0.0/16")
+Device = DeviceOf[Eos]
 DOCS = Path(__file__).parents[2] / "docs/platforms/eos.md"
 
 
@@ -268,6 +270,20 @@ def test_the_plan_s_own_diff_has_no_foreign_lines(router: Device) -> None:
     assert done.json()["routers"][0]["diff_source"] == "device"
     assert "-ip route 10.96.0.0/12 10.192.0.3 tag 4201 name demo" in done.json()["routers"][0]["diff"].splitlines()
     assert "pending" not in router.device.sessions().values()
+
+
+def test_a_next_hop_behind_a_learned_route_is_held_back_and_said_in_the_plan(router: Device) -> None:
+    """EOS would use it, but show the learned route's own next hop instead, and the change would be taken back."""
+    router.device.learned["10.192.0.2/32"] = Learned("10.192.0.253")
+    planned = router.run("plan")
+    assert "next hop 10.192.0.2 cannot be resolved there; held back at 4 prefixes" in " ".join(planned.out.split())
+    done = router.apply()
+    assert done.code == 3, done.out
+    assert router.ours()[AGGREGATE] == NODES - {"10.192.0.2"}
+    assert router.untouched()
+    router.device.learned.clear()
+    assert router.apply().code == 3
+    assert router.ours()[AGGREGATE] == NODES
 
 
 def test_a_large_change_is_loaded_in_parts_into_one_session(switch: Eos) -> None:

@@ -17,6 +17,7 @@ from k8s_ecmp.errors import (
     HostKeyRejected,
     LockHeld,
     NotSaved,
+    ParseError,
     RouterError,
     Unreachable,
 )
@@ -61,9 +62,7 @@ def driver(router: Ios) -> Iterator[IosDriver]:
 @pytest.fixture
 def site(router: Ios, tmp_path: Path) -> Site:
     site = new_site(tmp_path / "site")
-    folder = site.folder / "inventories/demo"
-    (folder / "hosts.yaml").write_text(yaml.safe_dump({"r1": router.host()}))
-    (folder / "groups.yaml").unlink(missing_ok=True)
+    site.hosts(r1=router.host())
     site.settings(rollout={"confirm_within_s": 60, "verify_timeout_s": 3})
     return site
 
@@ -344,3 +343,51 @@ def test_a_router_that_is_gone_is_unreachable(router: Ios, driver: IosDriver) ->
     with pytest.raises(Unreachable):
         new_driver(router).open()
     router.start()
+
+
+@pytest.mark.parametrize("timer", [None, 60])
+def test_a_question_instead_of_saving_is_told_and_left_to_people(
+    router: Ios, driver: IosDriver, timer: int | None
+) -> None:
+    driver.get_config("running")
+    driver.load_merge_candidate(config=LINE)
+    router.other_image = True
+    with pytest.raises(NotSaved, match=r"asked 'Overwrite the previous NVRAM configuration\?\[confirm\]'"):  # noqa: PT012
+        driver.commit_config(revert_in=timer)
+        driver.confirm_commit()
+    assert LINE.strip() in router.running()
+    assert not router.pending()
+    assert not router.saved()
+    assert driver.compare_config() == "", "the shell is where it was"
+
+
+def test_what_the_line_prints_into_answers_is_no_difference(router: Ios, driver: IosDriver) -> None:
+    router.stamp = (
+        "Load for five secs: 2%/0%; one minute: 5%; five minutes: 4%\n"
+        "Time source is NTP, 17:33:18.269 EST Fri Apr 5 2019\n\n"
+    )
+    router.message = "*Nov 22 02:55:01.123: %LINEPROTO-5-UPDOWN: Line protocol on Interface GigabitEthernet0/9, changed state to down"
+    session = transaction(driver)
+    session.begin()
+    session.stage([CREATE], session.read())
+    session.commit(60, 1)
+    session.confirm()
+    assert LINE.strip() in router.running()
+    assert router.saved()
+
+
+def test_an_account_that_sees_a_part_is_told_so(router: Ios, driver: IosDriver) -> None:
+    router.level = 5
+    with pytest.raises(ParseError, match=r"not whole.*'hostname'.*'version'.*privilege 15"):
+        transaction(driver).read()
+
+
+def test_blanks_behind_lines_hide_nothing(router: Ios, driver: IosDriver) -> None:
+    router.padding = "  "
+    driver.get_config("running")
+    driver.load_merge_candidate(config=LINE)
+    assert driver.compare_config() == f"+{LINE.strip()}"
+    driver.commit_config(revert_in=60)
+    driver.confirm_commit()
+    assert LINE.strip() in router.running()
+    assert router.saved()

@@ -32,6 +32,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 BLOCK = "router static\n address-family ipv4 unicast\n  {}\n !\n!\n"
 LINE = "10.1.0.0/16 10.192.0.1 tag 4201 description demo"
 KEY = ("default", "10.1.0.0/16")
+# Of 32 and 64 bits ("Implementing Logging Services on Cisco IOS XR Software").
+LOGGED = [
+    "RP/0/RP0/CPU0:Nov 22 03:00:01.123 : ifmgr[229]: %PKT_INFRA-LINK-3-UPDOWN : Interface Gi0/0/0/9, changed state to Down",
+    "RP/0/RSP0/CPU0:2026 Nov 22 03:00:01.123 UTC: config[65710]: %MGBL-SYS-5-CONFIG_I : Configured from console by root",
+    "0/RP0/ADMIN0:Nov 22 03:00:01.123 UTC: esd[3385]: %INFRA-ESD-6-PORT_STATE_CHANGE_LINK_UP : link of 12 is up",
+]
 DOCS = Path(__file__).parents[2] / "docs/platforms/iosxr.md"
 
 
@@ -215,6 +221,46 @@ def test_a_running_configuration_without_its_end(device: IosXr) -> None:
     else:
         assert len(get_platform("iosxr").parse(router.get_config("running")["running"])) > 0
     router.close()
+
+
+@pytest.mark.parametrize("device", ["iosxr"], indirect=True)
+@pytest.mark.parametrize("message", LOGGED)
+def test_log_messages_in_answers_are_no_part_of_them(device: IosXr, tmp_path: Path, message: str) -> None:
+    """`terminal monitor`: what is logged meanwhile stands between the lines of whatever the router shows."""
+    device.faults.log = message
+    router = driver(device)
+    assert message not in router.get_config("running")["running"]
+    router.close()
+    lab = Device(new_site(tmp_path / "site"), device)
+    done = lab.apply()
+    assert done.code == 3, done.out  # the one conflict
+    assert "warning:" not in done.out
+    assert device.routes()[AGGREGATE] == NODES
+    assert lab.untouched()
+
+
+@pytest.mark.parametrize("device", ["iosxr_netconf"], indirect=True)
+@pytest.mark.parametrize("at", ["commit", "load"])
+def test_a_warning_alone_is_no_refusal(device: IosXr, tmp_path: Path, at: str) -> None:
+    """RFC 6241, 4.3: <error-severity> says whether it was done."""
+    device.faults.warning, device.faults.warns_at = "some of it is applied later", frozenset({at})
+    lab = Device(new_site(tmp_path / "site"), device)
+    done = lab.apply()
+    assert done.code == 3, done.out
+    assert "warning: the router warns: some of it is applied later" in " ".join(done.out.split())
+    assert device.routes()[AGGREGATE] == NODES
+    assert device.locked_by is None
+    assert lab.untouched()
+
+
+@pytest.mark.parametrize("device", ["iosxr_netconf"], indirect=True)
+def test_a_way_back_with_a_warning_is_taken(device: IosXr, tmp_path: Path) -> None:
+    device.faults.warning, device.faults.hide = "some of it is applied later", {"10.96.0.0/12"}
+    lab = Device(new_site(tmp_path / "site"), device)
+    done = lab.apply()
+    assert "rolled-back" in done.out
+    assert lab.is_old()
+    assert device.locked_by is None
 
 
 def test_a_stale_plan_is_refused_when_others_change_our_prefix(device: IosXr, tmp_path: Path) -> None:

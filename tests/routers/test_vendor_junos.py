@@ -1,5 +1,6 @@
 """Junos behind NAPALM's driver: whose lock, whose candidate, whose commit, and which host key."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ ROUTE = (
     "set routing-options static route 10.96.0.0/12 tag 4201\n"
 )
 OURS = ("default", "10.96.0.0/12")
+LICENCE = "mgd: requires 'bgp' license"
 Connect = Callable[..., JunosDriver]
 
 
@@ -264,6 +266,105 @@ def test_a_refused_commit_leaves_nothing_behind(device: Junos, connect: Connect,
     assert device.locked is None
 
 
+# --- warnings: <error-severity> decides (RFC 6241, 4.3); the answers are those that Juniper/ansible-junos-stdlib #58 and
+# clicon/clixon-controller #71 show of commits that were in force ---
+
+
+def test_a_commit_with_a_warning_is_in_force_and_the_warning_is_kept(device: Junos, connect: Connect):
+    device.faults.warning = LICENCE
+    driver = connect()
+    stage(driver)
+    driver.commit_config(revert_in=60)
+    assert OURS in device.routes()
+    driver.confirm_commit()
+    assert not device.pending()
+    assert driver.warnings() == (f"[edit protocols] {LICENCE} bgp",)
+    assert driver.warnings() == ()
+    driver.discard_config()
+    assert device.locked is None
+
+
+def test_a_way_back_with_a_warning_is_taken(device: Junos, connect: Connect):
+    before = device.running()
+    device.faults.warning = LICENCE
+    driver = connect()
+    stage(driver)
+    driver.commit_config(revert_in=60)
+    driver.rollback()
+    driver.discard_config()
+    assert device.running() == before
+    assert not device.pending()
+
+
+@pytest.mark.parametrize("at", ["load", "compare"])
+@pytest.mark.parametrize("private", [False, True])
+def test_a_warning_beside_a_load_or_a_comparison_is_no_refusal(device: Junos, connect: Connect, at: str, private: bool):
+    device.faults.warning, device.faults.warns_at = LICENCE, frozenset({at})
+    driver = connect(config_private=private)
+    stage(driver)
+    assert "10.96.0.0/12" in driver.compare_config()
+    driver.commit_config()
+    driver.discard_config()
+    assert OURS in device.routes()
+    assert driver.warnings() == (f"[edit protocols] {LICENCE} bgp",)
+
+
+def test_an_error_among_warnings_is_a_refusal_and_named_alone(device: Junos, connect: Connect):
+    before = device.running()
+    device.faults.full_disk, device.faults.warning = True, LICENCE
+    driver = connect()
+    stage(driver)
+    with pytest.raises(CommitFailed, match="No space left") as refused:
+        driver.commit_config(revert_in=60)
+    assert LICENCE not in str(refused.value)
+    assert "in force" not in str(refused.value), "nobody has read that"
+    driver.discard_config()
+    assert device.running() == before
+
+
+def test_what_the_inventory_ignores_is_not_reported(device: Junos, connect: Connect):
+    device.faults.warning = LICENCE
+    driver = connect(ignore_warning=["requires .* license"])
+    stage(driver)
+    driver.commit_config()
+    driver.discard_config()
+    assert OURS in device.routes()
+    assert driver.warnings() == ()
+
+
+@pytest.mark.parametrize("confirm_within_s", [60, 0])
+def test_a_whole_run_reports_a_warning_as_one(device: Junos, site: Site, confirm_within_s: int):
+    device.faults.warning = LICENCE
+    site.settings(rollout={"confirm_within_s": confirm_within_s, "verify_timeout_s": 3})
+    done = site.run_here("apply", "--yes", "--format", "json")
+    (result,) = json.loads(done.out)["routers"]
+    assert result["outcome"] == "committed", result
+    assert result["warnings"] == [f"the router warns: [edit protocols] {LICENCE} bgp"]
+    assert OURS in device.routes()
+    assert not device.pending()
+
+
+@pytest.mark.parametrize("confirm_within_s", [60, 0])
+def test_a_whole_run_takes_a_change_back_whose_commits_are_warned_of(device: Junos, site: Site, confirm_within_s: int):
+    before = device.running()
+    device.faults.warning, device.faults.hide = LICENCE, {"10.96.0.0/12"}
+    site.settings(rollout={"confirm_within_s": confirm_within_s, "verify_timeout_s": 1})
+    done = site.run_here("apply", "--yes", "--format", "json")
+    (result,) = json.loads(done.out)["routers"]
+    assert (result["outcome"], result["undone"]) == ("rolled-back", "router" if confirm_within_s else "inverse"), result
+    assert result["warnings"] == [f"the router warns: [edit protocols] {LICENCE} bgp"]
+    assert device.running() == before
+    assert not device.pending()
+
+
+def test_that_nothing_is_in_force_is_read_before_it_is_said(device: Junos, site: Site):
+    device.faults.full_disk = True
+    done = site.run_here("apply", "--yes")
+    assert "No space left on device; nothing of the change is in force" in " ".join(done.out.split())
+    operations = [entry.split()[0] for entry in device.transcript]
+    assert "get-configuration" in operations[operations.index("commit-configuration") :]
+
+
 def test_nothing_is_committed_without_the_lock(device: Junos, connect: Connect):
     device.edit("set system host-name half-done")
     with pytest.raises(CommitFailed, match="without the lock"):
@@ -314,12 +415,9 @@ def test_a_dead_session_is_an_error_that_says_so(device: Junos, connect: Connect
 
 @pytest.fixture
 def site(device: Junos, tmp_path: Path) -> Site:
-    import yaml
 
     made = new_site(tmp_path / "site")
-    folder = made.folder / "inventories/demo"
-    (folder / "hosts.yaml").write_text(yaml.safe_dump({"r1": device.host()}))
-    (folder / "groups.yaml").unlink(missing_ok=True)
+    made.hosts(r1=device.host())
     made.settings(rollout={"confirm_within_s": 60, "verify_timeout_s": 3})
     return made
 

@@ -13,7 +13,7 @@ import yaml
 from k8s_ecmp.errors import CommitFailed, ConfigRejected, HostKeyRejected, RouterError, Unreachable
 from k8s_ecmp.routers.drivers.vendor import vendor_driver
 from k8s_ecmp.routers.drivers.vendor.base import VendorDriver
-from tests.routers.vendors.device import AGGREGATE, NODES, TAG, Device
+from tests.routers.vendors.device import AGGREGATE, NODES, TAG, DeviceOf
 from tests.routers.vendors.rack import Rack
 from tests.site import new_site
 from tests.world.emulators import emulator
@@ -27,6 +27,7 @@ LINE = "ip route 10.1.0.0/16 10.192.0.1 name demo tag 4201"
 ROUTE = ("default", "10.1.0.0/16")
 NOTE = "ntp server 192.0.2.9"
 Switch = NxosApi | NxosSsh
+Device = DeviceOf[NxosApi | NxosSsh]
 
 
 @pytest.fixture(params=["nxos", "nxos_ssh"])
@@ -46,6 +47,13 @@ def router(switch: Switch, tmp_path: Path) -> Device:
 def api(tmp_path: Path) -> Iterator[NxosApi]:
     (tmp_path / "device").mkdir()
     with NxosApi(tmp_path / "device") as device:
+        yield device
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> Iterator[NxosSsh]:
+    (tmp_path / "device").mkdir()
+    with NxosSsh(tmp_path / "device") as device:
         yield device
 
 
@@ -85,6 +93,50 @@ def test_nothing_is_left_of_a_refused_candidate(switch: Switch) -> None:
     device.commit_config()
     assert ROUTE in switch.routes()
     device.close()
+
+
+# --- whole answers ---
+
+LOCATION = "snmp-server location row 5, was leaf-101# before the move"
+OWN_LINE = "\nleaf-101#"
+
+
+def test_the_switch_s_own_prompt_within_a_line_ends_no_answer(ssh: NxosSsh) -> None:
+    ssh.load(ssh.SAMPLE.replace("ip domain-lookup\n", f"{LOCATION}\nip domain-lookup\n"))
+    device = driver(ssh)
+    ssh.pauses.append("was leaf-101#")
+    assert device.get_config("running")["running"].splitlines()[-1] == "  router-id 10.255.0.101"
+    assert ssh.pauses == []
+    device.close()
+
+
+def test_the_switch_s_own_prompt_as_a_line_ends_no_answer(ssh: NxosSsh) -> None:
+    ssh.load(ssh.SAMPLE.replace("\n Do not type", f"{OWN_LINE}\n Do not type"))
+    device = driver(ssh)
+    ssh.pauses.append(OWN_LINE)
+    assert device.get_config("running")["running"].splitlines()[-1] == "  router-id 10.255.0.101"
+    assert ssh.pauses == []
+    ssh.pauses += [OWN_LINE] * 3
+    with pytest.raises(RouterError, match=r"'show running-config'.*could not be read to its end.*'leaf-101#'"):
+        device.get_config("running")
+    assert device.get_config("running")["running"].splitlines()[-1] == "  router-id 10.255.0.101"
+    device.close()
+
+
+def test_a_text_that_lacks_its_end_is_never_planned_from(router: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = router.device._printed
+
+    def half(words: list[str], *rest: Any) -> str:
+        return whole(words, *rest).partition("ip route 10.30")[0]
+
+    assert router.apply().code == 3
+    monkeypatch.setattr(router.device, "_printed", half)
+    text = router.device.running()
+    for command in (("plan",), ("verify",), ("apply", "--yes")):
+        done = router.run(*command)
+        assert done.code == 1, done.out + done.err
+        assert "the configuration is not whole" in " ".join(done.out.split())
+    assert router.device.running() == text
 
 
 # --- checkpoints ---
@@ -243,6 +295,17 @@ def test_a_change_that_cannot_be_saved_is_in_force_and_said(router: Device) -> N
     assert not router.device.saved()
 
 
+def test_a_copy_that_fails_in_words_alone_is_not_saved(router: Device) -> None:
+    router.device.aborts_copies = True
+    done = router.apply()
+    assert done.code == 1, done.out + done.err
+    said = " ".join(done.out.split())
+    assert "in force, but not in the startup configuration" in said
+    assert ("request was aborted" if router.device.driver == "nxos" else "Unable to save") in said
+    assert router.ours()[AGGREGATE] == NODES
+    assert not router.device.saved()
+
+
 def test_what_is_saved_outlives_a_reload(router: Device) -> None:
     assert router.apply().code == 3
     router.device.boot()
@@ -354,13 +417,6 @@ def test_a_next_hop_without_a_way_is_held_back_and_said(switch: Switch, tmp_path
 
 
 # --- whom we speak to ---
-
-
-@pytest.fixture
-def ssh(tmp_path: Path) -> Iterator[NxosSsh]:
-    (tmp_path / "device").mkdir()
-    with NxosSsh(tmp_path / "device") as device:
-        yield device
 
 
 def test_a_certificate_nobody_vouches_for_is_refused(api: NxosApi, tmp_path: Path) -> None:

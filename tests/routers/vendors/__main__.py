@@ -1,19 +1,19 @@
-"""`python -m tests.routers.vendors [PYTEST-ARGUMENT ...]`: every story on every platform, as one table."""
+"""`python -m tests.routers.vendors [PYTEST-ARGUMENT ...]`: every story on every platform, as one table; 0 when
+all held."""
 
-import contextlib
-import io
 import re
 import sys
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests import tables
 from tests.routers.vendors.stories import Confirming, Locking
+from tests.tables import aligned
 from tests.world.emulators import NAMES
 
-WORKERS = "4"
 _TEST = re.compile(r"test_(\w+)\.py::\w+::test_(.+)$")
 _EXTRA: tuple[type[Locking] | type[Confirming], ...] = (Locking, Confirming)
 
@@ -24,7 +24,7 @@ class Cells:
 
     found: dict[tuple[str, str], str] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """What the tests of a driver took."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -49,10 +49,9 @@ def lines(cells: Cells) -> list[str]:
         empty = "-" if story in absent else "not run"
         rows.append([story, *(cells.found.get((story, name), empty) for name in NAMES)])
     rows.append(["seconds", *(f"{cells.seconds[name]:.0f}" for name in NAMES)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     failed = sum(result == "FAIL" for result in cells.found.values())
     return [
-        *("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
+        *aligned(rows),
         "",
         *(
             f"-  the platform {kind.absent}"
@@ -71,18 +70,6 @@ def _words(test: str) -> str:
     return test.replace("_s_", "'s ").replace("_", " ").replace("[", ": ").removesuffix("]")
 
 
-def main() -> int:
-    """0 when every story held."""
-    cells = Cells()
-    files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in NAMES]
-    arguments = [*files, "-q", "-n", WORKERS, "--dist", "loadfile", *sys.argv[1:]]
-    print("running the stories; it takes a few minutes ...", file=sys.stderr)
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = int(pytest.main(arguments, plugins=[cells]))
-    print(file=sys.stderr)
-    print("\n".join(lines(cells)))
-    return code
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in NAMES]
+    sys.exit(tables.run("the stories", Cells(), lines, *files, workers=4))

@@ -10,6 +10,7 @@ from tests.routers.vendors.options import Racks
 from tests.routers.vendors.rack import Rack
 from tests.site import new_site
 from tests.world.emulators import NAMES, emulator
+from tests.world.emulators.base import Emulator
 
 
 @pytest.fixture
@@ -18,10 +19,10 @@ def racks(tmp_path: Path) -> Iterator[Racks]:
     with ExitStack() as stack:
 
         def make(names: list[str], running: Mapping[str, str] | None = None) -> Rack:
-            devices = {}
+            devices: dict[str, Emulator] = {}
             for name in names:
                 (tmp_path / name).mkdir()
-                text = running and running[name]
+                text = running[name] if running is not None else None
                 devices[name] = stack.enter_context(emulator(name)(tmp_path / name, text))
             return Rack(new_site(tmp_path / "site"), devices)
 

@@ -1,27 +1,26 @@
 """A user's folder whose only router is an emulated device, spoken to by NAPALM's unmodified driver."""
 
-import yaml
+from typing import Generic, TypeVar
 
 from tests.site import Outcome, Site
 from tests.world.emulators.base import PASSWORD, Emulator
 
 TAG = 4201
-NODES = {"10.192.0.1", "10.192.0.2", "10.192.0.3"}
+NODES = frozenset({"10.192.0.1", "10.192.0.2", "10.192.0.3"})
 AGGREGATE = ("default", "10.96.0.0/12")
+E = TypeVar("E", bound=Emulator)
 
 
-class Device:
+class DeviceOf(Generic[E]):
     """The folder and its router, and what that was like at the beginning."""
 
-    def __init__(self, site: Site, device: Emulator) -> None:
+    def __init__(self, site: Site, device: E) -> None:
         self.site = site
         self.device = device
         self.before = device.running()
         self.others = device.others(TAG)
         self.foreign = device.routes()
-        folder = site.folder / "inventories/demo"
-        (folder / "hosts.yaml").write_text(yaml.safe_dump({"r1": device.host()}))
-        (folder / "groups.yaml").unlink(missing_ok=True)
+        site.hosts(r1=device.host())
         site.settings(rollout={"confirm_within_s": 60, "verify_timeout_s": 3})
 
     def run(self, *arguments: str) -> Outcome:
@@ -43,3 +42,6 @@ class Device:
 
     def is_old(self) -> bool:
         return self.device.running() == self.before
+
+
+Device = DeviceOf[Emulator]

@@ -5,6 +5,7 @@ The configuration lines are those of the vendors' command references, written he
 
 import re
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from k8s_ecmp.platforms.drivers import DRIVERS
@@ -73,7 +74,7 @@ def expect_lines(rack: Rack, shown: Mapping[str, str], *values: object) -> None:
         assert line in lines(device), f"{name} lacks {line}: {device.running()}"
 
 
-def expect_routes(rack: Rack, hops: set[str] | None, prefix: tuple[str, str] = ("default", HOST)) -> None:
+def expect_routes(rack: Rack, hops: AbstractSet[str] | None, prefix: tuple[str, str] = ("default", HOST)) -> None:
     """Every device forwards to the next hops; None: it has no route of ours there."""
     for name in rack.devices:
         assert rack.ours(name).get(prefix) == hops, name

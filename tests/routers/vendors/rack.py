@@ -5,8 +5,6 @@ NAPALM's drivers sleep most of their time; beside one another they sleep togethe
 
 from collections.abc import Mapping
 
-import yaml
-
 from tests.routers.vendors.device import TAG
 from tests.site import Outcome, Site
 from tests.world.emulators.base import PASSWORD, Emulator
@@ -21,9 +19,7 @@ class Rack:
         self.before = {name: device.running() for name, device in devices.items()}
         self._others = {name: device.others(TAG) for name, device in devices.items()}
         self._foreign = {name: device.routes() for name, device in devices.items()}
-        folder = site.folder / "inventories/demo"
-        (folder / "hosts.yaml").write_text(yaml.safe_dump({name: device.host() for name, device in devices.items()}))
-        (folder / "groups.yaml").unlink(missing_ok=True)
+        site.hosts(**{name: device.host() for name, device in devices.items()})
         # A login costs NAPALM up to three seconds; the second one of a change is not the subject here.
         rollout = {"confirm_within_s": 60, "verify_timeout_s": 3, "new_connection": "never"}
         site.settings(rollout={"canary": 0, "parallel": len(devices), **rollout})

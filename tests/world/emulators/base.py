@@ -30,7 +30,8 @@ class Faults:
     that (junos, iosxr_netconf) answers with nothing at all. `fib_hidden`: it may not see the forwarding table alone
     (junos, iosxr_netconf). `fib_refused`: commands that show the forwarding table are refused, in the device's words (ios,
     iosxr, nxos, junos). `slow_fib_s`: seconds that such a command takes (ios, nxos). `silent`: addresses of next hops that do not answer ARP or ND; the device shows that, but
-    for eos.
+    for eos. `warning`: what the device says beside doing what `warns_at` names ("commit", "load" or "compare"; junos,
+    iosxr_netconf). `log`: a log message that is printed into longer answers (iosxr).
     """
 
     slow_commit_s: float = 0
@@ -45,6 +46,9 @@ class Faults:
     fib_hidden: bool = False
     fib_refused: bool = False
     slow_fib_s: float = 0
+    warning: str = ""
+    warns_at: frozenset[str] = frozenset({"commit"})
+    log: str = ""
 
 
 @dataclass(frozen=True)

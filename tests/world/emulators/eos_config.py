@@ -309,11 +309,17 @@ def _attributes(words: list[str], rest: list[str]) -> tuple[int | None, Attribut
             found = found._replace(name=value)
         elif word == "track" and value == "bfd":
             found = found._replace(track=True)
-        elif word in ("tag", "metric") and value.isdigit() and int(value) < 2**32:
-            found = found._replace(**{word: int(value)})
+        elif word == "tag" and _is_number(value):
+            found = found._replace(tag=int(value))
+        elif word == "metric" and _is_number(value):
+            found = found._replace(metric=int(value))
         else:
             raise _invalid(words, value)
     return distance, found
+
+
+def _is_number(word: str) -> bool:
+    return word.isdigit() and int(word) < 2**32
 
 
 def _invalid(words: list[str], word: str) -> CliError:

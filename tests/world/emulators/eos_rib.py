@@ -1,7 +1,9 @@
 """The routing table of an Arista switch, from its configuration alone: connected subnets and static routes.
 
 Form of `show ip route` in JSON as in eAPI's command reference and recorded answers of EOS 4.2x: a discard route has
-"routeAction" "drop" and no vias. Static routes through other static routes are not modelled.
+"routeAction" "drop" and no vias. A next hop that a learned route covers is shown as the hop of that route (cEOS 4.2x,
+batfish/lab-validation, mix_vendor_bgp_vrf: `ip route 172.17.211.0/24 10.10.10.6` behind an eBGP 10.10.10.0/24). Static
+routes through other static routes are not modelled.
 """
 
 import ipaddress
@@ -22,11 +24,12 @@ def static_routes(
     for route in config.routes:
         if route.vrf != vrf or str(route.prefix) in hidden or not config.routing(vrf, route.prefix.version):
             continue
-        if not _usable(route, connected) or route.distance > best.get(route.prefix, 255):
+        via = _resolved(route, connected, learned)
+        if via is None or route.distance > best.get(route.prefix, 255):
             continue
         if route.distance < best.get(route.prefix, 256):
             best[route.prefix], vias[route.prefix] = route.distance, set()
-        vias[route.prefix].add(route.via)
+        vias[route.prefix].add(via)
     direct = {subnet.prefix for subnet in connected if subnet.vrf == vrf}
     return {
         prefix: frozenset(found)
@@ -71,17 +74,26 @@ def table(
     return {"vrfs": {vrf: shown}}
 
 
-def _usable(route: Route, connected: Sequence[Connected]) -> bool:
-    """Whether the next hop is connected in the VRF in which it is looked up; Null0 and nexthop groups always are."""
+def _resolved(route: Route, connected: Sequence[Connected], learned: Mapping[str, Learned]) -> str | None:
+    """What the table shows as its next hop, None where there is no way to it; Null0 and nexthop groups always are."""
     words = route.via.split()
     if words[0] in ("Null0", "Nexthop-Group"):
-        return True
+        return route.via
     vrf = words[1] if words[0] == "egress-vrf" else route.vrf
     try:
         address = ipaddress.ip_address(words[-1])
     except ValueError:
-        return any(subnet.interface == words[-1] for subnet in connected)
-    return any(address in subnet.prefix and subnet.vrf == vrf for subnet in connected)
+        return route.via if any(subnet.interface == words[-1] for subnet in connected) else None
+    subnets = [subnet.prefix for subnet in connected if address in subnet.prefix and subnet.vrf == vrf]
+    direct = max((subnet.prefixlen for subnet in subnets), default=-1)
+    through = {
+        network.prefixlen: other.next_hop
+        for text, other in learned.items()
+        if vrf == "default" and address in (network := ipaddress.ip_network(text)) and network.prefixlen > direct
+    }
+    if through:
+        return through[max(through)]
+    return route.via if subnets else None
 
 
 def _static(vias: frozenset[str], vrf: str, connected: Sequence[Connected]) -> dict[str, Any]:

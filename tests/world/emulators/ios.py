@@ -21,6 +21,12 @@ from tests.world.emulators.ios_show import incremental_diff, show_cef, show_conf
 from tests.world.emulators.ssh import CliServer, Terminal
 
 _MARK = f"        ^\n{INVALID}\n"
+_OTHER_IMAGE = (
+    "Warning: Attempting to overwrite an NVRAM configuration previously written\n"
+    "by a different version of the system image.\nOverwrite the previous NVRAM configuration?[confirm]"
+)
+_SHORT = 3  # lines
+_RESTRICTED = "!\nboot-start-marker\nboot-end-marker\n!\n!\nend\n"
 _NO_PENDING = "%No Rollback Confirmed Change pending\n"
 
 
@@ -35,7 +41,11 @@ class Pending:
 
 
 class Ios(Emulator):
-    """The router. `nvram_busy`: `write memory` fails, which it only prints."""
+    """The router. `nvram_busy`: `write memory` fails, which it only prints. `other_image`: the startup configuration was
+    written by another version of the software, and `write memory` asks before it is overwritten. `stamp` stands in front
+    of every answer to show commands, `message` in the middle of it. `level`: the account's privilege; below 15 it is shown
+    those lines alone that it may change. `padding`: what shown lines end with.
+    """
 
     driver = "ios"
     SAMPLE = (Path(__file__).parent / "ios_sample.cfg").read_text()
@@ -44,6 +54,11 @@ class Ios(Emulator):
         self.guard = threading.RLock()
         self.flash = Flash(Path(tempfile.mkdtemp(prefix="ios-", dir=folder)) / "flash")
         self.nvram_busy = False
+        self.other_image = False
+        self.stamp = ""
+        self.message = ""
+        self.level = 15
+        self.padding = ""
         super().__init__(folder, running)
         self._server = CliServer(
             self._session, folder, self.flash.folder, lambda: self.config.has("ip scp server enable")
@@ -155,11 +170,19 @@ class Ios(Emulator):
                 await self._copy(terminal, words[1:])
             elif words[0] in ("exit", "logout"):
                 return
+            elif words[0] == "write" and self.other_image and await self._declined(terminal):
+                continue
             else:
                 if words[2:3] == ["cef"]:
                     await asyncio.sleep(self.faults.slow_fib_s)
                 with self.guard:
                     terminal.write(self._answer(line.strip(), words))
+
+    async def _declined(self, terminal: Terminal) -> bool:
+        """Whether the client answers the question with something else than a return or "y"."""
+        answer = await terminal.ask(_OTHER_IMAGE)
+        self.other_image = answer is None or answer.strip() not in ("", "y")
+        return self.other_image
 
     def _line(self, line: str) -> str:
         """One line of configuration: "" or what is printed for it."""
@@ -193,7 +216,10 @@ class Ios(Emulator):
 
     def _answer(self, line: str, words: list[str]) -> str:
         if words[0] == "show":
-            return self._show(line, words)
+            rows = self._show(line, words).split("\n")
+            if self.message and len(rows) > _SHORT:
+                rows.insert(len(rows) // 2, self.message)
+            return self.stamp + f"{self.padding}\n".join(rows)
         if words[0] == "terminal":
             return ""
         if words[0] == "dir":
@@ -230,7 +256,9 @@ class Ios(Emulator):
     def _show(self, line: str, words: list[str]) -> str:
         if words[1] == "running-config":
             return show_configuration(
-                self.config.text(), line, "Building configuration...\n\nCurrent configuration : {} bytes"
+                self.config.text() if self.level == 15 else _RESTRICTED,
+                line,
+                "Building configuration...\n\nCurrent configuration : {} bytes",
             )
         if words[1] == "startup-config":
             return show_configuration(self.startup, line, "Using {} out of 262136 bytes")

@@ -65,13 +65,20 @@ class IosXrXml(IosXr):
                     return True
                 request += line + "\n"
                 if "</Request>" in request:
-                    terminal.write(await self._answer(session, request.strip()) + "\n")
+                    terminal.write(self._logged(await self._answer(session, request.strip())) + "\n")
                     request = ""
         except Cut:
             terminal.cut()
             return False
         finally:
             session.ended()
+
+    def _logged(self, answer: str) -> str:
+        """`terminal monitor`: a log message, which does not wait for the end of an answer of some length."""
+        rows = answer.split("\n")
+        if self.faults.log and len(rows) > 6:
+            rows.insert(len(rows) // 2, self.faults.log)
+        return "\n".join(rows)
 
     async def _answer(self, session: Session, text: str) -> str:
         try:
@@ -207,7 +214,7 @@ class NetconfSession(Session):
         self.device.transcript += [line for line in lines if line.strip()]
         with self.device.guard:
             self.load(lines, all_or_none=True)
-        return "<ok/>"
+        return self._warning("load")
 
     async def _do_get_cli_config_diff(self, _: etree._Element) -> str:
         with self.device.guard:
@@ -220,6 +227,13 @@ class NetconfSession(Session):
         except Refused as refused:
             if refused.code != "0x41864e00":
                 raise
+        return self._warning("commit")
+
+    def _warning(self, at: str) -> str:
+        """The answer of success: <ok/>, or warnings in its place (RFC 6241, 4.3; not seen on a device)."""
+        faults = self.device.faults
+        if faults.warning and at in faults.warns_at:
+            return rpc_error(faults.warning, severity="warning")
         return "<ok/>"
 
     async def _do_get_config(self, operation: etree._Element) -> str:

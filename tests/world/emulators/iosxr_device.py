@@ -94,8 +94,8 @@ class IosXr(Emulator):
         self.guard = threading.RLock()
         self.config = Config()
         self.commits = 1000000000
-        self.changed = time.time()
-        self.changed_by = "admin"
+        self._changed_at = time.time()
+        self._changed_by = "admin"
         self.locked_by: Session | None = None
         self.ends_later_s = 1.0
         """How long a commit goes on whose client went away in the middle of it."""
@@ -195,7 +195,7 @@ class IosXr(Emulator):
     def _put_in_force(self, config: Config, user: str) -> None:
         self.config = config
         self.commits += 1
-        self.changed, self.changed_by = time.time(), user
+        self._changed_at, self._changed_by = time.time(), user
 
     # --- what it prints ---
 
@@ -203,8 +203,8 @@ class IosXr(Emulator):
         """The answer to a show command, of the configuration or of operation."""
         with self.guard:
             if command == "show running-config":
-                changed = time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(self.changed))
-                stamp = f"!! Last configuration change at {changed} by {self.changed_by}\n!\n"
+                changed = time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(self._changed_at))
+                stamp = f"!! Last configuration change at {changed} by {self._changed_by}\n!\n"
                 return "Building configuration...\n" + self.text(self.config).replace("\n", "\n" + stamp, 1)
             if command == "show configuration merge":
                 return "Building configuration...\n" + self.text(session.merged())
@@ -234,11 +234,13 @@ class IosXr(Emulator):
         return head
 
     def _last_commit(self) -> str:
-        when = time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(self.changed))
+        when = time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(self._changed_at))
         columns = "{:<4} {:<11} {:<9} {:<19} {:<11} {}"
         head = columns.format("SNo.", "Label/ID", "User", "Line", "Client", "Time Stamp")
         rule = columns.format("~" * 4, "~" * 8, "~" * 4, "~" * 4, "~" * 6, "~" * 10)
-        return f"{head}\n{rule}\n{columns.format(1, self.commits, self.changed_by, 'vty0:node0_RP0_CPU0', 'CLI', when)}"
+        return (
+            f"{head}\n{rule}\n{columns.format(1, self.commits, self._changed_by, 'vty0:node0_RP0_CPU0', 'CLI', when)}"
+        )
 
     @staticmethod
     def text(config: Config) -> str:

@@ -28,8 +28,8 @@ def tables(root: Node, learned: Mapping[str, Learned]) -> dict[str, dict[_Networ
     lowest preference are used.
     """
     found: dict[str, dict[_Network, Route]] = {}
-    for table, interface, network in _connected(root):
-        found.setdefault(table, {})[network] = Route(network, "Direct", 0, (("", interface),))
+    for name, interface, network in _connected(root):
+        found.setdefault(name, {})[network] = Route(network, "Direct", 0, (("", interface),))
     for path, routes in statics(root):
         instance = path[1] if path[0] == "routing-instances" else ""
         rib = path[path.index("rib") + 1] if "rib" in path else f"{instance}.inet.0" if instance else "inet.0"
@@ -150,8 +150,12 @@ def _wanted(
     network = ipaddress.ip_network(target)
     if how == "exact":
         return [route for route in known if route.prefix == network]
-    covering = [r for r in known if r.prefix.version == network.version and network.subnet_of(r.prefix)]
+    covering = [route for route in known if _covers(route.prefix, network)]
     return sorted(covering, key=lambda r: r.prefix.prefixlen)[-1:]
+
+
+def _covers(prefix: _Network, network: _Network) -> bool:
+    return network.network_address in prefix and prefix.prefixlen <= network.prefixlen
 
 
 def _routing(table: str, routes: list[Route]) -> str:

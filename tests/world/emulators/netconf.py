@@ -203,7 +203,7 @@ async def _until_end(stdin: "asyncssh.SSHReader[bytes]") -> bytes:
 
 async def _chunks(stdin: "asyncssh.SSHReader[bytes]") -> bytes:
     """A message in the chunks of RFC 6242, 4.2."""
-    parts = []
+    parts: list[bytes] = []
     while True:
         head = (await stdin.readuntil(b"\n")).strip()
         if not head:

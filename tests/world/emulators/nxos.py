@@ -27,6 +27,8 @@ from tests.world.emulators.nxos_config import INVALID, Config, Hop, Network, Ref
 from tests.world.emulators.ssh import CliServer, Terminal
 
 _NO_SPACE = "ERROR: no space left on device"
+_ABORTED = "Configuration update aborted: request was aborted"
+_PAUSE_S = 2.0
 _ONE_MOMENT = 3  # lines that a terminal types before its connection breaks in the middle of a change
 
 
@@ -107,6 +109,8 @@ router bgp 65001
         self.lock = threading.RLock()
         self.meanwhile: list[tuple[str, Callable[[], None]]] = []
         """What happens once, in order, right after a command that contains the text was answered."""
+        self.aborts_copies = False
+        """Saving fails in words alone, which NX-API gives as the result of a command that went well."""
         super().__init__(folder, running)
 
     # --- for tests ---
@@ -224,6 +228,8 @@ router bgp 65001
             return "Generating Rollback Patch\n\nRollback completed successfully."
         if words[0] == "copy" and "running-config".startswith(words[1]) and "startup-config".startswith(words[2]):
             self._expect_space()
+            if self.aborts_copies:
+                return _ABORTED
             self.startup = self.config.clone()
             return "[########################################] 100%\nCopy complete."
         return None
@@ -428,9 +434,13 @@ class NxosApi(_Nexus):
 
 
 class NxosSsh(_Nexus):
-    """The command line."""
+    """The command line. `pauses` are texts behind each of which an answer goes on after a pause, once."""
 
     driver = "nxos_ssh"
+
+    def __init__(self, folder: Path, running: str | None = None) -> None:
+        self.pauses: list[str] = []
+        super().__init__(folder, running)
 
     def start(self) -> None:
         self._ssh = CliServer(self._session, self.folder)
@@ -473,7 +483,15 @@ class NxosSsh(_Nexus):
             except Refused as error:
                 answer = f"          ^\n{error}" if "marker" in str(error) else str(error)
             if answer:
-                terminal.write(f"{answer.rstrip()}\n")
+                await self._print(terminal, f"{answer.rstrip()}\n")
+
+    async def _print(self, terminal: Terminal, answer: str) -> None:
+        for text in [text for text in dict.fromkeys(self.pauses) if text in answer]:
+            self.pauses.remove(text)
+            head, _, answer = answer.partition(text)
+            terminal.write(head + text)
+            await terminal.pause(_PAUSE_S)
+        terminal.write(answer)
 
     def _answer(self, line: str, shell: Shell) -> str:
         drop = self.faults.drop if shell.configuring else None

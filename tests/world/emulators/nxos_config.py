@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Key = tuple[str | None, str | None, str | None]
@@ -127,7 +128,7 @@ class Config:
 
     def text(self, without_tag: int | None = None) -> str:
         """As `show running-config` prints it below its head, without the hops that carry a tag."""
-        lines = []
+        lines: list[str] = []
         for number, line in enumerate([*self._frame, ""]):
             if number == self._place:
                 lines += self._printed("default", "", without_tag)
@@ -283,7 +284,7 @@ class Config:
                 yield vrf, ipaddress.ip_interface(words[2]).network
 
 
-def _read_route(words: list[str]) -> tuple[Network, Hop, dict[str, object]]:
+def _read_route(words: list[str]) -> tuple[Network, Hop, dict[str, Any]]:
     """(prefix, hop, what was given beside its key) of `ip route ...`."""
     version = 4 if words[0] == "ip" else 6
     rest = words[2:]
@@ -311,7 +312,7 @@ def _read_route(words: list[str]) -> tuple[Network, Hop, dict[str, object]]:
         if next_hop.num_addresses != 1:
             raise Refused(INVALID)
         address = str(next_hop.network_address)
-    given: dict[str, object] = {}
+    given: dict[str, Any] = {}
     vrf = None
     left = iter(rest)
     for word in left:
@@ -328,7 +329,7 @@ def _read_route(words: list[str]) -> tuple[Network, Hop, dict[str, object]]:
     name = given.get("name")
     if isinstance(name, str) and not 0 < len(name) <= 50:
         raise Refused(INVALID)
-    return network, Hop(interface, address, vrf, **given), given  # type: ignore[arg-type]
+    return network, Hop(interface, address, vrf, **given), given
 
 
 def _network(text: str, version: int) -> Network:

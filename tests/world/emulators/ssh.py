@@ -10,6 +10,8 @@ Device state that tests touch too belongs under the server's `lock`.
 """
 
 import asyncio
+import contextlib
+import os
 import re
 import socket
 import threading
@@ -73,6 +75,11 @@ class Terminal:
                 self._after_return = found[0] == "\r"
                 self.write("\n")
                 return _erased(line)
+
+    async def pause(self, seconds: float) -> None:
+        """Waits until the client types something, which is there for the next question, or the time is over."""
+        with contextlib.suppress(TimeoutError, OSError, asyncssh.Error):
+            self._typed += await asyncio.wait_for(self._process.stdin.read(1 << 16), seconds)
 
     def cut(self) -> None:
         """The TCP connection breaks, without a word."""
@@ -161,9 +168,9 @@ class CliServer:
             process.exit(0)
 
     def _transfer(self, channel: asyncssh.SSHServerChannel[bytes]) -> asyncssh.SFTPServer:
-        if not self._scp():
+        if self._files is None or not self._scp():
             raise asyncssh.SFTPPermissionDenied("SCP is not enabled")
-        return _Files(channel, chroot=str(self._files))
+        return _Files(channel, chroot=os.fsencode(self._files))
 
 
 class _Login(asyncssh.SSHServer):

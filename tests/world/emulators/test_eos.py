@@ -9,7 +9,7 @@ import pyeapi
 import pytest
 from pyeapi.eapilib import CommandError, ConnectionError
 
-from tests.world.emulators.base import PASSWORD, USERNAME
+from tests.world.emulators.base import PASSWORD, USERNAME, Learned
 from tests.world.emulators.eos import Eos
 from tests.world.emulators.eos_config import CliError, Config
 
@@ -213,3 +213,16 @@ def test_who_does_not_know_the_password_is_sent_away(switch: Eos) -> None:
     with pytest.raises(ConnectionError, match="Unable to authenticate"):
         connect(switch, "wrong").run_commands(["show version"])
     assert switch.transcript == []
+
+
+def test_a_next_hop_behind_a_learned_route_is_shown_as_that_route_s(switch: Eos):
+    """batfish/lab-validation, mix_vendor_bgp_vrf: configured 10.10.10.6, shown 10.10.30.1."""
+    switch.type("ip route 10.9.0.0/16 10.192.0.2 tag 34\nip route 10.9.0.0/16 10.192.0.3 tag 34")
+    switch.learned["10.192.0.2/32"] = Learned("10.192.0.253")
+    switch.learned["10.192.0.0/16"] = Learned("10.192.0.252")  # the connected subnet is the longer match
+    (shown,) = connect(switch).run_commands(["show ip route 10.9.0.0/16"])
+    entry = shown["vrfs"]["default"]["routes"]["10.9.0.0/16"]
+    assert [via["nexthopAddr"] for via in entry["vias"]] == ["10.192.0.253", "10.192.0.3"]
+    (way,) = connect(switch).run_commands(["show ip route 10.192.0.2"])
+    (covering,) = way["vrfs"]["default"]["routes"].values()
+    assert not covering["directlyConnected"]

@@ -8,7 +8,10 @@ import pytest
 from lxml import etree
 
 from tests.world.emulators.base import USERNAME
-from tests.world.emulators.junos import SAMPLE, Edit, Junos, _Session
+from tests.world.emulators.junos import Junos
+from tests.world.emulators.junos_device import Edit
+from tests.world.emulators.junos_sample import SAMPLE
+from tests.world.emulators.junos_session import Session
 from tests.world.emulators.junos_tree import Refused, change, compare, parse, text_of
 from tests.world.emulators.netconf import RpcError
 
@@ -127,7 +130,7 @@ class Client:
     """One session, asked without a connection."""
 
     def __init__(self, device: Junos, number: int, user: str = USERNAME) -> None:
-        self.session = _Session(device, Edit(number, user))
+        self.session = Session(device, Edit(number, user))
 
     def ask(self, operation: str) -> str:
         return asyncio.run(self.session.answer(etree.fromstring(operation)))
@@ -196,7 +199,7 @@ def test_a_confirmed_commit_outlives_its_session_and_comes_back(device: Junos):
     before = device.running()
 
     async def story() -> None:
-        session = _Session(device, Edit(1, USERNAME))
+        session = Session(device, Edit(1, USERNAME))
         await session.answer(etree.fromstring("<lock-configuration/>"))
         change(device.candidate, LINE)
         await session.answer(etree.fromstring(CONFIRMED))
@@ -215,7 +218,7 @@ def test_a_confirmed_commit_outlives_its_session_and_comes_back(device: Junos):
 
 def test_any_commit_confirms(device: Junos):
     async def story() -> None:
-        session = _Session(device, Edit(1, USERNAME))
+        session = Session(device, Edit(1, USERNAME))
         change(device.candidate, LINE)
         await session.answer(etree.fromstring(CONFIRMED))
 

@@ -193,7 +193,7 @@ def test_show_route(api: NxosApi):
 
 def ask(device: NxosApi, *commands: str, method: str = "cli", password: str = PASSWORD) -> requests.Response:
     host = device.host()
-    calls = [
+    calls: list[Any] = [
         {"jsonrpc": "2.0", "method": method, "params": {"cmd": command, "version": 1}, "id": number}
         for number, command in enumerate(commands, 1)
     ]

@@ -43,6 +43,7 @@ class VendorDriver:
         for library in ("pyeapi", "napalm.pyIOSXR"):  # they log what they raise: tracebacks, and what a router said
             logging.getLogger(library).setLevel(logging.CRITICAL)
         options = dict(optional_args or {})
+        self._warnings: list[str] = []
         self.hostname = hostname
         self.owner: str = options.pop("k8s_ecmp_owner", None) or "k8s-ecmp"
         self.options = self.prepared(options)
@@ -148,6 +149,17 @@ class VendorDriver:
         with self.translated("ask"):
             answers: dict[str, Any] = self.device.cli(commands, encoding=encoding)
             return answers
+
+    # --- warnings ---
+
+    def heed(self, warning: str) -> None:
+        """Keeps what the router said beside doing what it was asked to do."""
+        self._warnings.append(warning)
+
+    def warnings(self) -> tuple[str, ...]:
+        """As `routers.driver.Telling`."""
+        warnings, self._warnings = tuple(dict.fromkeys(self._warnings)), []
+        return warnings
 
     # --- errors ---
 

@@ -35,6 +35,13 @@ _LOCK = "show configuration lock"
 _STALE_S = 3600
 _OUR_FILE = re.compile(r"\bk8s-ecmp-\S+-([0-9a-f]{8})[0-9a-f]{4}-(?:merge|rollback)\.cfg")
 _VOLATILE = re.compile(r"!|Building configuration|Current configuration|ntp clock-period|\s*$")
+# What a router prints into any answer: the load and the time before it, where the line has `exec prompt timestamp`, and
+# messages, where it has `monitor`.
+_PRINTED = re.compile(
+    r"[+-]?(?:Load for five secs:|Time source is "
+    r"|[*.]?(?:\w{3} +\d+ (?:\d{4} )?[\d:.]+(?: \w+)?: |\d+: )*%[A-Z][\w-]*-\d-\w+: )"
+)
+_QUESTION = re.compile(r"(\S[^\n]*(?:\[confirm\]|\[yes/no\]:?|\(y/n\)\??))\s*\Z")
 _LOST = frozenset({"ReadTimeout", "ReadException", "WriteException", "ConnectionClosedException", "SSHException"})
 
 
@@ -49,6 +56,9 @@ class IosDriver(WholeTables):
         super().__init__(hostname, username, password, timeout, optional_args)
         self._read: str | None = None  # the running configuration as read last
         self._files: list[str] = []  # ours on flash
+        self._asked = ""  # what the router asked instead of saving
+        self._pending_commit = self.device._get_pending_commits  # noqa: SLF001  NAPALM has no public way to see whose it is
+        self.device._get_pending_commits = self._pending  # noqa: SLF001  asked for by NAPALM before a confirm and a rollback
 
     def prepared(self, options: dict[str, Any]) -> dict[str, Any]:
         """Checked host keys, time for large configurations, and no prompts to switch off by a configuration line."""
@@ -65,6 +75,7 @@ class IosDriver(WholeTables):
         """
         super().open()
         notice_the_end(self.device.device)
+        self.device.device.save_config = self._save
 
     def get_config(self, retrieve: str = "all") -> Mapping[str, str]:
         """The configuration's texts as "running" and "startup"; "candidate" is always empty."""
@@ -79,7 +90,7 @@ class IosDriver(WholeTables):
             LockHeld: a change waits for its confirm, or somebody has the configuration locked.
         """
         with self.translated("ask who changes the configuration"):
-            pending = self.device._get_pending_commits()  # noqa: SLF001  NAPALM has no public way to see whose it is
+            pending = self._pending()
             answers = self.device.cli([_LOCK])
         if pending:
             raise LockHeld(
@@ -119,7 +130,7 @@ class IosDriver(WholeTables):
         Raises:
             RouterError: the router answered with an error, which NAPALM takes for a diff.
         """
-        diff = super().compare_config()
+        diff = "\n".join(line for line in super().compare_config().splitlines() if not _PRINTED.match(line))
         wrong = next(
             (line for line in diff.splitlines() if line.lstrip("+- ").startswith("%") or "error 5" in line), None
         )
@@ -188,10 +199,15 @@ class IosDriver(WholeTables):
             self._delete(*self._files)
             self._files.clear()
 
+    def _pending(self) -> dict[str, str]:
+        """The change whose timer runs, with its "user" and "timer"; {}: none. NAPALM keeps blanks behind the words."""
+        return {name: str(value).strip() for name, value in self._pending_commit().items()}
+
     # --- what the router has to have, and what it has left ---
 
     def _expect_settings(self) -> None:
-        lines = (self._read or self.get_config("running")["running"]).splitlines()
+        text = self._read or self.get_config("running")["running"]
+        lines = {line.strip() for line in text.splitlines()}
         wanted = (_PROMPT,) if self.options.get("inline_transfer") else (_PROMPT, _SCP)
         missing = [setting for setting in wanted if setting not in lines]
         if missing:
@@ -208,6 +224,17 @@ class IosDriver(WholeTables):
                 remedy="configure `archive` with a `path`, or set rollout.confirm_within_s: 0",
             )
 
+    def _save(self) -> str:
+        """Asked for by NAPALM: `write mem`; a question, as after a change of the image, is declined and remembered."""
+        shell = self.device.device
+        end = rf"\n{re.escape(shell.find_prompt())}"
+        said = str(shell.send_command("write mem", expect_string=rf"(?:{end}|{_QUESTION.pattern})", strip_prompt=False))
+        question = _QUESTION.search(said)
+        self._asked = question[1] if question else ""
+        if question:
+            said += str(shell.send_command("n", expect_string=end, strip_prompt=False, cmd_verify=False))
+        return said
+
     def _expect_saved(self) -> None:
         """Compares the static routes of startup and running configuration; other lines may differ by nature."""
         texts = self.get_config("all")
@@ -219,9 +246,14 @@ class IosDriver(WholeTables):
         except ParseError:
             saved = False
         if not saved:
+            lacking = "the change is in force, but the startup configuration does not have it: `write mem`"
+            if self._asked:
+                raise NotSaved(
+                    f"{lacking} asked {self._asked!r}, which is for you to answer",
+                    remedy="`write memory` on the router, and answer its question; it is asked once",
+                )
             raise NotSaved(
-                "the change is in force, but the startup configuration does not have it: `write mem` failed",
-                remedy="see on the router why nvram cannot be written, then `write memory`",
+                f"{lacking} failed", remedy="see on the router why nvram cannot be written, then `write memory`"
             )
 
     def _rolled_back(self, before: str | None) -> str:

@@ -3,12 +3,13 @@
 What is handled here: the driver knows only that a lock is not to be had, so its holder is asked for; it cuts commit
 comments at 60 characters and writes them unescaped into XML; it answers "other commits have occurred" with committing
 the whole merged configuration anew, from a session without the lock; its close() waits for a
-timeout on a connection that is gone, and for a prompt of the command line on one that is not.
+timeout on a connection that is gone, and for a prompt of the command line on one that is not; and it takes log
+messages that the router prints into an answer (`terminal monitor`, `logging monitor`) for a part of it.
 """
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from k8s_ecmp.errors import (
@@ -28,6 +29,8 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 ._:/@+-]")
 # `show configuration sessions`: session, line, user, date, and a star where it holds the lock.
 _HOLDER = re.compile(r"^\S+ +(\S+) +(\S+) +.*\*\s*$", re.MULTILINE)
 _COMMIT = re.compile(r"^1 +(\S+)", re.MULTILINE)  # `show configuration commit list 1`: number, ID, user ...
+# node:time : process[pid]: %GROUP-severity-CODE : text ("Implementing Logging Services on Cisco IOS XR Software").
+_LOGGED = re.compile(r"^(?:[A-Z]+/)?\d+/\w+/\w+:.*\w ?\[\d+\] ?: ?%[A-Z][\w-]*-\d-\w+ ?: .*\n?", re.MULTILINE)
 _GONE = ("Socket is closed", "EOFError", "Channel stream closed", "not connected")
 
 
@@ -47,9 +50,11 @@ class IosXrDriver(VendorDriver):
             Unreachable, AuthenticationFailed, HostKeyRejected: it did not work.
         """
         super().open()
+        agent = self.device.device
+        agent._send_command = _without_log(agent._send_command)  # noqa: SLF001  all that it asks goes through there
         self._last_seen = self._last_commit()
         # Asked for by pyIOSXR in one place only: before it commits the merged configuration again.
-        self.device.device.get_candidate_config = _refuse_recommit
+        agent.get_candidate_config = _refuse_recommit
 
     def close(self) -> None:
         """Gives the lock back and ends the session, and so its candidate, even where the router no longer answers."""
@@ -155,6 +160,15 @@ class IosXrDriver(VendorDriver):
             if match := _HOLDER.search(answer):
                 return f"{match[2]} on {match[1]}"
         return "another session"
+
+
+def _without_log(send: Callable[..., str]) -> Callable[..., str]:
+    """What the XML agent answers, without the log messages between its lines."""
+
+    def sent(*args: Any, **kwargs: Any) -> str:
+        return _LOGGED.sub("", send(*args, **kwargs))
+
+    return sent
 
 
 def _refuse_recommit(*_: object, **__: object) -> NoReturn:

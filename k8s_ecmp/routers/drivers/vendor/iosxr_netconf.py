@@ -2,12 +2,12 @@
 
 What is handled here: the driver puts the text into XML as it is; after a failed load it keeps the lock and then
 compares as if nothing had changed; it has no show commands, so RIB and FIB are asked for by their YANG models; ncclient
-takes every unknown host key of an IOS-XR router, whatever is asked of it.
+takes every unknown host key of an IOS-XR router, whatever is asked of it, and a warning for a refusal.
 """
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from k8s_ecmp.platforms.iosxr_fib import NODES_FILTER, fib_filter, fib_node
 from k8s_ecmp.platforms.iosxr_neighbours import is_neighbours, neighbour_filters
 from k8s_ecmp.platforms.iosxr_rib import VRFS_FILTER, is_blank, rib_filter
 from k8s_ecmp.routers.drivers.vendor.base import VendorDriver, describe
+from k8s_ecmp.routers.drivers.vendor.netconf_errors import Found, only_warnings
 
 _PORT = 830
+_EDITS = frozenset({"Lock", "Unlock", "EditConfig", "DiscardChanges", "Commit"})
 _NEW_S = 1.0
 
 
@@ -53,6 +55,8 @@ class IosXrNetconfDriver(VendorDriver):
         handler: Any = import_module("ncclient.devices.iosxr")
         handler.iosxr_unknown_host_cb = _refuse_unknown  # it is asked for keys that known_hosts has not
         super().open()
+        session = self.device.device
+        session.execute = self._heeding(session.execute)
         self._opened, self._used = time.monotonic(), False
 
     def close(self) -> None:
@@ -73,6 +77,28 @@ class IosXrNetconfDriver(VendorDriver):
         self._used = True
         with self.translated("lock"):
             self.device._lock()  # noqa: SLF001  it remembers there that it has to unlock
+
+    def _heeding(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        """Ncclient's way from an operation to its reply, in which warnings beside a change are no refusal.
+
+        RFC 6241, 4.3: a reply with warnings alone is one of success. Beside the answer to a question they stay errors,
+        because it may lack something.
+        """
+        from ncclient.operations import RPCError
+
+        def executed(operation: type, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return execute(operation, *args, **kwargs)
+            except RPCError as error:
+                errors = error.errlist or [error]
+                warnings = only_warnings(Found(one.severity, " ".join(str(one.message).split())) for one in errors)
+                if operation.__name__ not in _EDITS or warnings is None:
+                    raise
+                for warning in warnings:
+                    self.heed(warning)
+                return None
+
+        return executed
 
     def _renew(self) -> None:
         """Begins a new session; where the router lets nobody in, the old one stays, whose commit it may refuse."""

@@ -2,8 +2,8 @@
 
 NAPALM's driver commits without a lock when it confirms, which would take other people's uncommitted edits along; it
 throws away the shared candidate when it discards, whoever wrote it; and PyEZ below it checks no host keys unless told
-to. Here the lock is held from `lock` to `discard_config`, nothing is discarded that this driver does not hold, and the
-session under NAPALM's driver is PyEZ's own with host keys checked.
+to, and takes a warning for a refusal. Here the lock is held from `lock` to `discard_config`, nothing is discarded that
+this driver does not hold, and the session under NAPALM's driver checks host keys and heeds warnings.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from k8s_ecmp.errors import (
 )
 from k8s_ecmp.redaction import sanitized
 from k8s_ecmp.routers.drivers.vendor.base import VendorDriver, describe
+from k8s_ecmp.routers.drivers.vendor.netconf_errors import refusals
 
 _HOLDER = re.compile(r"locked by:\s*(?P<user>\S+)(?:\s+terminal\s+(?P<terminal>[^\s(]+))?(?:\s*\(pid (?P<pid>\d+)\))?")
 _MODIFIED = "configuration database modified"
@@ -64,12 +65,13 @@ class JunosDriver(VendorDriver):
         Raises:
             Unreachable, AuthenticationFailed, HostKeyRejected: it did not work.
         """
-        from jnpr.junos import Device
+        from k8s_ecmp.routers.drivers.vendor.junos_device import HeedingDevice
 
         self._held = False
         napalm = self.device
         with self.translated("connect"), self._ssh_config() as ssh_config:
-            napalm.device = Device(
+            napalm.device = HeedingDevice(
+                heed=self.heed,
                 host=napalm.hostname,
                 user=napalm.username,
                 password=napalm.password or None,
@@ -286,7 +288,7 @@ class JunosDriver(VendorDriver):
         if "MergeConfigException" in names:
             return ConfigRejected(f"the router refused the candidate: {_reasons(chain)}")
         if "CommitError" in names:
-            return CommitFailed(f"the router refused the commit: {_reasons(chain)}; nothing of it is in force")
+            return CommitFailed(f"the router refused the commit: {_reasons(chain)}")
         return None
 
 
@@ -304,16 +306,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _reasons(chain: list[BaseException]) -> str:
     """What the router says, with the place in the configuration."""
+    from k8s_ecmp.routers.drivers.vendor.junos_device import found
+
     for one in chain:
         errors = getattr(one, "errs", None)
         if isinstance(errors, list) and errors:
-            found = [
-                " ".join(
-                    f"{item.get('edit_path') or ''} {item.get('message') or ''} {item.get('bad_element') or ''}".split()
-                )
-                for item in errors
-            ]
-            return sanitized("; ".join(dict.fromkeys(found)))
+            return refusals(map(found, errors))
     return describe(chain[0])
 
 

@@ -27,11 +27,13 @@ from k8s_ecmp.errors import (
 )
 from k8s_ecmp.routers.drivers.vendor.base import describe
 from k8s_ecmp.routers.drivers.vendor.long_tables import WholeTables
-from k8s_ecmp.routers.drivers.vendor.shell import notice_the_end
+from k8s_ecmp.routers.drivers.vendor.shell import notice_the_end, read_whole
 
 _REST_S = 60.0  # what a switch may take to end a request whose client is gone
 _AGAIN_S = 1.0
 _LOST = ("NXAPIConnectionError", "ConnectionException", "ReadTimeout")
+_SAVE = "copy run startup-config"
+_BAR = re.compile(r"\[#* *\]\s*\d+%")  # how far a copy is
 _HEAD = ("!Command:", "!Running configuration last done at:", "!Time:")
 _NO_ROOM = "make room on bootflash: `dir bootflash:` shows what is there, `delete bootflash:FILE` takes a file away"
 _UNVERIFIED = (
@@ -236,6 +238,23 @@ class NxosDriver(_NxosBase):
 
     napalm_name: ClassVar[str] = "nxos"
 
+    def __init__(
+        self, hostname: str, username: str, password: str, timeout: float = 60, optional_args: Any = None
+    ) -> None:
+        super().__init__(hostname, username, password, timeout, optional_args)
+        self.device._copy_run_start = self._save  # noqa: SLF001  asked for by NAPALM's commit and rollback
+
+    def _save(self) -> None:
+        """Saves as NAPALM does, and reads what the switch says of it: a copy that was aborted is no error to NX-API.
+
+        Raises:
+            CommitFailed: the switch says something else than that the copy is complete.
+        """
+        said = self.device._send_command(_SAVE, raw_text=True) or ""  # noqa: SLF001  NAPALM has no public way
+        words = " ".join(_BAR.sub("", str(said)).split())
+        if words and "complete" not in words.lower():
+            raise CommitFailed(f"the switch says to {_SAVE!r}: {words}")
+
     def prepared(self, options: dict[str, Any]) -> dict[str, Any]:
         """HTTPS with certificates checked.
 
@@ -267,6 +286,7 @@ class NxosSshDriver(_NxosBase):
         """
         super().open()
         notice_the_end(self.device.device)
+        read_whole(self.device.device)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
