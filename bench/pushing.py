@@ -92,8 +92,8 @@ def _push(name: str, prefixes: int, pairs: int) -> list[Row]:
         for number in range(pairs):
             folder = Path(place) / str(number)
             folder.mkdir()
-            for what, took in {**_push_by_hand(folder, prefixes), **_push_ours(folder, prefixes)}.items():
-                measured.setdefault(what, []).append(took)
+            for what, seconds in {**_push_by_hand(folder, prefixes), **_push_ours(folder, prefixes)}.items():
+                measured.setdefault(what, []).append(seconds)
     took = {what: median(times) for what, times in measured.items()}
     push, node = f"push {prefixes:,} x {HOPS} to FRR", f"one node out of {prefixes:,} prefixes"
     met = took["push"] / took["push by hand"] <= 1.2

@@ -44,7 +44,7 @@ def running_config(form: str, prefixes: int = PREFIXES, hops: int = HOPS) -> str
 def _flat(line: Callable[[str, str, str], str]) -> Callable[[_Routes], list[str]]:
     def write(routes: _Routes) -> list[str]:
         lines = [line(prefix, mask, node) for prefix, mask, nodes in routes for node in nodes]
-        return ["!", "hostname r1", "!", *lines, "!", "end"]
+        return ["!", "version 9.3", "hostname r1", "!", *lines, "!", "interface mgmt0", "!", "end"]
 
     return write
 

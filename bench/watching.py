@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.largecluster import ENDPOINTS, MARKER, NODES, SERVICES, LargeCluster
+from bench.largecluster import MARKER, LargeCluster
+from bench.largeobjects import ENDPOINTS, NODES, SERVICES
 from bench.results import Row, median
 
 _RUNS = 3

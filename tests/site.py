@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ class Site:
         """The same command in this process, which has imported already what it needs."""
         from k8s_ecmp.cli.app import app
 
-        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+        pages = io.BytesIO(), io.BytesIO()
+        out, err = (io.TextIOWrapper(page, "utf-8", write_through=True) for page in pages)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 code = app(["--config", str(self.folder / "k8s-ecmp.yaml"), *arguments], standalone_mode=False)
@@ -59,11 +61,26 @@ class Site:
             except EcmpError as error:
                 print(f"error: {error}", file=err)
                 code = 1
-        texts = (stream.detach().getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
-        return Outcome(code, *texts)
+        return Outcome(code, *(page.getvalue().decode() for page in pages))
+
+    @contextlib.contextmanager
+    def begun(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+        """The command while it runs, its output in pipes; killed at the end."""
+        command = [*COMMAND, "--config", str(self.folder / "k8s-ecmp.yaml"), *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def config(self, router: str) -> Path:
         return self.folder / f"inventories/demo/routers/{router}.cfg"
+
+    def hosts(self, **hosts: Any) -> None:
+        """The inventory has these routers alone, and no groups."""
+        folder = self.folder / "inventories/demo"
+        (folder / "hosts.yaml").write_text(yaml.safe_dump(hosts))
+        (folder / "groups.yaml").unlink(missing_ok=True)
 
     def edit(self, file: str, change: Any) -> None:
         path = self.folder / file
@@ -94,3 +111,19 @@ def new_site(folder: Path) -> Site:
     for name in ("k8s-ecmp.yaml", "cluster.yaml"):
         (inventory / name).replace(folder / name)
     return Site(folder)
+
+
+def read_until(process: "subprocess.Popen[str]", word: str) -> str:
+    """Standard error up to the line with the word; a command that ends without it fails here."""
+    assert process.stderr is not None
+    read = ""
+    for line in process.stderr:
+        read += line
+        if word in line:
+            return read
+    raise AssertionError(f"{word!r} never came: {read}")
+
+
+def ended(process: "subprocess.Popen[str]") -> Outcome:
+    out, err = process.communicate(timeout=120)
+    return Outcome(process.returncode, out, err)

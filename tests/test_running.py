@@ -37,7 +37,7 @@ def test_nothing_is_skipped_in_ci(tmp_path: Path) -> None:
     )
 
     def run(ci: str) -> str:
-        options = ["-p", "tests.conftest", "-c", REPO / "pyproject.toml", "--continue-on-collection-errors"]
+        options = ["-p", "tests.conftest", "-c", str(REPO / "pyproject.toml"), "--continue-on-collection-errors"]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, "--rootdir", tmp_path, tmp_path],
             env=os.environ | {"CI": ci},

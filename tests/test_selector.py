@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_ecmp.selector import Requirement, Selector
+from k8s_ecmp.selector import Operator, Requirement, Selector
 
 _CHARS = "abzAZ019"
 _names = st.builds(
@@ -41,11 +41,19 @@ def test_explain_speaks_exactly_when_nothing_matches(requirements, labels):
     assert selector.matches(labels) == all(Selector((one,)).matches(labels) for one in requirements)
 
 
+OPPOSITES: dict[Operator, Operator] = {
+    "exists": "!",
+    "!": "exists",
+    "=": "!=",
+    "!=": "=",
+    "in": "notin",
+    "notin": "in",
+}
+
+
 @given(_requirements, _labels)
 def test_opposites(requirement, labels):
-    opposite = {"exists": "!", "!": "exists", "=": "!=", "!=": "=", "in": "notin", "notin": "in"}.get(
-        requirement.operator
-    )
+    opposite = OPPOSITES.get(requirement.operator)
     if opposite is not None:
         other = Requirement(requirement.key, opposite, requirement.values)
         assert requirement.matches(labels) != other.matches(labels)

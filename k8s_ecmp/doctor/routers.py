@@ -13,7 +13,7 @@ from k8s_ecmp.errors import ChangePending, EcmpError
 from k8s_ecmp.finding import Finding, few
 from k8s_ecmp.model import RunningRoutes
 from k8s_ecmp.routers.connection import error_text
-from k8s_ecmp.routers.inventory import router_view
+from k8s_ecmp.routers.hosts import router_view
 from k8s_ecmp.routers.session import Progress, open_session, port_of, tell
 from k8s_ecmp.routers.tasks import run
 from k8s_ecmp.settings import Settings

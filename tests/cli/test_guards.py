@@ -64,7 +64,7 @@ def narrow_router(site: Site) -> None:
         }
     }
     site.hosts(**hosts)
-    (site.folder / "ios.cfg").write_text("hostname edge1\n!\nend\n")
+    (site.folder / "ios.cfg").write_text("version 16.9\nhostname edge1\n!\nend\n")
     site.settings(services={"cluster_ips": "none"})
 
 

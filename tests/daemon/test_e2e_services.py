@@ -260,7 +260,9 @@ def test_a_range_that_comes_and_goes_needs_no_restart(scene: Following) -> None:
 def _is_terminating(live: Live, name: str) -> bool:
     found = live.api.get(f"{COLLECTIONS['ServiceCIDR']}/{name}")
     conditions = found["status"].get("conditions", [])
-    return any((each["type"], each["status"], each["reason"]) == ("Ready", "False", "Terminating") for each in conditions)
+    return any(
+        (each["type"], each["status"], each["reason"]) == ("Ready", "False", "Terminating") for each in conditions
+    )
 
 
 def test_routes_outlive_the_daemon(scene: Following) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from k8s_ecmp.routers.inventory import init_nornir, router_settings
+from k8s_ecmp.routers.hosts import router_settings
+from k8s_ecmp.routers.inventory import init_nornir
 from tests.deploy.conftest import Deployed
 from tests.deploy.test_kustomize import laid_out, only, rendered
 from tests.site import COMMAND, REPO

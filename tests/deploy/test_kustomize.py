@@ -294,7 +294,12 @@ def confirmed(deployed: Deployed, folder: Path, token: str, name: str) -> bool:
         assert watch.holder == "pod-1"
         assert watch.ack(asked) is None
         elector.annotate(DRAINED_ANNOTATION, encode_acks({name: Ack(asked.drain_id, asked.uid, "t")}))
-        wait_for(lambda: (watch.look(), watch.ack(asked))[1], "it is confirmed")
+
+        def answer() -> Ack | None:
+            watch.look()
+            return watch.ack(asked)
+
+        wait_for(answer, "it is confirmed")
         return not drains.take_back(writer, asked).asked
     finally:
         elector.stop()

@@ -1,5 +1,7 @@
 """Service CIDRs that several sources know."""
 
+from typing import Any
+
 import pytest
 
 from k8s_ecmp.doctor.agreement import KUBEADM, OBJECTS, SETTINGS, check_agreement
@@ -52,7 +54,7 @@ def test_agreement(sources: dict[str, str]) -> None:
         ),
     ],
 )
-def test_disagreement_is_a_problem(sources: dict[str, str], words: list[str]) -> None:
+def test_disagreement_is_a_problem(sources: dict[str, Any], words: list[str]) -> None:
     found = check(**sources)
     assert [finding.level for finding in found] == ["problem"] * len(words)
     for finding, text in zip(found, words, strict=True):

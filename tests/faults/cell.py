@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.faults.disk import SmallDisk
 from tests.faults.invariants import Ended, Review, agreement, gaps, unsettled
 from tests.faults.routers import Router
@@ -194,9 +192,7 @@ class Cell:
 
 def inventory(site: Site, router: Router) -> None:
     """The router alone."""
-    folder = site.folder / "inventories/demo"
-    (folder / "hosts.yaml").write_text(yaml.safe_dump({"r1": router.host()}))
-    (folder / "groups.yaml").unlink(missing_ok=True)
+    site.hosts(r1=router.host())
 
 
 def _lines(text: str) -> list[str]:

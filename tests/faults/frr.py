@@ -45,14 +45,7 @@ class Frr(Router):
         self.router = router
 
     def host(self) -> dict[str, Any]:
-        extras = {"timeout": 30, "optional_args": self.router.ssh_options}
-        return {
-            "hostname": self.router.name,
-            "username": "netops",
-            "password": "",
-            "platform": "frr",
-            "connection_options": {"napalm": {"extras": extras}},
-        }
+        return self.router.host()
 
     def running(self) -> str:
         return self.router.running_config()

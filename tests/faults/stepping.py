@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import patch
 
 from k8s_ecmp.cli import main
 from k8s_ecmp.cli.watching import Lines
@@ -58,6 +57,6 @@ if __name__ == "__main__":
     steps = Steps()
     Lines.step = steps.before_progress(Lines.step)  # type: ignore[method-assign]
     Journal.write = steps.before_entry(Journal.write)  # type: ignore[method-assign]
-    call = steps.before_call(shown.called)
-    with patch("k8s_ecmp.routers.shown.called", call), patch("k8s_ecmp.routers.transaction.called", call):
-        main()
+    # Before the modules that take it from there are imported.
+    shown.called = steps.before_call(shown.called)
+    main()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.faults.faults import FAULTS
+from tests.tables import aligned
 
 ROUTERS = ("file", "frr", "eos", "nxos_ssh")
 _NAMES = {"file": "file", "frr": "FRR, real", "eos": "EOS, emulated", "nxos_ssh": "NX-OS, emulated"}
@@ -50,12 +51,10 @@ def lines(cells: Cells) -> list[str]:
                 row.append(f"{ended:<4}  {code!s:<6}  {'FAIL' if problems else 'ok'}")
                 failed += [f"FAIL  {fault.name}, {router}: {problem}" for problem in problems]
         rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     count = len(cells.found)
     bad = sum(bool(problems) for _, _, problems in cells.found.values())
     return [
-        *table,
+        *aligned(rows),
         "",
         "A cell: the router ended in the old or the new state (part: in between, no hop lost), exit code of apply, and",
         "whether everything held: no gap, foreign routes untouched, report, journal and router agree, the next run heals.",

@@ -29,7 +29,7 @@ def test_a_result_that_cannot_be_written_down_stops_the_rollout_and_the_next_run
     said = " ".join(done.err.split())
     assert "not in the journal: what became of r1 (committed); make" in said
     assert str(folder / "journal.sqlite") in said
-    assert "left: r2, r3" in said
+    assert "r2, r3: not begun; go on with `k8s-ecmp apply`" in " ".join(done.out.split())
     assert "what became of r1 could not be written down" in " ".join(done.out.split())
     assert fleet.changed(before) == {"r1"}
 

@@ -60,7 +60,7 @@ def applied(outcome: str, error: str = "", code: int = 1) -> Outcome:
         ("old", applied("failed", "could not connect"), "failed", True),
         ("new", applied("failed", "could not connect"), "failed", False),
         ("new", applied("failed", "nothing of the change is in force"), "failed", False),
-        ("new", applied("failed", "the change is in force and not verified"), "failed", True),
+        ("new", applied("failed", "what is in force of the change is not verified"), "failed", True),
         ("new", applied("committed", LOST, code=1), "died", True),
         ("new", applied("committed", LOST, code=0), "died", False),
         ("new", None, None, False),

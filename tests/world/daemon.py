@@ -224,6 +224,8 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             below = result.get(key)
-            both = isinstance(below, dict) and isinstance(value, Mapping)
-            result[key] = merged(below, value) if both else value
+            if isinstance(below, dict) and isinstance(value, Mapping):
+                result[key] = merged(below, value)
+            else:
+                result[key] = value
     return result

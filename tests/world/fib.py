@@ -190,9 +190,10 @@ class FibHistory:
     # --- how it listens
 
     def _run(self) -> None:
+        ends: list[socket.socket | int] = [self._socket, self._wake]
         try:
             while True:
-                readable, _, _ = select.select([self._socket, self._wake], [], [])
+                readable, _, _ = select.select(ends, [], [])
                 if self._socket in readable:
                     self._take()
                 elif self._wake in readable:

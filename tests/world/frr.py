@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -310,6 +310,18 @@ class FrrRouter:
             "password": "",
             "timeout": 60,
             "optional_args": {**self.ssh_options, **options},
+        }
+
+    def host(self, *, optional_args: Mapping[str, Any] | None = None, **others: Any) -> dict[str, Any]:
+        """The inventory's entry; `optional_args` override `ssh_options`."""
+        options = {**self.ssh_options, **(optional_args or {})}
+        return {
+            "hostname": self.name,
+            "username": "netops",
+            "password": "",
+            "platform": "frr",
+            "connection_options": {"napalm": {"extras": {"timeout": 30, "optional_args": options}}},
+            **others,
         }
 
     # --- how it is built ---

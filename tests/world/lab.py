@@ -24,6 +24,7 @@ import yaml
 from k8s_ecmp.bgp.client import BridgeClient
 from k8s_ecmp.errors import RouterError
 from tests.world import bgp, dnat, frr
+from tests.world.bgp_machine import COMMAND
 from tests.world.cluster import Cluster
 from tests.world.frr import FrrRouter, Link, ManagementNetwork
 from tests.world.netns import Namespace, run, veth, wait_for
@@ -264,7 +265,7 @@ class Lab:
     def _start_exabgp(self) -> None:
         self.write_settings()
         with (self.directory / "exabgp.log").open("ab") as log:
-            argv = [bgp.COMMAND, "--config", str(self.settings_file), "bgp", "start"]
+            argv = [COMMAND, "--config", str(self.settings_file), "bgp", "start"]
             process = self.management.namespace.popen(*argv, stdout=log, stderr=log, start_new_session=True)
         self._stack.callback(process.wait)
         self._stack.callback(process.terminate)

@@ -186,7 +186,7 @@ class Live:
     def add_by_hand(self, name: str, *nodes: str) -> str:
         """A Local service of one address and its slice, made without pods and controllers; its prefix."""
         key = f"default/{name}"
-        only_four = {"selector": None, "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
+        only_four: dict[str, Any] = {"selector": None, "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
         made = self.api.create(documents.service(key, type="NodePort", externalTrafficPolicy="Local", **only_four))
         self.api.create(documents.endpoint_slice(key, f"{name}-hand", _endpoints(nodes)))
         return f"{made['spec']['clusterIP']}/32"

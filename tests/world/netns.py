@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -43,8 +43,11 @@ def run(*argv: str, input: str | None = None, check: bool = True, timeout: float
     return done.stdout
 
 
-def wait_for(condition: Callable[[], T], what: str, timeout: float = 10, interval: float = 0.005) -> T:
-    """The first true answer of `condition`; fails with `what` at the deadline."""
+def wait_for(condition: Callable[..., T | None], what: str, timeout: float = 10, interval: float = 0.005) -> T:
+    """The first true answer of `condition`; fails with `what` at the deadline.
+
+    `condition` is called without arguments; one that is made in a loop keeps the loop's values as defaults.
+    """
     deadline = time.monotonic() + timeout
     while True:
         answer = condition()
@@ -79,9 +82,9 @@ class Namespace:
     def run(self, *command: str, input: str | None = None, check: bool = True, timeout: float = 60) -> str:
         return run(*self.argv(*command), input=input, check=check, timeout=timeout)
 
-    def popen(self, *command: str, **options: object) -> subprocess.Popen[bytes]:
+    def popen(self, *command: str, **options: Any) -> subprocess.Popen[Any]:
         """A process inside; its pid is the command's own."""
-        return subprocess.Popen(self.argv(*command), **options)  # type: ignore[call-overload,no-any-return]
+        return subprocess.Popen(self.argv(*command), **options)
 
     def ip(self, *arguments: str, check: bool = True) -> str:
         """`ip -n NAME ARGUMENTS`; one argument may hold several words."""

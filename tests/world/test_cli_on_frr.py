@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from k8s_ecmp import runs
 from k8s_ecmp.routers.inventory import init_nornir, select
@@ -64,22 +63,9 @@ class World:
         self.site.settings(rollout={"confirm_within_s": 120})
 
     def hosts(self, **changes: dict[str, Any]) -> None:
-        """The inventory; `changes` by router name are merged into the host's options."""
-        hosts = {}
-        for router in self.routers:
-            change = changes.get(router.name, {})
-            options = {**router.ssh_options, **change.get("optional_args", {})}
-            hosts[router.name] = {
-                "hostname": router.name,
-                "username": change.get("username", "netops"),
-                "password": change.get("password", ""),
-                "platform": "frr",
-                "connection_options": {"napalm": {"extras": {"timeout": 30, "optional_args": options}}},
-            }
-        folder = self.site.folder / "inventories/demo"
-        (folder / "hosts.yaml").write_text(yaml.safe_dump(hosts))
-        (folder / "hosts.yaml").chmod(0o600)
-        (folder / "groups.yaml").unlink(missing_ok=True)
+        """The inventory; `changes` by router name are those of `FrrRouter.host`."""
+        self.site.hosts(**{router.name: router.host(**changes.get(router.name, {})) for router in self.routers})
+        (self.site.folder / "inventories/demo/hosts.yaml").chmod(0o600)
 
 
 @pytest.fixture(scope="module", params=[frr_release.NEWEST], ids=lambda release: f"with-{release}")
@@ -144,7 +130,7 @@ def test_drift_in_the_tables_is_seen_by_verify(world: World) -> None:
     assert "10.97.10.1/32" in found.out
 
 
-LOGINS = {
+LOGINS: dict[str, tuple[dict[str, Any], str]] = {
     "wrong host key": ({"optional_args": {"alt_key_file": "OTHER"}}, "host key"),
     "unknown host key": ({"optional_args": {"alt_key_file": "EMPTY"}}, "host key"),
     "unknown user": ({"username": "nobody-here"}, "nobody-here"),
@@ -163,7 +149,7 @@ def test_a_login_that_fails_is_one_clear_line_and_the_other_router_is_done(
     other = world.routers[1].known_hosts.read_text().replace("r2", "r1")
     (tmp_path / "OTHER").write_text(other)
     (tmp_path / "DOWN").write_text("Host r1\n  ProxyCommand false\n")
-    options = dict(change.get("optional_args", {}))  # type: ignore[call-overload]
+    options = dict(change.get("optional_args", {}))
     for key, value in options.items():
         if value in ("EMPTY", "OTHER", "DOWN"):
             options[key] = str(tmp_path / value)
@@ -244,7 +230,7 @@ def test_kill_9_at_any_moment_ends_old_or_new_and_the_next_run_heals(world: Worl
                 whole_s *= max(1, moment)
         for router in world.routers if step % 2 else ():  # else the next run heals what is still under way
             name = router.name
-            wait_for(lambda r=router: _settled(r), f"{name} has no change pending", timeout=30)  # type: ignore[misc]
+            wait_for(lambda r=router: _settled(r), f"{name} has no change pending", timeout=30)
             ours = world.ours(router)
             assert ours in (set(), wanted[name]), f"step {step}: {name} is between old and new: {sorted(ours)}"
             assert world.foreign(router) == foreign[name]

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.site import Site, new_site
 from tests.world.frr import FrrRouter, Link
@@ -28,21 +27,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrrRouter]:
 
 
 def doctor(site: Site, router: FrrRouter, code: int, **host: Any) -> dict[str, dict[str, Any]]:
-    options = router.ssh_options
-    (site.folder / "inventories/demo/hosts.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "r1": {
-                    "hostname": "r1",
-                    "username": "netops",
-                    "platform": "frr",
-                    "connection_options": {"napalm": {"extras": {"timeout": 30, "optional_args": options}}},
-                    **host,
-                }
-            }
-        )
-    )
-    (site.folder / "inventories/demo/groups.yaml").unlink(missing_ok=True)
+    site.hosts(r1=router.host(**host))
     done = site.run("doctor", "--format", "json")
     assert done.code == code, done.out + done.err
     return {finding["check"]: finding for finding in done.json()["findings"] if finding["router"] == "r1"}

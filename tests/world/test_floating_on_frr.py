@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.site import Outcome, Site, new_site
 from tests.world import frr_release
@@ -19,26 +18,17 @@ HOPS = {"10.192.0.1", "10.192.0.2"}
 WORDS = f"warning: {HOST} is not in use: the router prefers kernel with distance 0, ours has 250"
 
 
-@pytest.fixture(params=["installed", frr_release.NEWEST], ids=lambda release: f"with-{release}")
+@pytest.fixture(params=["", frr_release.NEWEST], ids=lambda release: release or "installed")
 def router(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FrrRouter]:
-    newest = None if request.param == "installed" else frr_release.wanted(request)
-    with FrrRouter("r1", tmp_path / "frr", links=LINKS, config="", release=newest) as made:
+    release = frr_release.wanted(request)
+    with FrrRouter("r1", tmp_path / "frr", links=LINKS, config="", release=release) as made:
         yield made
 
 
 @pytest.fixture
 def site(router: FrrRouter, tmp_path: Path) -> Site:
     made = new_site(tmp_path / "site")
-    host = {
-        "hostname": "r1",
-        "username": "netops",
-        "platform": "frr",
-        "connection_options": {"napalm": {"extras": {"timeout": 30, "optional_args": router.ssh_options}}},
-        "data": {"k8s_ecmp": {"distance": 250}},
-    }
-    folder = made.folder / "inventories/demo"
-    (folder / "hosts.yaml").write_text(yaml.safe_dump({"r1": host}))
-    (folder / "groups.yaml").unlink(missing_ok=True)
+    made.hosts(r1=router.host(data={"k8s_ecmp": {"distance": 250}}))
     made.settings(rollout={"confirm_within_s": 60, "verify_timeout_s": 10})
     return made
 

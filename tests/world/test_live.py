@@ -44,7 +44,7 @@ def test_a_cluster_ip_answers_from_outside(live: Live, routed: FibHistory) -> No
     ips = live.add_service("default/web", "n1", "n2")
     pods = {pod.name for pod in live.pods_of("default/web")}
     for ip, family in zip(ips, (4, 6), strict=True):
-        wait_for(lambda ip=ip: pods_behind(live, ip) == pods, "both pods answer", timeout=15)  # type: ignore[misc]
+        wait_for(lambda ip=ip: pods_behind(live, ip) == pods, "both pods answer", timeout=15)
         # It is masqueraded on the node that it enters by.
         assert {answer.peer for answer in spread(live.client, Target(ip, 80), 90)} == live.addresses(family)
     (left,) = live.scale("default/web", "n2")

@@ -235,8 +235,9 @@ class FibWatch:
 
     def _run(self) -> None:
         idle = time.monotonic()
+        ends: list[socket.socket | int] = [self._socket, self._wake]
         while True:
-            readable, _, _ = select.select([self._socket, self._wake], [], [], 0.002)
+            readable, _, _ = select.select(ends, [], [], 0.002)
             if self._wake in readable:
                 return
             if self._socket in readable:

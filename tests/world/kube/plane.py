@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.world.kube import build
 from tests.world.kube.server import KubeApi
 from tests.world.netns import Namespace
 
@@ -32,14 +31,9 @@ class ControlPlane(KubeApi):
             "--kube-api-qps=1000",  # the default is 20 requests a second
             "--kube-api-burst=1000",
         ]
-        command = [
-            "setpriv",
-            "--pdeathsig",
-            "TERM",
-            *self._namespace.argv(str(build.binary("kube-controller-manager"))),
-        ]
+        command = ["setpriv", "--pdeathsig", "TERM", *self._argv("kube-controller-manager", *flags)]
         with (self.folder / "kube-controller-manager.log").open("ab") as log:
-            self._controllers = subprocess.Popen([*command, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._controllers = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def stop(self) -> None:
         if self._controllers is not None:

@@ -71,7 +71,8 @@ class KubeApi:
         self._service_cidrs = tuple(service_cidrs)
         self._flags = tuple(flags)
         self._tokens = tuple(tokens)
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, list[str]] = {}
         self._connection: http.client.HTTPSConnection | None = None
         self.port = self.etcd_port = 0
 
@@ -118,7 +119,7 @@ class KubeApi:
             self._connection.close()
             self._connection = None
         while self._processes:
-            process = self._processes.pop()
+            _, process = self._processes.popitem()
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(timeout=10)
@@ -129,7 +130,7 @@ class KubeApi:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """The API server takes connections and answers nothing."""
-        process = self._processes[-1]
+        process = self._processes["kube-apiserver"]
         process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -139,7 +140,7 @@ class KubeApi:
     @contextlib.contextmanager
     def etcd_frozen(self) -> Iterator[None]:
         """The API server goes on with what it knows; whatever needs etcd waits."""
-        process = self._processes[self._place("etcd")]
+        process = self._processes["etcd"]
         process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -148,22 +149,14 @@ class KubeApi:
 
     def kill(self, name: str) -> None:
         """Ends "etcd" or "kube-apiserver" without any notice, and leaves its port and its files."""
-        process = self._processes[self._place(name)]
+        process = self._processes[name]
         process.kill()
         process.wait()
 
     def start_again(self, name: str) -> None:
         """Starts what was killed, with the same flags, and returns when the API server is ready."""
-        place = self._place(name)
-        self._processes[place] = self._spawned(name, self._processes[place].args)
+        self._run(name)
         wait_for(self._ready, f"kube-apiserver is ready again; its log: {self.folder}/kube-apiserver.log", timeout=60)
-
-    def _place(self, name: str) -> int:
-        return next(
-            number
-            for number, process in enumerate(self._processes)
-            if any(str(word).endswith(f"/{name}") for word in process.args)
-        )
 
     def _start_processes(self) -> None:
         self.port, self.etcd_port, peer_port = _free_ports(3)
@@ -202,16 +195,22 @@ class KubeApi:
 
     def _spawn(self, name: str, *flags: str) -> None:
         # It ends with the tests even when they are killed.
-        inside = self._namespace.argv() if self._namespace else []
-        command = ["setpriv", "--pdeathsig", "TERM", *inside, str(build.binary(name)), *flags]
-        self._processes.append(self._spawned(name, command))
+        self._commands[name] = ["setpriv", "--pdeathsig", "TERM", *self._argv(name, *flags)]
+        self._run(name)
 
-    def _spawned(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _argv(self, program: str, *arguments: str) -> list[str]:
+        """A program of the control plane, as a command that runs where the servers do."""
+        command = [str(build.binary(program)), *arguments]
+        return self._namespace.argv(*command) if self._namespace else command
+
+    def _run(self, name: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._processes[name] = subprocess.Popen(
+                self._commands[name], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def _ready(self) -> bool:
-        ended = [process.args for process in self._processes if process.poll() is not None]
+        ended = [self._commands[name] for name, process in self._processes.items() if process.poll() is not None]
         if ended:
             raise Failed(f"ended early; see the logs in {self.folder}: {ended}")
         try:
@@ -366,13 +365,8 @@ class KubeApi:
     def kubectl(self, *arguments: str) -> str:
         """What kubectl prints as admin."""
         config = self.kubeconfig(self.folder / "kubectl.conf")
-        command = [
-            *(self._namespace.argv() if self._namespace else ()),
-            build.binary("kubectl"),
-            f"--kubeconfig={config}",
-            f"--cache-dir={self.folder / 'cache'}",
-            *arguments,
-        ]
+        flags = (f"--kubeconfig={config}", f"--cache-dir={self.folder / 'cache'}")
+        command = self._argv("kubectl", *flags, *arguments)
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
