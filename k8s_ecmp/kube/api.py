@@ -205,7 +205,7 @@ class Api:
             )
         if status == 403:
             return ClusterRefused(
-                f"the API server {self.server} forbids to list or get {resource} (403): {message or path}",
+                f"the API server {self.server} forbids to get, list or watch {resource} (403): {message or path}",
                 status=status,
                 remedy=f"grant get, list and watch on {resource} with a ClusterRole",
             )

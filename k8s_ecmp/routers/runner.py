@@ -65,7 +65,7 @@ def _late(task: Task, host: Host, deadline_s: float) -> MultiResult:
         threading.Thread(target=_close, args=(connection,), daemon=True).start()
     host.connections.clear()
     return _failed(
-        task, host, DeadlineExceeded(f"{host.name} did not finish within {deadline_s:g} s; its state is not known")
+        task, host, DeadlineExceeded(f"{host.name} did not finish within {deadline_s:.3g} s; its state is not known")
     )
 
 

@@ -187,7 +187,7 @@ class TestServiceCIDRs:
         state = server.load(())
         assert state.service_cidrs == ()
         assert [warning for warning in state.warnings if warning.startswith("service CIDRs")] == [
-            f"service CIDRs: the API server {server.url} forbids to list or get servicecidrs (403): so it is",
+            f"service CIDRs: the API server {server.url} forbids to get, list or watch servicecidrs (403): so it is",
             f"service CIDRs: {self.CONFIG} cannot be read: Expected `object | null`, got `int` - at `$.data`",
         ]
         last = [path for path in server.seen if "kured" not in path][-1]
