@@ -73,7 +73,7 @@ class OnlyWriter:
                     raise JournalError(
                         f"{_read(file).who or 'another process'} is writing to routers for owner {self._owner}; two of "
                         "one owner never write at once",
-                        remedy="wait until it has ended; a daemon goes on until it is stopped, and its routes stay then",
+                        remedy="wait until it has ended; a daemon ends when it is stopped, and its routes stay",
                     )
                 time.sleep(_POLL_S)
             file.truncate(0)
