@@ -41,7 +41,7 @@ style:
 chaos: .venv/developing
 	@scripts/install-test-packages
 	@$(BIN)/python -m tests.world.kube.build
-	K8S_ECMP_CHAOS=20 $(BIN)/pytest -q tests/daemon/test_chaos_api.py tests/daemon/test_chaos_cluster.py tests/daemon/test_chaos_process.py
+	K8S_ECMP_CHAOS=20 $(BIN)/pytest -q tests/kube/test_follow_outages.py tests/daemon/test_chaos_api.py tests/daemon/test_chaos_cluster.py tests/daemon/test_chaos_process.py
 
 faults: .venv/developing
 	@scripts/install-test-packages

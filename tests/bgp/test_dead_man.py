@@ -17,7 +17,7 @@ from tests.world.daemon import AT_ONCE
 from tests.world.fib import FibHistory
 from tests.world.netns import wait_for
 
-pytestmark = [pytest.mark.world, pytest.mark.slow]
+pytestmark = [pytest.mark.world, pytest.mark.slow, pytest.mark.long]
 
 DEAD_MAN_S = 6
 

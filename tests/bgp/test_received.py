@@ -19,7 +19,7 @@ from tests.world.bgp_machine import Table
 from tests.world.fib import FibHistory
 from tests.world.netns import wait_for
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 from tests.world.objects import Port, ServiceState
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.long]
 
 NGINX = "default/nginx"
 

@@ -16,7 +16,7 @@ from tests.world.fib import FibHistory
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.long]
 
 NEW_KEY = "the-second-key"
 

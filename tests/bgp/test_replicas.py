@@ -25,7 +25,7 @@ from tests.world.kube import sample
 from tests.world.kube.server import KubeApi
 from tests.world.netns import wait_for
 
-pytestmark = [pytest.mark.world, pytest.mark.slow]
+pytestmark = [pytest.mark.world, pytest.mark.slow, pytest.mark.long]
 
 LOCAL = {"a": "10.9.0.21", "b": "10.9.0.22"}
 MED = {"a": 100, "b": 200}

@@ -21,6 +21,8 @@ from tests.world.kube import sample
 from tests.world.kube.server import ADMIN, READER, Failed, KubeApi
 from tests.world.netns import wait_for
 
+pytestmark = pytest.mark.long
+
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases/k8s-ecmp-demo"
 WITHDRAW_ONE_OF_TWO = {"max_withdrawn_fraction": 1}
 

@@ -40,6 +40,8 @@ from tests.world.kube.server import KubeApi, missing
 from tests.world.netns import run as execute
 from tests.world.netns import wait_for
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:

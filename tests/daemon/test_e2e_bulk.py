@@ -12,7 +12,7 @@ from tests.world.fib import GONE
 from tests.world.kube import documents
 from tests.world.live import Live
 
-pytestmark = [pytest.mark.world, pytest.mark.kubeworld]
+pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.long]
 
 MANY = 1000
 HAND_MADE: dict[str, Any] = {"selector": None, "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}

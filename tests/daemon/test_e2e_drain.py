@@ -13,7 +13,7 @@ from tests.world.live import EXCLUDE_LABEL, Live
 from tests.world.netns import wait_for
 from tests.world.traffic import Load, Target, ask, watching
 
-pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow]
+pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow, pytest.mark.long]
 
 PACE = 230  # connections a second that each load tries; the least that counts is 200
 GRACE_S = 40  # of the node controller: it notes a silent node that much later

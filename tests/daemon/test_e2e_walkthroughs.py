@@ -24,7 +24,7 @@ from tests.world.netns import wait_for
 from tests.world.traffic import Target, spread
 from tests.world.walkthrough import assert_table, only
 
-pytestmark = [pytest.mark.world, pytest.mark.kubeworld]
+pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.long]
 
 
 def await_table(live: Live, expected: Mapping[str, Sequence[str]]) -> None:

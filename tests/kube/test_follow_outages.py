@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -285,10 +286,11 @@ class TestStop:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_twenty_restarts_with_changes_in_each_gap(kube: KubeApi, gate: Gate, config: Path, tmp_path: Path) -> None:
+def test_restarts_with_changes_in_each_gap(kube: KubeApi, gate: Gate, config: Path, tmp_path: Path) -> None:
+    """`make chaos`: twenty in a row."""
     with following(config) as seen:
         seen.wait_synced(*KINDS, "ServiceCIDR", "Drain")
-        for number in range(20):
+        for number in range(int(os.environ.get("K8S_ECMP_CHAOS", "6"))):
             kube.create(node(f"n{number}"))
             kube.create(piece(f"s-{number}"))
             wait_for(lambda number=number: f"default/s-{number}" in seen.keys("EndpointSlice"), "the slice is there")

@@ -16,7 +16,7 @@ from tests.world import frr_release
 from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
 
-pytestmark = [pytest.mark.world, pytest.mark.frr_releases(frr_release.NEWEST)]
+pytestmark = [pytest.mark.world, pytest.mark.frr_releases(frr_release.NEWEST), pytest.mark.long]
 
 FRR = get_platform("frr")
 CASES = [case for case in all_cases() if case.platform_name == "frr"]

@@ -17,7 +17,7 @@ from tests.routers.vendors.device import AGGREGATE, NODES, Device
 from tests.site import Outcome, new_site
 from tests.world.emulators import NAMES, emulator
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SHOWING = [name for name in NAMES if DRIVERS[name].capabilities().neighbours]
 COMMITTED_WITH_A_CONFLICT = 3

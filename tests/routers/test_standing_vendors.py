@@ -18,7 +18,7 @@ from tests.core.build import OWNER, TAG, cluster, decided, endpoints, node, p, s
 from tests.world.emulators import NAMES, emulator
 from tests.world.emulators.base import Emulator
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 HOST = "10.96.0.10/32"
 FREE = Rules(TAG, OWNER, GuardSettings(max_withdrawn_fraction=1))

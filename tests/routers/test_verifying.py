@@ -21,7 +21,7 @@ from tests.world.emulators import emulator
 from tests.world.emulators.eos import Eos
 from tests.world.emulators.nxos import NxosApi
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 HOST = "10.97.10.1/32"
 DONE = (0, 3)

@@ -13,7 +13,7 @@ from tests.world import frr_release
 from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.long]
 
 ANSWERING, SILENT = ("10.192.0.1", "fd10:192::1"), ("10.192.0.3", "fd10:192::3")
 LINKS = [

@@ -13,7 +13,7 @@ from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
 from tests.world.test_cli_on_frr import World
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.long]
 
 SERVICE = "10.97.10.1/32"
 

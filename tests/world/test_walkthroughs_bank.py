@@ -11,7 +11,7 @@ from tests.world.objects import Port, ServiceState
 from tests.world.traffic import Target, spread
 from tests.world.walkthrough import IN_SYNC, assert_table, clear_routes, only, plan, program
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.long]
 
 TOPOLOGY = Topology(
     lan=("198.19.0.0/20", "fd00:198:19::/64"),

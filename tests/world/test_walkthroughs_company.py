@@ -15,7 +15,7 @@ from tests.world.objects import Port, ServiceState
 from tests.world.traffic import Load, LoadReport, Target, ask, spread, watching
 from tests.world.walkthrough import IN_SYNC, assert_table, clear_routes, plan, program
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.long]
 
 TOPOLOGY = Topology(
     lan=("10.1.0.0/24", "fd00:10:1::/64"),

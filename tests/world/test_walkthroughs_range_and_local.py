@@ -10,7 +10,7 @@ from tests.world.objects import Port, ServiceState
 from tests.world.traffic import Target, ask, spread
 from tests.world.walkthrough import IN_SYNC, assert_table, clear_routes, only, plan, program
 
-pytestmark = pytest.mark.world
+pytestmark = [pytest.mark.world, pytest.mark.long]
 
 TOPOLOGY = Topology(
     lan=("10.192.0.0/24", "fd00:10:192::/64"),

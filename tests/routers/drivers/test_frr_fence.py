@@ -61,13 +61,13 @@ def test_a_lock_that_lapsed_is_taken_over_and_its_commit_taken_back(
     router: FrrRouter, driver: FrrDriver, connect: Connect
 ) -> None:
     before = router.running_config()
-    driver.keeping.fence(1)
+    driver.keeping.fence(7)
     driver.load_merge_candidate(config=ONE)
     driver.commit_config(revert_in=60)
     other = connect()
     with pytest.raises(LockHeld):
         other.load_merge_candidate(config=ONE.replace("10.0.0.1", "10.0.0.2"))
-    sleep_on_the_router(router, 2.1)
+    sleep_on_the_router(router, 7.1)
     other.load_merge_candidate(config=ONE.replace("10.0.0.1", "10.0.0.2"))
     assert router.running_config() == before
     other.commit_config()
@@ -78,15 +78,15 @@ def test_a_lock_that_lapsed_is_taken_over_and_its_commit_taken_back(
 
 
 def test_whoever_goes_on_asking_keeps_the_lock(router: FrrRouter, driver: FrrDriver, connect: Connect) -> None:
-    driver.keeping.fence(2)
+    driver.keeping.fence(7)
     driver.load_merge_candidate(config=ONE)
     began = uptime(router)
 
     def asked() -> bool:
         driver.cli(["show version"])
-        return uptime(router) > began + 4.2
+        return uptime(router) > began + 7.2
 
-    wait_for(asked, "more than the fence has gone by", timeout=30)
+    wait_for(asked, "more than the fence has gone by", timeout=60)
     with pytest.raises(LockHeld):
         connect().load_merge_candidate(config=ONE)
     driver.commit_config()

@@ -13,7 +13,7 @@ from tests.world.fib import histories, steps
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
-pytestmark = [pytest.mark.world, pytest.mark.frr_releases(frr_release.NEWEST)]
+pytestmark = [pytest.mark.world, pytest.mark.frr_releases(frr_release.NEWEST), pytest.mark.long]
 
 POOLS = {
     "ip": [f"10.0.0.{number}" for number in range(1, 17)],
@@ -68,7 +68,7 @@ def test_host_routes_beside_the_aggregate_of_the_same_hops(
     )
     driver.commit_config()
     draw = random.Random(8)
-    for round_ in range(15):
+    for round_ in range(15 if way == "waiting vtysh" else 6):
         before = dict(table)
         commands = program(draw, round_, table)
         driver.load_merge_candidate(config="\n".join(commands))
@@ -123,7 +123,7 @@ def test_prefixes_whose_hops_are_exchanged_are_never_gone_on_a_busy_router(
     with histories(router.netns) as (fib,):
         fib.await_table({**others, **dict.fromkeys(prefixes, one)}, 60)
         allowed = {prefix: {hops} for prefix, hops in fib.table().items()}
-        for _ in range(12):
+        for _ in range(4):
             since = time.monotonic()
             gone = [f"no {line}" for line in lines(dict.fromkeys(prefixes, one))]
             driver.load_merge_candidate(config="\n".join([*lines(dict.fromkeys(prefixes, other)), *gone]))

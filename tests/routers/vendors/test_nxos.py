@@ -4,7 +4,7 @@ import pytest
 
 from tests.routers.vendors.stories import Stories
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 class TestNxos(Stories):
