@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import bgp, following, large, planning, pushing, rollout, soak, startup, syntaxes, watching
+from bench import bgp, following, large, planning, probing, pushing, rollout, soak, startup, syntaxes, watching
 from bench.results import Row, save
 
 CASES: dict[str, Callable[[], list[Row]]] = {
@@ -18,6 +18,7 @@ CASES: dict[str, Callable[[], list[Row]]] = {
     "change-to-fib": following.change_to_fib,
     "node-out": following.node_out,
     "start-to-fib": following.start_to_fib,
+    "dead-node": probing.dead_node,
     "watch-large": watching.watch_large,
     "follow-large": large.follow_large,
     "soak": soak.soak,

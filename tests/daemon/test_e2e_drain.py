@@ -1,6 +1,5 @@
 """A node goes while users are at work: planned, and dead without a word."""
 
-import statistics
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,6 @@ from tests.world.traffic import Load, Target, ask, watching
 pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow, pytest.mark.long]
 
 PACE = 230  # connections a second that each load tries; the least that counts is 200
-GRACE_S = 40  # of the node controller: it notes a silent node that much later
 
 
 @pytest.fixture(scope="module")
@@ -96,26 +94,20 @@ def test_a_planned_drain_fails_no_new_connection(scene: Following) -> None:
 
 
 def test_a_dead_node_is_withdrawn_by_probes_before_kubernetes_knows(live: Live) -> None:
+    """How soon is for `python -m bench dead-node`."""
     probe = {"nodes": {"probe": {"enabled": True, "interval_s": 1, "failures": 3}, "hold_up_s": 1}}
     with following(live, probe) as scene:
         ips = live.add_local("default/web", "n1", "n2")
         whole = scene.ranges() | scene.over(ips, "n1", "n2")
         without = scene.ranges("n2", "n3", "n4") | scene.over(ips, "n2")
         scene.await_exactly(whole, timeout=20)
-        figures = []
-        for _ in range(5):
-            since = time.monotonic()
+        for _ in range(3):
             live.cut("n1")
             scene.await_exactly(without)
             ready = live.api.get("/api/v1/nodes/n1")["status"]["conditions"][0]
             assert ready["status"] == "True", "the API does not know of it"
-            figures.append(max(fib.samples(prefix, since)[-1].at for fib in scene.fibs for prefix in whole) - since)
             live.mend("n1")
             scene.await_exactly(whole, timeout=30)
-        print("withdrawn after", ", ".join(f"{figure:.2f} s" for figure in figures))
-        # The verdict takes 1.8 to 2.8 s, by where in its interval the node dies.
-        assert statistics.median(figures) <= 3, figures
-        assert max(figures) < GRACE_S / 4, figures
 
 
 def test_a_restarting_kube_proxy_is_given_time(live: Live) -> None:
