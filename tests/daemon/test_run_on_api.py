@@ -235,7 +235,7 @@ def test_without_rights_it_waits_and_says_which(site: Site, kube_api: KubeApi, r
     before = site.config("edge1").read_bytes()
     replicas["a"] = a = Replica(site, "a")
     said = a.said("watch is not in order", kind="Node")
-    assert "forbids to list" in said["reason"]
+    assert "forbids to get, list or watch" in said["reason"]
     status = site.run("status", "--url", a.url(), "--format", "json")
     assert (status.code, status.json()["ready"]) == (1, False)
     grant(kube_api)
