@@ -243,6 +243,12 @@ class FrrRouter:
                         found.append(int(entry.name))
         return found
 
+    def settled(self) -> bool:
+        """Whether every session of ours has ended, by which all that was sent is done, and no transaction is open."""
+        if self.processes("vtysh"):
+            return False
+        return not self.run("sh", "-c", "ls /run/k8s-ecmp | grep -e pending -e reverting -e applying -e undoing || :")
+
     def restart_frr(self) -> None:
         """Kills FRR's daemons and starts them with the startup configuration."""
         daemons = ("mgmtd", "zebra", "staticd", *self.daemons)

@@ -230,7 +230,7 @@ def test_kill_9_at_any_moment_ends_old_or_new_and_the_next_run_heals(world: Worl
                 whole_s *= max(1, moment)
         for router in world.routers if step % 2 else ():  # else the next run heals what is still under way
             name = router.name
-            wait_for(lambda r=router: _settled(r), f"{name} has no change pending", timeout=30)
+            wait_for(router.settled, f"{name} has no change pending", timeout=30)
             ours = world.ours(router)
             assert ours in (set(), wanted[name]), f"step {step}: {name} is between old and new: {sorted(ours)}"
             assert world.foreign(router) == foreign[name]
@@ -302,18 +302,6 @@ def test_a_change_that_a_dead_run_left_is_told_by_plan_and_taken_back_by_apply(w
     assert lines.strip() not in world.ours(router)
     assert len(world.ours(router)) == 16
     assert world.run("plan").code == 0
-
-
-def _settled(router: FrrRouter) -> bool:
-    """No timer of ours runs on the router any more; the `sleep` of its init is no timer."""
-    return all(_argument(pid) == b"86400" for pid in router.processes("sleep"))
-
-
-def _argument(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1]
-    except (OSError, IndexError):  # it ended meanwhile
-        return b"86400"
 
 
 def test_plan_files_name_the_stale_router(world: World) -> None:

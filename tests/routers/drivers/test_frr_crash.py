@@ -110,15 +110,26 @@ def test_killed_before_the_confirm_and_nobody_comes(router: FrrRouter, states: t
     old, new = states
     output = run_tool(router, step, FEW, 1)
     assert "confirmed" not in output
-    wait_for(lambda: settled(router), "it settles")
+    wait_for(router.settled, "it settles")
     assert router.running_config() == (new if step == CONFIRM_SENT else old)
 
 
-def settled(router: FrrRouter) -> bool:
-    """Whether the dead tool's session has ended, by which all that was sent is done, and no transaction is open."""
-    if router.processes("vtysh"):
-        return False
-    return not router.run("sh", "-c", "ls /run/k8s-ecmp | grep -e pending -e applying -e undoing || :")
+def test_a_timer_that_ends_before_it_takes_back_is_healed(
+    router: FrrRouter, connect: Connect, states: tuple[str, str]
+) -> None:
+    old, new = states
+    driver = connect()
+    driver.load_merge_candidate(config="\n".join(FEW))
+    driver.commit_config(revert_in=60)
+    name = f"pending.{driver._remote.lock_number}-1"
+    router.run("sh", "-c", f"cd /run/k8s-ecmp && mv {name} {name.replace('pending', 'reverting')}")
+    driver._remote._session.close()
+    assert router.running_config() == new
+    heir = connect()
+    assert heir.has_pending_commit()
+    wait_for(lambda: locks(heir), "the heir gets the lock")
+    assert router.running_config() == old
+    assert not heir.has_pending_commit()
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -19,7 +19,8 @@
 #                      has read them back; the slots a and b take turns, so that the last commit keeps its undo.
 #   tx.STATE.ID        a transaction: "PID START BATCHES UNDOS SLOT"; STATE: applying, applied, undoing, stuck
 #   pending.ID         a commit that waits for its confirm; the rename of this file decides between
-#                      confirmed and reverted
+#                      confirmed and reverting
+#   reverting.ID       a commit that nobody can confirm any more, until a process has claimed its undo
 #   feeding            "ID PID START" of a feeder that is at its batches, or empty
 #   ended              "PID START" of the last checker that ended
 #   refusal, failure   why a batch was refused, and why one could not be taken back
@@ -138,6 +139,7 @@ busy() { # whether BAD says that another session has the configuration locked; n
 claim() { # STATE ID: takes the undo of a transaction for this process ($SELF); the rename lets one win
   read -r pid since news undos slot <"tx.$1.$2" || return 1
   [ "$1" = undoing ] || mv "tx.$1.$2" "tx.undoing.$2" 2>/dev/null || return 1
+  [ ! -e "reverting.$2" ] || mv "reverting.$2" reverted 2>/dev/null
   started "$SELF"
   printf '%s %s %s %s %s\n' "$SELF" "$START" "$news" "$undos" "$slot" >|"tx.undoing.$2"
 }
@@ -240,7 +242,8 @@ tidy() { # KEEP
   newest_lock
   for f in lock.*; do [ "${f#lock.}" -lt "$N" ] && mv "$f" lock-before; done
   for f in tx.applied.* tx.stuck.*; do
-    [ -e "$f" ] && [ "${f##*.}" != "$1" ] && [ ! -e "pending.${f##*.}" ] && mv "$f" tx.last
+    i=${f##*.}
+    [ -e "$f" ] && [ "$i" != "$1" ] && [ ! -e "pending.$i" ] && [ ! -e "reverting.$i" ] && mv "$f" tx.last
   done
 }
 
@@ -300,9 +303,10 @@ timer() { # ID SECONDS: outlives the session
   trap 'kill $s; exit' TERM
   wait $s
   trap '' TERM
-  mv "pending.$1" reverted || return
+  mv "pending.$1" "reverting.$1" || return
   read -r SELF rest </proc/self/stat
   revert "$1"
+  mv "reverting.$1" reverted # where the checker takes it back
   newest_lock
   case ${1%%-*} in "$N") echo free >|"lock.$N" ;; esac
 }
@@ -324,7 +328,7 @@ confirm() { # ID: says CONFIRMED, EXPIRED, or "WORKING" while it is still being 
 }
 
 waiting() { # says "pending" when a commit waits for its confirm, or is being applied or taken back
-  for f in pending.*; do [ -e "$f" ] && echo pending && return; done
+  for f in pending.* reverting.*; do [ -e "$f" ] && echo pending && return; done
   ! unfinished || echo pending
 }
 
@@ -344,8 +348,8 @@ rollback() { # ID: takes back that transaction, pending or not; says GONE, LOST,
   locked || { echo LOST; return; }
   SELF=$$
   stop_timer
-  mv "pending.$1" reverted 2>/dev/null
-  state "$1" || { echo GONE; return; }
+  mv "pending.$1" "reverting.$1" 2>/dev/null
+  state "$1" || { mv "reverting.$1" reverted 2>/dev/null; echo GONE; return; }
   case $STATE in
     applied | stuck) claim "$STATE" "$1" && undo "$1" ;;
     *) { read -r pid since rest <"$TX"; } 2>/dev/null && ! alive "$pid" "$since" && claim "$STATE" "$1" && undo "$1" ;;
@@ -360,10 +364,11 @@ recover() { # KEEP: after taking the lock: takes back what a dead session left h
     rollback "$ID"
     return
   fi
-  for p in pending.*; do
+  for p in pending.* reverting.*; do
     [ -e "$p" ] || continue
-    [ "$1" = 1 ] && [ -e "tx.applied.${p#pending.}" ] && mv "$p" confirmed 2>/dev/null && continue
-    rollback "${p#pending.}"
+    i=${p##*.}
+    [ "$1" = 1 ] && [ -e "tx.applied.$i" ] && mv "pending.$i" confirmed 2>/dev/null && continue
+    rollback "$i"
     return
   done
   CLEAN=1
@@ -479,9 +484,10 @@ settle() { # ID TIMED VERDICT
     echo "RESULT $1 expired" >&4
     return
   fi
-  mv "pending.$1" reverted 2>/dev/null
+  mv "pending.$1" "reverting.$1" 2>/dev/null
   if [ "$3" = busy ] || { [ "$3" = ok ] && busy; }; then
     mv "tx.applying.$1" tx.last
+    mv "reverting.$1" reverted 2>/dev/null
     echo "RESULT $1 busy" >&4
     return
   fi
