@@ -1,11 +1,13 @@
 """What is announced, on disk: it survives the bridge, ExaBGP and the machine. SQLite, durable at every commit.
 
 Beside the routes it keeps what was withdrawn of late: a peer that restarts gracefully may still hold those paths, and
-FRR before 9.0.5, 9.1.3, 10.0.3 and 10.1.2 forgets only one stale path of a prefix by itself.
+FRR before 9.0.5, 9.1.3, 10.0.3 and 10.1.2 forgets only one stale path of a prefix by itself. A change that is written
+in pieces is kept as a whole until the last of them: a bridge that dies in the middle leaves it to the next.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +19,9 @@ create table if not exists leaving (peer text, prefix text, slot integer, at rea
 create table if not exists path_ids (peer text, hop text, id integer, primary key (peer, hop)) without rowid;
 create table if not exists kinds (peer text primary key, kind text) without rowid;
 create table if not exists promises (peer text primary key, within_s real, at real) without rowid;
+create table if not exists begun (peer text primary key, wanted text);
 """
-_TABLES = ("hops", "leaving", "path_ids", "kinds", "promises")
+_TABLES = ("hops", "leaving", "path_ids", "kinds", "promises", "begun")
 _ALL_PEERS = " union ".join(f"select peer from {table}" for table in _TABLES)  # noqa: S608
 
 
@@ -32,6 +35,9 @@ class Hop(NamedTuple):
 
 Hops = dict[str, Hop]
 """By address."""
+
+Wanted = Mapping[str, Collection[tuple[str, int | None, str | None]]]
+"""By prefix its next hops, each with tag and owner; none where the prefix shall not be announced."""
 
 
 class Announced:
@@ -88,6 +94,23 @@ class Announced:
         else:
             self._file.execute("insert or replace into promises values (?, ?, ?)", (peer, within_s, at))
 
+    def begin(self, peer: str, wanted: Wanted) -> None:
+        """Keeps a change that will be written in pieces."""
+        text = json.dumps({prefix: list(hops) for prefix, hops in wanted.items()})
+        self._file.execute("insert or replace into begun values (?, ?)", (peer, text))
+
+    def begun(self, peer: str) -> Wanted | None:
+        """The change of which the last piece was not written; None: there is none."""
+        row = self._file.execute("select wanted from begun where peer = ?", (peer,)).fetchone()
+        if row is None:
+            return None
+        found = json.loads(row[0])
+        return {prefix: [(hop, tag, name) for hop, tag, name in hops] for prefix, hops in found.items()}
+
+    def forget_begun(self, peer: str) -> None:
+        """Leaves such a change as it is."""
+        self._file.execute("delete from begun where peer = ?", (peer,))
+
     def start_anew(self, peer: str, kind: str, routes: Mapping[str, Hops], path_ids: Mapping[str, int]) -> None:
         """Replaces all that is known of a peer whose slots have another meaning from now on."""
         with self._transaction():
@@ -107,6 +130,8 @@ class Announced:
         left: Iterable[tuple[str, int]],
         back: Iterable[tuple[str, int]],
         at: float,
+        *,
+        last: bool = False,
     ) -> None:
         """Writes the new next hops of some prefixes, none where one has none; all of it or nothing.
 
@@ -117,6 +142,7 @@ class Announced:
             left: (prefix, slot) that carry nothing any more.
             back: (prefix, slot) that carry something again.
             at: now, in seconds since the epoch.
+            last: nothing of a change that was begun is left to be written.
         """
         with self._transaction():
             self._file.executemany(
@@ -133,6 +159,8 @@ class Announced:
             self._file.executemany(
                 "delete from leaving where peer = ? and prefix = ? and slot = ?", [(peer, *key) for key in back]
             )
+            if last:
+                self.forget_begun(peer)
 
     def keep_only(self, peers: Iterable[str]) -> None:
         """Forgets all that is of other peers."""

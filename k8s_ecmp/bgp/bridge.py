@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from k8s_ecmp.bgp import events
-from k8s_ecmp.bgp.announced import Announced
+from k8s_ecmp.bgp.announced import Announced, Wanted
 from k8s_ecmp.bgp.frames import Message
 from k8s_ecmp.bgp.lines import BLOCK, end_of_rib
-from k8s_ecmp.bgp.peer import Change, Link, Peer, Wanted
+from k8s_ecmp.bgp.peer import Change, Link, Peer
 from k8s_ecmp.bgp.peers import BridgeConfig, Session, read_config
 from k8s_ecmp.bgp.pipe import Pipe
 from k8s_ecmp.bgp.requests import Refused, Requests
@@ -65,6 +65,7 @@ class Bridge:
         self._listed: frozenset[Session] = frozenset()
         self._described: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._writes: set[asyncio.Task[None]] = set()
         self._letting_go: set[str] = set()
         self._troubles = Troubles()
         self.ended = asyncio.Event()
@@ -155,6 +156,9 @@ class Bridge:
                         self.spawn(self._let_go(peer))
                 with self._troubles.outlived(f"{name}, what was withdrawn of late"):
                     peer.forget_leaving()
+                with self._troubles.outlived(f"{name}, a change that could not be written"):
+                    if not self.writing[name].locked():
+                        peer.forget_begun()
 
     async def _let_go(self, peer: Peer) -> None:
         """Nobody has followed the cluster for too long: what is announced may lead to nodes that are dead.
@@ -214,25 +218,25 @@ class Bridge:
         """Reads what was written for bridge and ExaBGP anew; sessions that are to be as they were stay up."""
         async with self._reloading, contextlib.AsyncExitStack() as stack:
             try:
-                config = read_config(self._file)
                 was = dict(self.peers)
-                changed = [told.name for told in config.peers if told.name not in was or was[told.name].config != told]
-                removed = sorted(was.keys() - {told.name for told in config.peers})
-                for name in (*changed, *removed):
-                    if name in was:
-                        await stack.enter_async_context(self.writing[name])
+                config, changed, removed = await self._locked(stack)
                 said = {name: peer.attributes for name, peer in was.items()}
                 down = any(not link.up for _, link in self._links.values())
                 owners = {session: told.name for told in config.peers for session in told.sessions}
-                for peer, link in self._links.values():
-                    if link.up and owners.get(link.session) != peer.config.name:
-                        await self._pipe.send(peer.farewell(link))
+                farewells = [
+                    (link, list(peer.farewell(link)))
+                    for peer, link in self._links.values()
+                    if link.up and owners.get(link.session) != peer.config.name
+                ]
                 self._adopt(config)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise Refused("reload", f"{self._file} cannot be used: {error}") from error
             for name in changed:
                 if name not in was:
                     await stack.enter_async_context(self.writing[name])
+            for link, lines in farewells:
+                link.up = False  # what is being said to it ends
+                await self._pipe.send(lines)
             if not await self._taken_over(config.mark, _RETRIED_S if down else _RELOADED_S):
                 raise Refused("reload", "ExaBGP did not take its new configuration; its log says why")
             for name in changed:
@@ -240,6 +244,24 @@ class Bridge:
                     await self._say_again(self.peers[name])
             self._announced.keep_only(self.peers)
             return {"changed": changed, "removed": removed}
+
+    async def _locked(self, stack: contextlib.AsyncExitStack) -> tuple[BridgeConfig, list[str], list[str]]:
+        """What is in the file once nothing is written to peers that it changes, with their names and those it removes.
+
+        Whoever wrote the file may have put back the one before while a change was waited for.
+        """
+        while True:
+            config = read_config(self._file)
+            was = self.peers
+            changed = [told.name for told in config.peers if told.name not in was or was[told.name].config != told]
+            removed = sorted(was.keys() - {told.name for told in config.peers})
+            async with contextlib.AsyncExitStack() as locks:
+                for name in (*changed, *removed):
+                    if name in was:
+                        await locks.enter_async_context(self.writing[name])
+                if read_config(self._file) == config:
+                    stack.push_async_exit(locks.pop_all())
+                    return config, changed, removed
 
     async def _taken_over(self, mark: str, within_s: float) -> bool:
         """Whether ExaBGP comes to have exactly the sessions that are known here, from the file with this mark.
@@ -270,18 +292,30 @@ class Bridge:
         """
         written: deque[Change] = deque()
         writing = self.spawn(self._write(peer, wanted, written))
+        self._writes.add(writing)
+        writing.add_done_callback(self._writes.discard)
         refused = 0
-        while written or not writing.done():
-            refused += await self._pipe.send(_lines(peer, written))
-            await asyncio.sleep(0)
-        await writing
+        try:
+            while written or not writing.done():
+                refused += await self._pipe.send(_lines(peer, written))
+                await asyncio.sleep(0)
+        finally:
+            await writing
         return refused
 
     async def _write(self, peer: Peer, wanted: Wanted, written: deque[Change]) -> None:
-        left = iter(wanted.items())
+        if len(wanted) > _WRITTEN_AT_ONCE:
+            peer.begin(wanted)
+        left, count = iter(wanted.items()), len(wanted)
         while part := dict(itertools.islice(left, _WRITTEN_AT_ONCE)):
-            written.append(peer.set(part))
+            count -= len(part)
+            written.append(peer.set(part, last=not count))
             await asyncio.sleep(0)
+
+    async def written(self) -> None:
+        """Returns when nothing is being written any more."""
+        while self._writes:
+            await asyncio.wait(self._writes)
 
     def spawn(self, work: Any) -> asyncio.Task[Any]:
         """Runs it, keeps it until it has ended, and says what ended it where that was a mistake."""
@@ -317,6 +351,7 @@ async def _run(config: BridgeConfig) -> None:
         os.umask(before)
     await bridge.ended.wait()
     server.close()
+    await bridge.written()
 
 
 def _make_private(folder: Path) -> None:
@@ -331,12 +366,13 @@ def main() -> int:
     """Serves until ExaBGP closes the pipe or ends this process."""
     os.umask(0o077)
     collect_rarely()
-    config = read_config(Path(sys.argv[1]))
+    file = Path(sys.argv[1])
+    config = read_config(file)
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _make_private(config.folder)
     with config.lock.open("a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # until the bridge before this one is gone
-        asyncio.run(_run(config))
+        asyncio.run(_run(read_config(file)))
     return 0
 
 

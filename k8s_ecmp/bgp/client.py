@@ -23,6 +23,7 @@ class BridgeClient:
             Unreachable: nobody listens there.
             RouterError: the bridge is of another version, or this process has no file descriptor left.
         """
+        self.folder = folder
         self._path = folder / "bridge.sock"
         self._timeout_s = timeout_s
         try:

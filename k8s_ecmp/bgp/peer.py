@@ -1,13 +1,14 @@
 """One peer as the bridge sees it: what is announced to it, and what its sessions say."""
 
 import itertools
+import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from k8s_ecmp.bgp.announced import Announced, Hop, Hops
+from k8s_ecmp.bgp.announced import Announced, Hop, Hops, Wanted
 from k8s_ecmp.bgp.events import Negotiated
 from k8s_ecmp.bgp.lines import (
     BLOCK,
@@ -21,13 +22,11 @@ from k8s_ecmp.bgp.lines import (
     withdrawals,
 )
 from k8s_ecmp.bgp.peers import PeerConfig, Session
+from k8s_ecmp.bgp.troubles import say
 
 _T = TypeVar("_T")
 _LEAST_MEMORY_S = 300.0
 _SAID_S = 60.0
-
-Wanted = Mapping[str, Collection[tuple[str, int | None, str | None]]]
-"""By prefix its next hops, each with tag and owner; none where the prefix shall not be announced."""
 
 
 @dataclass
@@ -75,6 +74,8 @@ class Peer:
         """Why nothing is announced, where that is not what a client asked for."""
         self.version = 0
         """Counts the changes of what is announced, and of what can be."""
+        self._begun = False
+        self._finish()
 
     def configure(self, config: PeerConfig) -> None:
         """Is from now on configured like this; sessions that stay keep their state. Not while something is changed.
@@ -148,8 +149,26 @@ class Peer:
             for _, tag, name in hops:
                 check_mark(tag, name)
 
-    def set(self, wanted: Wanted) -> Change:
-        """Takes new next hops, which were checked, for some prefixes, and writes them down: all of them or none."""
+    def begin(self, wanted: Wanted) -> None:
+        """Keeps a change, which was checked, before it is `set` in pieces: where it is broken off, the next bridge of
+        these files sets all of it.
+        """
+        self._announced.begin(self.config.name, wanted)
+        self._begun = True
+
+    def forget_begun(self) -> None:
+        """A change of which a piece could not be written stays as it is: its client knows. Not while one is written."""
+        if self._begun:
+            self._announced.forget_begun(self.config.name)
+            self._begun = False
+
+    def set(self, wanted: Wanted, *, last: bool = True) -> Change:
+        """Takes new next hops, which were checked, for some prefixes, and writes them down: all of them or none.
+
+        Args:
+            wanted: by prefix.
+            last: whether no more pieces follow of what was begun.
+        """
         fresh: dict[str, int] = {}
         changed = {prefix: self._placed(prefix, hops, fresh) for prefix, hops in wanted.items()}
         gained: dict[str, set[int]] = {}
@@ -161,7 +180,8 @@ class Peer:
             left += [(prefix, slot) for slot in before.keys() - after.keys()]
             back += [(prefix, slot) for slot in after.keys() - before.keys() if (prefix, slot) in self.leaving]
         now = time.time()
-        self._announced.change(self.config.name, changed, fresh, left, back, now)
+        self._announced.change(self.config.name, changed, fresh, left, back, now, last=last)
+        self._begun = self._begun and not last
         self.version += 1
         self._path_ids |= fresh
         self.leaving.update(dict.fromkeys(left, now))
@@ -284,6 +304,16 @@ class Peer:
             if found > MAX_PATH_ID:
                 raise ValueError("no path identifier is left")
         return found
+
+    def _finish(self) -> None:
+        """What a bridge that died had begun to write, as far as the sessions can carry it now."""
+        if (begun := self._announced.begun(self.config.name)) is None:
+            return
+        families, limit = self.config.families, self.config.max_paths
+        try:
+            self.set({p: list(hops)[:limit] for p, hops in begun.items() if check_prefix(p) in families})
+        except sqlite3.Error as error:  # a full disk: what is there is announced, and the next bridge tries again
+            say(f"{self.config.name}: a change that was broken off cannot be finished: {error}")
 
     def _read(self) -> None:
         name = self.config.name

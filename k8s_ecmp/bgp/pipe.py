@@ -34,6 +34,7 @@ class Pipe:
             end: called when ExaBGP has closed the pipe.
         """
         self._event = event
+        self._end = end
         self._sender = asyncio.Lock()
         self._senders = 0
         self._waiting = 0
@@ -41,7 +42,7 @@ class Pipe:
         self._most = 0
         self._room: asyncio.Future[None] | None = None
         self._loop = loop
-        threading.Thread(target=self._read, args=(end,), name="exabgp", daemon=True).start()
+        threading.Thread(target=self._read, name="exabgp", daemon=True).start()
 
     @property
     def unanswered(self) -> int:
@@ -84,8 +85,11 @@ class Pipe:
     def _write(self, line: str) -> None:
         text = line.encode("ascii") + b"\n"
         self._waiting += 1
-        while text:
-            text = text[os.write(_STDOUT, text) :]
+        try:
+            while text:
+                text = text[os.write(_STDOUT, text) :]
+        except BrokenPipeError:  # no answer will come: who waits for one is told so by the end of this process
+            self._end()
 
     async def _await_room(self, most: int) -> None:
         """Until no more lines than that are unanswered; the sender alone."""
@@ -93,13 +97,13 @@ class Pipe:
             self._most, self._room = most, self._loop.create_future()
             await self._room
 
-    def _read(self, end: Callable[[], None]) -> None:
+    def _read(self) -> None:
         rest = b""
         with contextlib.suppress(RuntimeError):  # the loop is closed: the bridge is leaving
             while part := os.read(_STDIN, 1 << 16):
                 *lines, rest = (rest + part).split(b"\n")
                 self._loop.call_soon_threadsafe(self._take, lines)
-            self._loop.call_soon_threadsafe(end)
+            self._loop.call_soon_threadsafe(self._end)
 
     def _take(self, lines: Iterable[bytes]) -> None:
         """Counts the answers. Events are heard before the sender goes on, and a mistake in one of them ends nothing."""

@@ -52,12 +52,24 @@ def reload(files: Files) -> Reloaded:
             done = client.ask("reload")
         except RouterError as error:
             write(before)
-            if not client.closed:
-                client.ask("reload")
-            raise RouterError(f"the configuration before is in force again: {error}", remedy=_REMEDY) from error
+            raise RouterError(f"{_taken_back(client)}: {error}", remedy=_REMEDY) from error
         return Reloaded(tuple(done["changed"]), tuple(done["removed"]))
     finally:
         client.close()
+
+
+def _taken_back(client: BridgeClient) -> str:
+    """Gives the running ExaBGP the files of the folder again, over another connection where that one was lost."""
+    again = client
+    try:
+        if client.closed:
+            again = BridgeClient(client.folder, _TIMEOUT_S)
+        again.ask("reload")
+    except RouterError as error:
+        return f"the files are those before again, and whether ExaBGP uses them is not known ({error.message})"
+    finally:
+        again.close()
+    return "the configuration before is in force again"
 
 
 def _read(files: Files) -> Files:

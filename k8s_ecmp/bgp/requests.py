@@ -5,8 +5,9 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from k8s_ecmp.bgp.announced import Wanted
 from k8s_ecmp.bgp.frames import Message, pack, receive_async
-from k8s_ecmp.bgp.peer import Peer, Wanted
+from k8s_ecmp.bgp.peer import Peer
 from k8s_ecmp.bgp.signs import Signs
 
 
@@ -156,6 +157,8 @@ class Requests:
         async with self._bridge.writing[name]:
             if self._holders.get(name) is not client:
                 raise Refused("lock", f"{name} is no longer locked by this client")
+            if self._peer(request) is not peer:
+                raise Refused("peer", f"ExaBGP's configuration has another peer {name} now")
             try:
                 peer.check(wanted)
             except ValueError as error:
