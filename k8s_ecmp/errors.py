@@ -90,6 +90,10 @@ class PlanRefused(EcmpError):
     """A plan file is edited, expired or stale; nothing was written."""
 
 
+class Frozen(EcmpError):
+    """A freeze began after the plan was made; nothing was written. The guard "frozen"."""
+
+
 class NotLeading(EcmpError):
     """Another process writes, or it is not known who does; nothing was written."""
 

@@ -135,6 +135,10 @@ class Rollout(msgspec.Struct, frozen=True):
     confirm_within_s: int
 
 
+JOURNAL_ENTRY = "journal entry "
+"""What a plan that takes back a change was made from, before the number."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What shall happen on all routers, and why something shall not.
 
@@ -155,6 +159,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[str, ...] = ()
     contested: tuple[Contested, ...] = ()
     rollout: Rollout | None = None
+
+    @property
+    def undoes(self) -> int | None:
+        """The entry of the journal that it takes back; None: it was made from a cluster."""
+        number = self.cluster_source.removeprefix(JOURNAL_ENTRY)
+        return int(number) if number != self.cluster_source and number.isdecimal() else None
 
     @property
     def guards(self) -> tuple[GuardTrip, ...]:

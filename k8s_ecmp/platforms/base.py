@@ -20,14 +20,15 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     `undo`: the driver takes its own last commit back exactly; where not, the inverse patch is written. Commit timers
     are multiples of `timer_step_s` up to `timer_max_s`; `timer_restores` is what one that ends takes back: our routes
-    alone, or everything that changed in the configuration since. `discards`: a route may drop packets. `bfd` are the
-    options of a next hop that follows a BFD session, `track` the first word of the option that names a tracked object;
-    empty where the platform has none. `bfd_apart`: the lines by which people let routes follow BFD where it is a
-    setting beside the routes. `resilient`: how the platform keeps flows where they are when a next hop leaves, None
-    where it cannot; `resilient_line` is the regular expression that finds it in a running configuration, with a group
-    "prefix" where it is for one prefix and all within. `hashing`: how next hops are chosen without it, None where that
-    is not known. `verify`: how deep the router's tables can be read. `neighbours`: whether it shows next hops that do
-    not answer ARP or ND.
+    alone, or everything that changed in the configuration since. `timer_needs` says what a running configuration must
+    have for one, `timer_line` is the regular expression that finds it; None: nothing. `discards`: a route may drop
+    packets. `bfd` are the options of a next hop that follows a BFD session, `track` the first word of the option that
+    names a tracked object; empty where the platform has none. `bfd_apart`: the lines by which people let routes follow
+    BFD where it is a setting beside the routes. `resilient`: how the platform keeps flows where they are when a next
+    hop leaves, None where it cannot; `resilient_line` is the regular expression that finds it in a running
+    configuration, with a group "prefix" where it is for one prefix and all within. `hashing`: how next hops are chosen
+    without it, None where that is not known. `verify`: how deep the router's tables can be read. `neighbours`: whether
+    it shows next hops that do not answer ARP or ND.
     """
 
     atomic: bool
@@ -45,6 +46,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     timer_step_s: int = 1
     timer_max_s: int = 7200
     timer_restores: Literal["routes", "configuration"] = "configuration"
+    timer_needs: str = ""
+    timer_line: str | None = None
     vrf: bool = True
     discards: bool = True
     ipv6: bool = True

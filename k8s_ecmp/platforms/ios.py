@@ -66,6 +66,8 @@ class Ios(FlatPlatform):
         name_mark=True,
         max_paths=32,
         timer_step_s=60,
+        timer_needs="`archive` and below it a `path`, as `path flash:archive`",
+        timer_line=r"^archive\s*\n(?:[ \t].*\n)*?[ \t]+path \S",
         track="track",
         # "All static routes that specify the same values for the interface-type, interface-number, and ip-address
         # arguments will automatically use BFD" (IOS IP Routing command reference, "ip route static bfd").

@@ -58,7 +58,7 @@ class Nxos(FlatPlatform):
         | {"vlan", "vpc", "vrf"}
     )
     # No line closes a configuration. Every switch has interfaces (mgmt0), all of them behind the static routes of every
-    # VRF (the captures of batfish's lab-validation): a text that was cut within the routes or before them has none.
+    # VRF (the captures of batfish's lab-validation): an answer that was cut within the routes or before them has none.
     parts = frozenset({"interface"})
     frame = frozenset({"configure", "end", "exit", "vrf"})
     vrf_blocks = True

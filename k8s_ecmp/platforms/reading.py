@@ -51,37 +51,46 @@ def _expect_whole(platform: FlatSyntax, lines: Sequence[str]) -> None:
     filled = [line for line in lines[:_HEADER_WITHIN] if line and not line.isspace()]
     if not filled and all(not line or line.isspace() for line in lines):
         raise ParseError("the configuration is empty", remedy="was the router's answer lost?")
-    behind, last = next((behind, line) for behind, line in enumerate(reversed(lines)) if line and not line.isspace())
-    closed = last.strip() == "end"
-    headed = any(line.startswith(platform.headers) for line in filled if platform.headers)
-    if headed and not closed:
+    last = next(line for line in reversed(lines) if line and not line.isspace())
+    if last.strip() != "end" and any(line.startswith(platform.headers) for line in filled if platform.headers):
         raise ParseError(
             f'the configuration is cut short: it closes with {last.strip()[:60]!r} instead of "end"',
             line=len(lines),
             remedy="read it again",
         )
-    if not any(line.split(None, 1)[0] in platform.signs for line in lines if line.strip()):
+    if not _is_configuration(platform, lines):
         raise ParseError(f"the text is no {platform.name} configuration: it begins with {filled[:1]}")
-    if headed or closed or not platform.headers:
-        _expect_parts(platform, lines, len(lines) - behind)
 
 
-def _expect_parts(platform: FlatSyntax, lines: Sequence[str], last: int) -> None:
-    """Raises ParseError where the text lacks what every whole configuration of this platform has."""
+def _is_configuration(platform: FlatSyntax, lines: Sequence[str]) -> bool:
+    return any(line.split(None, 1)[0] in platform.signs for line in lines if line.strip())
+
+
+def expect_parts(platform: FlatSyntax, text: str) -> None:
+    """Looks whether what a router showed has what every whole configuration of its platform has.
+
+    A file may hold a part of a configuration, what a router shows is all of it. What is no configuration at all, an
+    error message say, is left to `read_routes` to name.
+
+    Raises:
+        ParseError: it is a part, so that routes may be missing.
+    """
+    lines = text_lines(text.rstrip())
+    if not _is_configuration(platform, lines):
+        return
     lacking = set(platform.parts)
     starts = tuple(f"{word} " for word in lacking)
-    for _, line in outline(platform, lines) if lacking else ():
+    for _, line in outline(platform, lines):
         if line.startswith(starts):
             lacking.discard(line.split(None, 1)[0])
             if not lacking:
                 return
-    if lacking:
-        raise ParseError(
-            "the configuration is not whole: it has no line that begins with "
-            f"{' and none with '.join(repr(word) for word in sorted(lacking))}",
-            line=last,
-            remedy=platform.parts_remedy,
-        )
+    raise ParseError(
+        "the configuration is not whole: it has no line that begins with "
+        f"{' and none with '.join(repr(word) for word in sorted(lacking))}",
+        line=len(lines),
+        remedy=platform.parts_remedy,
+    )
 
 
 class LineReader:

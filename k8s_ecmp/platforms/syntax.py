@@ -46,8 +46,8 @@ class FlatSyntax(ABC):
     `signs` are first words of lines, at least one of which stands in every configuration. `headers` are beginnings of
     what the device prints before its configuration; a text with one must close with `end`. `parts` are first words of
     lines at the top level that every whole configuration has, of which one without `headers` stands behind all static
-    lines; `parts_remedy` is what helps where one is missing. `frame` are first words of commands that may stand around
-    route commands. `not_routes` may follow "ip route" in settings that are no routes.
+    lines; what a router shows without one is a part, and `parts_remedy` is what helps. `frame` are first words of
+    commands that may stand around route commands. `not_routes` may follow "ip route" in settings that are no routes.
     `vrf_blocks`: the static lines of a VRF stand in its block. `vrf_heads` are what stands in front of the name in the
     line that makes a VRF; without any, routes may be written in a VRF that is not there.
     `each_distance` says whether a hop can stand once for every distance; where not, a new distance moves it.

@@ -62,7 +62,7 @@ def apply_plan(
     vrf = planned.changes[0].vrf
     rollout = settings.rollout
     tell(progress, task, "connect")
-    with open_session(task, port, template_for(settings, port), lock=True) as session, _warned_on_error(session):
+    with open_session(task, port, template_for(settings, port), lock=True) as session, warned_on_error(session):
         tell(progress, task, "read")
         running = session.read()
         found = fingerprint(running, marks, vrf, [change.prefix for change in planned.changes])
@@ -85,6 +85,13 @@ def apply_plan(
                 f"{what} on {task.host.name} were changed while the plan was being staged; nothing was written",
                 remedy="make a new plan",
             )
+        promised = planned.undo is not None and planned.undo.timer_s > 0
+        if promised and not port.on(session.shown.running).capabilities.confirm:
+            raise PlanRefused(
+                f"{task.host.name} has no timer any more, by which the plan takes an unconfirmed change back: its "
+                f"configuration lacks {port.capabilities.timer_needs}",
+                remedy="make a new plan",
+            )
         in_time()
         record.begin(task.host.name, changes, planned.commands)
         tell(progress, task, "commit")
@@ -105,11 +112,12 @@ def apply_plan(
         with contextlib.suppress(EcmpError):
             hops = {change.prefix: frozenset(change.next_hops) for change in changes}
             warnings += silent_hops(session.shown.neighbours(vrf, hops), hops)
+    warnings += session.unsaved()  # known when the session has ended
     return CommitResult(task.host.name, "committed", len(changes), time.monotonic() - started, None, warnings)
 
 
 @contextlib.contextmanager
-def _warned_on_error(session: Transaction) -> Iterator[None]:
+def warned_on_error(session: Transaction) -> Iterator[None]:
     """Where it fails, what the router warned of goes along with the error."""
     try:
         yield

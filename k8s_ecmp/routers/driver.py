@@ -56,6 +56,15 @@ class Settling(Protocol):
 
 
 @runtime_checkable
+class Saving(Protocol):
+    """A driver's attribute `keeping`: its session saves the startup configuration later than it commits."""
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether the startup configuration may lack a commit."""
+
+
+@runtime_checkable
 class Insuring(Protocol):
     """A driver that commits nothing before the router holds a state to go back to."""
 

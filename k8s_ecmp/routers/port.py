@@ -1,7 +1,8 @@
 """What is known of a router before it is spoken to, and what staging changes would send and show."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec
@@ -12,7 +13,7 @@ from k8s_ecmp.core.guards import Limits
 from k8s_ecmp.core.ownership import Features, Marks, is_owned
 from k8s_ecmp.core.rules import PlatformTraits
 from k8s_ecmp.errors import UnsupportedPlatform
-from k8s_ecmp.model import RouteChange, RouterPlan, RunningRoutes, Undo
+from k8s_ecmp.model import RouteChange, RouterPlan, RunningRoutes, Skipped, Undo
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.base import Capabilities, Platform
 from k8s_ecmp.platforms.drivers import driver_traits
@@ -50,6 +51,13 @@ class Port:
 
         syntax = get_platform(syntax_name)
         return cls(platform, syntax, capabilities_of(syntax.capabilities))
+
+    def on(self, running: RunningRoutes) -> "Port":
+        """The port as it is on a router with that configuration, which may lack what a commit timer needs."""
+        line = self.capabilities.timer_line
+        if line is None or not running.text or re.search(line, running.text, re.MULTILINE):
+            return self
+        return replace(self, capabilities=msgspec.structs.replace(self.capabilities, confirm=False))
 
     @property
     def traits(self) -> PlatformTraits:
@@ -103,6 +111,13 @@ def foreseen(
     if not changes:
         return planned
     predicted = predict(port, changes, running, template)
+    undo = undo_of(port.on(running), changes, confirm_within_s)
+    without = (
+        Skipped(
+            f"router {planned.name}",
+            f"no timer takes an unconfirmed change back there: the configuration lacks {port.capabilities.timer_needs}",
+        ),
+    )
     here = {route.prefix: route for route in running if route.vrf == changes[0].vrf}
     return msgspec.structs.replace(
         planned,
@@ -115,7 +130,8 @@ def foreseen(
             {prefix: route.next_hops for prefix, route in here.items()},
             {prefix for prefix, route in here.items() if is_owned(route, marks)},
         ),
-        undo=undo_of(port, changes, confirm_within_s),
+        undo=undo,
+        skipped=planned.skipped + (without if undo != undo_of(port, changes, confirm_within_s) else ()),
     )
 
 

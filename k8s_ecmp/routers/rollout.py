@@ -12,7 +12,7 @@ from nornir.core.task import AggregatedResult, Result
 
 from k8s_ecmp.core.waves import order as order_of
 from k8s_ecmp.core.waves import ready as ready_of
-from k8s_ecmp.errors import DeadlineExceeded, EcmpError, JournalError, PlanRefused
+from k8s_ecmp.errors import ChangePending, DeadlineExceeded, EcmpError, Frozen, JournalError, PlanRefused
 from k8s_ecmp.model import CommitResult, RouteChange, RouterPlan
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.hosts import router_settings
@@ -44,6 +44,7 @@ def roll_out(
     overrides: Collection[str] = (),
     record: Record = UNRECORDED,
     stop: Stop | None = None,
+    frozen: Callable[[], str | None] = lambda: None,
 ) -> Iterator[CommitResult]:
     """Applies the plans wave by wave and yields each router's result when its wave, and the pause after it, has ended.
 
@@ -62,6 +63,8 @@ def roll_out(
         overrides: names of guards that are switched off.
         record: what keeps account of changes; one that cannot stops them.
         stop: asked between waves.
+        frozen: asked between waves and directly before each router's commit: the freeze that came meanwhile; None:
+            none did. Routers that it holds are "blocked".
 
     Raises:
         PlanRefused: the settings' mode writes to no router.
@@ -77,7 +80,7 @@ def roll_out(
         raise PlanRefused(f"mode is {settings.mode}, which writes to no router")
     order = order_of(ready, settings.rollout)
     spectator.begins(order)
-    rollout = _Rollout(nornir, settings, ready, spectator, overrides, record, stop or Stop())
+    rollout = _Rollout(nornir, settings, ready, spectator, overrides, record, stop or Stop(), frozen)
     stopped: str | None = None
     waiting = deque(enumerate(order))
     untried = settings.rollout.canary > 0
@@ -88,6 +91,8 @@ def roll_out(
                 stopped = STOPPED
             if stopped is not None:
                 results = [CommitResult(name, "not-attempted", error=stopped) for name in wave]
+            elif held := rollout.account.held():
+                results = [CommitResult(name, "blocked", error=held) for name in wave]
             else:
                 if untried and len(wave) > 1:  # the canary refused, so that nothing is known of this change yet
                     waiting.appendleft((number, wave[1:]))
@@ -115,13 +120,14 @@ class _Rollout:
         overrides: Collection[str],
         record: Record,
         stop: Stop,
+        frozen: Callable[[], str | None],
     ) -> None:
         self._nornir = nornir
         self._settings = settings
         self._plans = {plan.name: plan for plan in plans}
         self._spectator = spectator
         self._overrides = overrides
-        self.account = _Account(record, spectator)
+        self.account = _Account(record, spectator, frozen)
         self.stop = stop
 
     def change(self, wave: Sequence[str], *, last: bool) -> tuple[list[CommitResult], str | None]:
@@ -184,7 +190,8 @@ class _Rollout:
                 why = f"taken back, because it differed in the pause after its wave: {found[name]}"
                 results = self._take_back(results, [name], why)
             if differing or ended:
-                return results, differing
+                unseen = {n: error for n in names if isinstance(error := looked[n][0].exception, ChangePending)}
+                return [_with_unseen(result, unseen.get(result.router)) for result in results], differing
         return results, []
 
     def _take_back(self, results: list[CommitResult], names: Sequence[str], why: str) -> list[CommitResult]:
@@ -196,6 +203,7 @@ class _Rollout:
             self._deadline_s(names),
             done=self.account.done,
             why=why,
+            overrides=self._overrides,
             progress=lambda router, step: self._spectator.step(router, f"take back: {step}"),
             record=self.account,
         )
@@ -220,8 +228,9 @@ class _Rollout:
 class _Account:
     """The record of a rollout: passes on what it is told and remembers what was done, for the way back."""
 
-    def __init__(self, record: Record, spectator: Spectator) -> None:
+    def __init__(self, record: Record, spectator: Spectator, frozen: Callable[[], str | None]) -> None:
         self._record = record
+        self._frozen = frozen
         self._spectator = spectator
         self._lock = threading.Lock()
         self._told: dict[str, CommitResult] = {}
@@ -229,6 +238,11 @@ class _Account:
         self.lost = ""
         """Why nothing is begun any more, once a result could not be written down."""
         self.done: dict[str, Sequence[RouteChange]] = {}
+
+    def held(self) -> str | None:
+        """The guard that began to hold everything meanwhile."""
+        freeze = self._frozen()
+        return None if freeze is None else f"guard frozen: {freeze}"
 
     def step(self, router: str, step: str) -> None:
         """Of an apply; how far each router came is kept."""
@@ -242,6 +256,8 @@ class _Account:
     ) -> None:
         if self.lost and not takes_back:
             raise JournalError(f"nothing was written to {router}: {self.lost}")
+        if not takes_back and (held := self.held()):
+            raise Frozen(held)
         self._record.begin(router, changes, commands, takes_back=takes_back)
         if not takes_back:
             with self._lock:
@@ -287,6 +303,14 @@ def _joined(result: CommitResult, after: CommitResult | None) -> CommitResult:
         warnings=(*result.warnings, *after.warnings),
         recorded=result.recorded and after.recorded,
     )
+
+
+def _with_unseen(result: CommitResult, error: ChangePending | None) -> CommitResult:
+    """A router's result where the last look at it in the pause saw nothing."""
+    if error is None:
+        return result
+    warning = f"what it has at the end of the pause was not seen: {error.message}"
+    return msgspec.structs.replace(result, warnings=(*result.warnings, warning))
 
 
 def _differences(looked: Result) -> str:

@@ -22,6 +22,7 @@ from k8s_ecmp.settings import RolloutSettings, Settings
 
 Progress = Callable[[str, str], None]
 _RETRY_S = 1.0
+_SETTLE_S = 5.0  # a daemon of another owner confirms its commits sooner
 
 NEVER_WRITE = frozenset(("observe", "propose"))
 """Modes."""
@@ -61,9 +62,9 @@ def open_session(
     """An open transaction, discarded and closed at the end whatever happens.
 
     With `lock` it holds the router's lock and has taken back what a dead run left; with `recover` it has done the
-    latter, and may hold the lock. Without both such a change is an error, because what would be read does not last.
-    With `keep` the connection stays open, without the lock, where all went
-    well: the next session on the host goes on with it, and `close_kept` ends what none did.
+    latter, and may hold the lock. Without both such a change is an error where it does not end within seconds, because
+    what would be read does not last. With `keep` the connection stays open, without the lock, where all went well: the
+    next session on the host goes on with it, and `close_kept` ends what none did.
     """
     driver = _connected(task)
     session = Transaction(driver, port, template)
@@ -74,7 +75,7 @@ def open_session(
         elif recover:
             session.settle()
         else:
-            session.expect_settled()
+            session.expect_settled(_SETTLE_S)
         yield session
         kept = keep
     finally:

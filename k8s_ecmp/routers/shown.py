@@ -76,11 +76,11 @@ class Shown:
     def unresolved(self, vrf: str, addresses: Sequence[str]) -> frozenset[str]:
         """Those of `addresses` that the router has no route to; nothing where the platform cannot tell.
 
-        A router that knows the way to none of several may rather not show its ways: it is believed where it knows one
-        to an address of the configuration that was read last.
+        A router that knows the way to none of them may rather not show its ways: it is believed where it knows one to
+        an address of the configuration that was read last.
         """
         missing = self._without_way(vrf, addresses)
-        if self._port.capabilities.undo or len(addresses) < 2 or missing != set(addresses):
+        if self._port.capabilities.undo or missing != set(addresses):
             return missing
         known = [address for address in addresses_of(self.running, vrf, addresses) if address not in missing]
         return missing if len(self._without_way(vrf, known, unknown=known)) < len(known) else frozenset()

@@ -8,6 +8,7 @@ to be changed, an error. Not for several threads.
 import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from k8s_ecmp.routers.connection import connect
 from k8s_ecmp.routers.driver import Watching
 from k8s_ecmp.routers.hosts import CONNECTION, router_view
 from k8s_ecmp.routers.inventory import reach_through_exabgp
-from k8s_ecmp.routers.port import Port
+from k8s_ecmp.routers.port import Port, hops_of
 from k8s_ecmp.routers.session import new_session, template_for
 from k8s_ecmp.routers.tables import floating, silent_hops, table_problems
 from k8s_ecmp.routers.through import prefixes_through
@@ -68,6 +69,7 @@ class StandingSession:
         self._table: Table | None = None
         self._reads: int | None = None
         self._reachable: set[str] = set()
+        self._unsaved = False  # what a session owed that was lost
 
     @property
     def connected(self) -> bool:
@@ -108,18 +110,22 @@ class StandingSession:
         if self._keeping is not None:
             self._keeping.fence(self._fence_s)
             self._keeping.keep_applied()
+            if self._unsaved:
+                self._keeping.expect_unsaved()
         self._transaction = Transaction(self._driver, port, template)
 
     def close(self) -> None:
         """Leaves the router as it is, its startup configuration saved where it can be. May be called at any time."""
         transaction, self._transaction, self._driver, self._table = self._transaction, None, None, None
-        self._keeping = None
+        keeping, self._keeping = self._keeping, None
         self._reachable.clear()
         if transaction is not None:
             with contextlib.suppress(EcmpError):
                 transaction.discard()
         with contextlib.suppress(Exception):
             self._host.close_connection(CONNECTION)
+        if keeping is not None:
+            self._unsaved = keeping.unsaved
 
     def forget(self) -> None:
         """What is known may be wrong; the next thing is to read."""
@@ -271,11 +277,11 @@ class StandingSession:
         finally:
             with contextlib.suppress(EcmpError):
                 session.discard()
-        if self._keeping is None:
-            self._know(session.read())
-        else:
-            edits = self.port.syntax.edits(table.running, "\n".join(commands))
-            self._know(self.port.syntax.parse(apply_edits(table.running.text, edits)))
+        # What is confirmed stays confirmed, whatever the reading behind it says.
+        try:
+            self._follow(session, table, commands, {change.prefix for change in changes})
+        except EcmpError:
+            self.forget()
         return warnings
 
     def save_startup(self) -> None:
@@ -294,10 +300,26 @@ class StandingSession:
         self._table = Table.of(running, self._marks, self.view.vrf)
         return self._table
 
+    def _follow(
+        self, session: Transaction, before: Table, commands: Sequence[str], changed: AbstractSet[Prefix]
+    ) -> None:
+        """What is known once a commit is confirmed."""
+        if self._keeping is not None:
+            edits = self.port.syntax.edits(before.running, "\n".join(commands))
+            self._know(self.port.syntax.parse(apply_edits(before.running.text, edits)))
+            return
+        after = self._know(session.read())
+        if any(not after.alike(before, prefix) for prefix in (before.owned.keys() | after.owned.keys()) - changed):
+            self.forget()  # it is read in full, and planned
+
     def _read_again(self, session: Transaction, table: Table, changes: Sequence[RouteChange]) -> Table:
-        """For drivers that cannot tell whether somebody else was there."""
+        """For drivers that cannot tell whether somebody else was there, at these changes or at any route of ours.
+
+        A BGP peer's takes what it reads here for known: nobody would tell later that routes of ours have gone.
+        """
         fresh = self._know(session.read())
-        if any(_hops(fresh.here.get(c.prefix)) != _hops(table.here.get(c.prefix)) for c in changes):
+        looked_at = {*table.owned, *fresh.owned, *(change.prefix for change in changes)}
+        if any(not fresh.alike(table, prefix) for prefix in looked_at):
             raise PlanRefused(f"router {self._host.name} was changed by somebody else")
         return fresh
 
@@ -336,9 +358,8 @@ class StandingSession:
         self, session: Transaction, changes: Sequence[RouteChange], hurry: Callable[[], bool]
     ) -> tuple[str, ...]:
         rollout = self._settings.rollout
-        hops = sum(len(change.before) + len(change.after) for change in changes)
         with settled_on_error(session):
-            session.commit(rollout.confirm_within_s, hops)
+            session.commit(rollout.confirm_within_s, hops_of(changes))
         with taken_back_on_error(session):
             expected = {change.prefix: frozenset(change.next_hops) for change in changes}
             standby = floating(((change.prefix, change.after) for change in changes), session.default_distance)

@@ -1,29 +1,34 @@
 """Nornir tasks for a wave that has been changed: look at its routers again, and take its changes back."""
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
 
 from nornir.core.task import Result, Task
 
 from k8s_ecmp.core.configured import configured_problems
 from k8s_ecmp.core.staleness import way_back
-from k8s_ecmp.errors import CommitFailed, EcmpError, RouterError
+from k8s_ecmp.errors import ChangePending, CommitFailed, EcmpError, RouterError
 from k8s_ecmp.model import CommitResult, RouteChange, RunningRoutes
-from k8s_ecmp.routers.applying import owned_hops, settled_on_error
+from k8s_ecmp.routers.applying import owned_hops, settled_on_error, warned_on_error
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.hosts import router_view
 from k8s_ecmp.routers.record import UNRECORDED, Record, ended
 from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
 from k8s_ecmp.routers.tables import floating
-from k8s_ecmp.routers.transaction import Transaction
+from k8s_ecmp.routers.tasks import FOREIGN_LINES
+from k8s_ecmp.routers.transaction import VANISHED, Transaction
 from k8s_ecmp.settings import Settings
 
 Changes = Mapping[str, Sequence[RouteChange]]
 
+_RETRY_S = 1.0
+
 
 def look_again(task: Task, *, settings: Settings, done: Changes, progress: Progress | None = None) -> Result:
     """Whether the router still has what was committed on it: `result` is a tuple of differences, a sentence each.
+
+    What differs, and a router that does not answer, is looked at again until `verify_timeout_s` have passed. Where a
+    change of another run waits for its confirm until then, nothing was seen: no difference, and `exception` says why.
 
     Args:
         task: Nornir's.
@@ -31,14 +36,24 @@ def look_again(task: Task, *, settings: Settings, done: Changes, progress: Progr
         done: the changes that were committed, by router.
         progress: called with router and step.
     """
-    try:
-        return Result(host=task.host, result=_differences(task, settings, done[task.host.name], progress))
-    except Exception as error:  # noqa: BLE001  whatever it is, it is this router's alone
-        return Result(host=task.host, result=(error_text(error),), failed=True, exception=error)
+    deadline = time.monotonic() + settings.rollout.verify_timeout_s
+    while True:
+        error: Exception | None = None
+        try:
+            left_s = max(0.0, deadline - time.monotonic())
+            found = _differences(task, settings, done[task.host.name], left_s, progress)
+        except Exception as caught:  # noqa: BLE001  whatever it is, it is this router's alone
+            error, found = caught, (error_text(caught),)
+        lasts = error is not None and not (isinstance(error, EcmpError) and error.retryable)
+        if not found or lasts or time.monotonic() >= deadline:
+            break
+        time.sleep(_RETRY_S)
+    unseen = isinstance(error, ChangePending)
+    return Result(host=task.host, result=() if unseen else found, failed=error is not None, exception=error)
 
 
 def _differences(
-    task: Task, settings: Settings, changes: Sequence[RouteChange], progress: Progress | None
+    task: Task, settings: Settings, changes: Sequence[RouteChange], timeout_s: float, progress: Progress | None
 ) -> tuple[str, ...]:
     port = port_of(task)
     marks = port.traits.marks(settings, router_view(task.host))
@@ -50,7 +65,7 @@ def _differences(
         found = {prefix: hops for prefix, hops in owned_hops(running, marks, vrf).items() if prefix in wanted}
         if differing := configured_problems(found, wanted, session.default_distance):
             return tuple(differing.values())
-        return _verify(session, running, changes, settings.rollout.verify_timeout_s)[0]
+        return _verify(session, running, changes, timeout_s)[0]
 
 
 def _verify(
@@ -69,6 +84,7 @@ def take_back_routes(
     settings: Settings,
     done: Changes,
     why: str,
+    overrides: Collection[str] = (),
     progress: Progress | None = None,
     record: Record = UNRECORDED,
 ) -> Result:
@@ -82,6 +98,7 @@ def take_back_routes(
         settings: owner, tag, rollout.
         done: the changes that were committed, by router, with every attribute of their hops.
         why: the reason, for the report.
+        overrides: names of guards that are switched off; "foreign-lines" is the one that is asked here.
         progress: called with router and step.
         record: what keeps account of changes; one that cannot stops them.
     """
@@ -89,36 +106,43 @@ def take_back_routes(
     name = task.host.name
     error: Exception | None = None
     try:
-        count, warnings = _take_back(task, settings, done[name], why, progress, record)
-        undone: Literal["inverse"] | None = "inverse" if count else None
-        result = CommitResult(name, "rolled-back", count, time.monotonic() - started, why, warnings, undone=undone)
+        allowed = FOREIGN_LINES in overrides
+        count, warnings = _take_back(task, settings, done[name], why, allowed, progress, record)
+        result = CommitResult(name, "rolled-back", count, time.monotonic() - started, why, warnings, undone="inverse")
     except Exception as caught:  # noqa: BLE001  whatever it is, it is this router's alone
         error = caught
         text = f"{why}, but that failed: {error_text(caught)}"
         remedy = caught.remedy if isinstance(caught, EcmpError) else None
-        result = CommitResult(name, "failed", 0, time.monotonic() - started, text, remedy=remedy)
+        warnings = caught.warnings if isinstance(caught, EcmpError) else ()
+        result = CommitResult(name, "failed", 0, time.monotonic() - started, text, warnings, remedy=remedy)
     result = ended(record, result)
     return Result(host=task.host, result=result, failed=error is not None, exception=error, changed=error is None)
 
 
 def _take_back(
-    task: Task, settings: Settings, done: Sequence[RouteChange], why: str, progress: Progress | None, record: Record
+    task: Task,
+    settings: Settings,
+    done: Sequence[RouteChange],
+    why: str,
+    allow_foreign_lines: bool,
+    progress: Progress | None,
+    record: Record,
 ) -> tuple[int, tuple[str, ...]]:
     port = port_of(task)
     marks = port.traits.marks(settings, router_view(task.host))
     rollout = settings.rollout
     tell(progress, task, "connect")
-    with open_session(task, port, template_for(settings, port), lock=True) as session:
+    with open_session(task, port, template_for(settings, port), lock=True) as session, warned_on_error(session):
         tell(progress, task, "read")
         running = session.read()
         undo, others = way_back(done, running, marks, port.traits.default_distance)
         if others:
             raise RouterError(f"{others[0]} was changed by somebody else meanwhile; all of it was left as it is")
         if not undo:
-            return 0, ("it was as before the change already",)
+            raise CommitFailed(VANISHED, remedy="run verify, then apply")
         changes = tuple(RouteChange(c.action, c.vrf, c.prefix, c.before, c.after, (why,)) for c in undo)
         tell(progress, task, "stage")
-        commands = session.stage(changes, running)
+        commands = session.stage(changes, running, allow_foreign_lines=allow_foreign_lines)
         again = way_back(done, session.read(), marks, port.traits.default_distance)
         if again != (undo, others) or session.diff_has_changed():
             raise RouterError("the routes were changed while the way back was being staged; nothing was written")
@@ -130,8 +154,10 @@ def _take_back(
         after = session.read()
         standing, others = way_back(done, after, marks, port.traits.default_distance)
         for prefix in (*(change.prefix for change in standing), *others):
-            raise CommitFailed(f"{prefix} is not as it was after the way back", remedy="run verify, then apply")
+            more = "" if unsaved is None else f"; {unsaved.message}"
+            raise CommitFailed(f"{prefix} is not as it was after the way back{more}", remedy="run verify, then apply")
         # What the tables do not show is no reason to put the change in force again.
         problems, warnings = _verify(session, after, changes, rollout.verify_timeout_s)
         said = session.router_warnings() if unsaved is None else (str(unsaved), *session.router_warnings())
-        return len(changes), (*said, *warnings, *(f"after the way back {problem}" for problem in problems))
+        warnings = (*said, *warnings, *(f"after the way back {problem}" for problem in problems))
+    return len(changes), warnings + session.unsaved()

@@ -21,6 +21,7 @@ from k8s_ecmp.errors import (
     DeadlineExceeded,
     EcmpError,
     ForeignLines,
+    Frozen,
     PlanRefused,
     RouterError,
     SessionDown,
@@ -183,7 +184,7 @@ def apply_routes(
         outcome: Outcome = "failed"
         if isinstance(error, PlanRefused):
             outcome = "refused"
-        elif isinstance(error, ForeignLines):
+        elif isinstance(error, ForeignLines | Frozen):
             outcome = "blocked"
         elif isinstance(error, VerifyFailed):
             outcome = "rolled-back"

@@ -20,7 +20,7 @@ from k8s_ecmp.errors import (
 )
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.redaction import sanitized
-from k8s_ecmp.routers.driver import Comparing, Comparison, Driver, Insuring, Settling, Telling
+from k8s_ecmp.routers.driver import Comparing, Comparison, Driver, Insuring, Saving, Settling, Telling
 from k8s_ecmp.routers.port import Port, predicted_diff, restored
 from k8s_ecmp.routers.shown import Shown, called
 from k8s_ecmp.routers.tables import Floating, is_address, standing_by, table_problems
@@ -90,13 +90,20 @@ class Transaction:
         else:
             self.begin()
 
-    def expect_settled(self) -> None:
+    def expect_settled(self, within_s: float = 0.0) -> None:
         """Looks whether the router is in a state that lasts.
+
+        Args:
+            within_s: seconds to wait until it is.
 
         Raises:
             ChangePending: a change of another run waits for its confirm.
         """
-        if called("ask for pending changes", self._driver.has_pending_commit):
+        deadline = time.monotonic() + within_s
+        while called("ask for pending changes", self._driver.has_pending_commit):
+            if time.monotonic() < deadline:
+                time.sleep(_RETRY_S)
+                continue
             raise ChangePending(
                 "a change of another run waits for its confirm, or for the router to take it back",
                 remedy="wait, or let `k8s-ecmp apply` take it back now"
@@ -175,13 +182,13 @@ class Transaction:
         """Puts the candidate in force; with a timer the router takes it back by itself unless `confirm` comes.
 
         Args:
-            confirm_within_s: seconds; 0 for no timer.
+            confirm_within_s: seconds; 0 for no timer, as where the configuration that was read lacks what one needs.
             hops: next hops that change, which a timer lasts longer for.
 
         Raises:
             CommitFailed: it broke off; the message says what is left.
         """
-        self.timer_s = self._port.capabilities.timer_s(confirm_within_s, hops)
+        self.timer_s = self._port.on(self.shown.running).capabilities.timer_s(confirm_within_s, hops)
         self._pending = self.timer_s > 0
         called("commit", self._driver.commit_config, revert_in=self.timer_s or None)
 
@@ -189,6 +196,16 @@ class Transaction:
         """What the router warned of since this was last asked for, though it did what it was asked to do."""
         said = self._driver.warnings() if isinstance(self._driver, Telling) else ()
         return tuple(f"the router warns: {warning}" for warning in said)
+
+    def unsaved(self) -> tuple[str, ...]:
+        """A warning where the driver saves at the end of its session, and that has ended too early; asks nobody."""
+        keeping = getattr(self._driver, "keeping", None)
+        if not isinstance(keeping, Saving) or not keeping.unsaved:
+            return ()
+        return (
+            "the session ended before the startup configuration was saved: a reboot would lose the change; "
+            "`write memory` on the router",
+        )
 
     def verify(
         self,
@@ -369,6 +386,7 @@ class Transaction:
                 raise CommitFailed(f"{left[0]} is not as it was after the way back")
         if foreign:
             rest = "; everything else of the change was taken back" if undo else ""
+            rest += f"; {unsaved.message}" if unsaved is not None else ""
             raise CommitFailed(f"{', '.join(foreign)} was changed by somebody else meanwhile and left alone{rest}")
         if unsaved is not None:
             raise unsaved

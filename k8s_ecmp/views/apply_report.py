@@ -100,7 +100,7 @@ def apply_report(
     """
     found = order(plan.routers, plan.rollout) if plan.rollout is not None else []
     place = {name: number for number, wave in enumerate(found, 1) for name in wave}
-    steps = NextSteps(plan.guards, file, kept.routers)
+    steps = NextSteps(plan.guards, file, kept.routers, plan.undoes)
     summary = dict.fromkeys(get_args(Outcome), 0)
     for result in results:
         summary[result.outcome] += 1

@@ -15,15 +15,21 @@ class NextSteps:
     Args:
         guards: of the plan.
         file: the plan file that it came from; None: it was made on the spot.
+        undoes: the entry of the journal that the plan takes back; None: it does not.
         entries: the numbers of each router's entries in the journal.
     """
 
     def __init__(
-        self, guards: Sequence[GuardTrip] = (), file: str | None = None, entries: Entries | None = None
+        self,
+        guards: Sequence[GuardTrip] = (),
+        file: str | None = None,
+        entries: Entries | None = None,
+        undoes: int | None = None,
     ) -> None:
         self._guards = guards
         self._file = file
         self._entries = entries or {}
+        self._undoes = undoes
 
     def of(self, result: CommitResult) -> str | None:
         """What to do about one router; None where there is nothing to do."""
@@ -68,9 +74,11 @@ class NextSteps:
                 return None
 
     def _blocked(self, result: CommitResult) -> str:
-        names = [trip.guard for trip in self._guards if trip.router in (None, result.router)]
-        if result.error:  # found while the change was staged
-            names.append("foreign-lines")
+        trips = [trip for trip in self._guards if trip.router in (None, result.router)]
+        # One that holds single prefixes holds nothing else.
+        names = [trip.guard for trip in trips if trip.prefix is None] or [trip.guard for trip in trips]
+        if result.error:  # found after the plan was made
+            names = ["frozen" if result.error.startswith("guard frozen") else "foreign-lines"]
         if not names:
             return "nothing is written while the settings' `mode` forbids it: change it, then plan again"
         return "; ".join(
@@ -84,4 +92,6 @@ class NextSteps:
     def _anew(self) -> str:
         if self._file is None:
             return "`k8s-ecmp apply` plans anew and applies that"
+        if self._undoes is not None:
+            return f"`k8s-ecmp history undo {self._undoes} --out NEW.plan` plans that way back anew"
         return f"`k8s-ecmp apply {self._file} --rebase --out NEW.plan` makes a new plan and shows how it differs"

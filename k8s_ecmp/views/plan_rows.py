@@ -13,7 +13,7 @@ LEGEND = "prefixes: + create, ~ update, - delete; next hops, all in all: + gain,
 SIGNS: dict[Action, str] = {"create": "+", "update": "~", "delete": "-"}
 
 STATUS_WORDS = {
-    "in-sync": "has every route; nothing is written",
+    "in-sync": "has every route that it can use; nothing is written",
     "changes": "will be changed as shown",
     "conflict": "nothing to change but prefixes where somebody else's route stands",
     "blocked": "a guard holds it; nothing is written",
@@ -350,7 +350,9 @@ def summary(routers: Sequence[RouterPlan]) -> str:
     if blocked:
         parts.append(f"{counted(blocked, 'router')} blocked, nothing is written there")
     if not parts:
-        return f"No changes: {counted(len(routers), 'router')} in sync."
+        left_out = sum(len(router.skipped) for router in routers)
+        but = f"; {left_out} left out for them, see Skipped" if left_out else ""
+        return f"No changes: {counted(len(routers), 'router')} in sync{but}."
     return f"Plan: {'; '.join(parts if changing else ('no changes', *parts))}."
 
 

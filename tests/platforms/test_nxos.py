@@ -8,6 +8,8 @@ from k8s_ecmp.errors import ParseError, RenderError
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.edits import apply_edits
+from k8s_ecmp.platforms.nxos import PLATFORM
+from k8s_ecmp.platforms.reading import expect_parts
 
 NXOS = get_platform("nxos")
 HEAD = "!Command: show running-config\n!Time: Sat Nov 21 10:00:00 2026\n\nversion 9.3(6) Bios:version\nhostname r1\n"
@@ -36,7 +38,13 @@ LINES = [
 
 def whole(text: str) -> RunningRoutes:
     """The static routes of a text, with the interfaces that stand behind them on every switch."""
-    return NXOS.parse(f"{text}interface mgmt0\n")
+    return shown(f"{text}interface mgmt0\n")
+
+
+def shown(text: str) -> RunningRoutes:
+    """What is read of a text that a switch showed."""
+    expect_parts(PLATFORM, text)
+    return NXOS.parse(text)
 
 
 @pytest.mark.parametrize(("line", "hop"), LINES)
@@ -129,21 +137,21 @@ def test_free_text_without_end_is_refused(head: str):
     with pytest.raises(ParseError, match="not whole"):
         whole(f"hostname r1\n{head}\nip route 10.0.0.0/8 10.1.1.1\n")
     with pytest.raises(ParseError, match="never closed"):
-        NXOS.parse(f"hostname r1\ninterface mgmt0\n{head}\nip route 10.0.0.0/8 10.1.1.1\n")
+        shown(f"hostname r1\ninterface mgmt0\n{head}\nip route 10.0.0.0/8 10.1.1.1\n")
 
 
 def test_a_text_that_is_cut_is_never_taken_for_a_whole_one():
-    """Wherever it is cut: in front of the interfaces it is refused, behind them it has all static routes."""
+    """Wherever an answer is cut: in front of the interfaces it is refused, behind them it has all static routes."""
     text = (Path(__file__).parent / "nxos/track-goes-only-with-its-line/running.cfg").read_text()
     routes = len(NXOS.parse(text))
     first = text.index("\ninterface ")
     for end in (*range(0, first, 7), first):
         with pytest.raises(ParseError):
-            NXOS.parse(text[:end])
+            shown(text[:end])
     for end in range(first + len("\ninterface mgmt0"), len(text), 7):
-        assert len(NXOS.parse(text[:end])) == routes
+        assert len(shown(text[:end])) == routes
     with pytest.raises(ParseError, match=r"not whole.*'interface'.*read it again"):
-        NXOS.parse("version 9.3(6)\nhostname leaf-101\nsnmp-server location x\n")
+        shown("version 9.3(6)\nhostname leaf-101\nsnmp-server location x\n")
 
 
 TEXT = "hostname r1\nip route 10.0.0.0/8 10.1.1.1 name a tag 5 200\nvrf context red\n  rd auto\ninterface mgmt0\n"

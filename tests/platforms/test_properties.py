@@ -21,8 +21,8 @@ VRFS = ["default", "red", "blue"]
 # VRFs that have to be there before routes can be.
 HEADS = {
     "eos": ["vrf instance red", "!", "vrf instance blue", "!"],
-    "ios": ["version 16.9", "vrf definition red", "!", "vrf definition blue", "!"],
-    "nxos": ["interface mgmt0", "  vrf member management"],
+    "ios": ["vrf definition red", "!", "vrf definition blue", "!"],
+    "nxos": ["vlan 10", "  name x"],
 }
 Table = dict[tuple[str, Prefix], frozenset[NextHop]]
 
@@ -116,6 +116,19 @@ def test_what_stands_in_a_text_is_read(name: str, data: st.DataObject):
     for route in running:
         shown = [platform.shown(route.vrf, route.prefix, hop, None).split() for hop in route.next_hops]
         assert shown == [running.source[line - 1].split() for line in route.lines]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+def test_what_is_written_is_read_alone(name: str, data: st.DataObject):
+    platform = get_platform(name)
+    assert isinstance(platform, FlatPlatform)
+    contents = data.draw(tables(platform).filter(bool))
+    head = "\n".join(
+        ["hostname r1", *HEADS.get(name, []), *(f"vrf context {vrf}" for vrf in VRFS[1:] if name == "nxos")]
+    )
+    commands = platform.render(changes_between({}, contents), platform.parse(head))
+    assert table(platform.parse(commands)) == contents
 
 
 @pytest.mark.parametrize("name", NAMES)

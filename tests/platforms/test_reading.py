@@ -3,7 +3,7 @@
 import pytest
 
 from k8s_ecmp.errors import ParseError
-from k8s_ecmp.model import NextHop, Prefix
+from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.platforms import get_platform
 from k8s_ecmp.platforms.edits import apply_edits
 
@@ -198,6 +198,31 @@ def test_answer_cut_anywhere_is_refused(name: str, head: str):
     for length in range(len(head), len(text) - len("d\n")):
         with pytest.raises(ParseError):
             platform.parse(text[:length])
+
+
+PARTS = {
+    "eos": "hostname r1\nip route 10.0.0.0/8 10.1.1.1\nend\n",
+    "frr": "hostname r1\nip route 10.0.0.0/8 10.1.1.1\nend\n",
+    "ios": "hostname r1\nip route 10.0.0.0 255.0.0.0 10.1.1.1\nend\n",
+    "iosxr": "hostname r1\nrouter static\n address-family ipv4 unicast\n  10.0.0.0/8 10.1.1.1\n !\n!\nend\n",
+    "junos": "routing-options {\n    static {\n        route 10.0.0.0/8 next-hop 10.1.1.1;\n    }\n}\n",
+    "nxos": "hostname r1\nip route 10.0.0.0/8 10.1.1.1\nend\n",
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_file_may_hold_a_part_of_a_configuration(name: str):
+    (route,) = get_platform(name).parse(PARTS[name])
+    assert route.next_hops == (NextHop("10.1.1.1"),)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_what_is_written_can_be_read_alone(name: str):
+    platform = get_platform(name)
+    hops = (NextHop("10.1.1.1", tag=5), NextHop("10.1.1.2", tag=5))
+    change = RouteChange.between("default", Prefix.parse("10.0.0.0/8"), (), hops)
+    (route,) = platform.parse(platform.render([change], RunningRoutes(())))
+    assert set(route.next_hops) == set(hops)
 
 
 def test_eos_text_block_without_end_is_refused():

@@ -213,6 +213,37 @@ def test_a_difference_in_the_pause_is_a_failure(fleet: Fleet, on_failure: str, n
     assert "changed by somebody else" in (results["r3"].error or "")
 
 
+def test_what_differs_for_a_moment_in_the_pause_is_no_failure(fleet: Fleet) -> None:
+    fleet.rollout(canary=1, parallel=3, pause_s=0.2, verify_timeout_s=120)
+    line: list[str] = []
+
+    def disturb(router: str, step: str) -> None:
+        if (router, step) != ("r1", "look again"):
+            return
+        if not line:
+            line.extend(text for text in fleet.texts["r1"].splitlines() if "10.97.10.1/32 10.192.0.2" in text)
+            fleet.drop_lines("r1", line[0])
+        elif line[0] not in fleet.texts["r1"]:
+            fleet.add_line("r1", line[0])
+
+    results = fleet.apply(spectator=Watcher(on_step=disturb))
+    assert set(outcomes(results).values()) == {"committed"}
+    assert line[0] in fleet.texts["r1"]
+
+
+def test_a_way_back_that_finds_nothing_of_the_change_takes_nothing_back(fleet: Fleet) -> None:
+    fleet.rollout(canary=1, parallel=3, on_failure="rollback-wave")
+
+    def disturb(router: str, step: str) -> None:
+        if (router, step) == ("r2", "take back: connect"):
+            fleet.drop_lines("r2", "tag 4201")
+
+    record = Disturbed(at={"r3": lambda: fleet.add_line("r3", THEIRS)})
+    result = fleet.apply(record, Watcher(on_step=disturb))["r2"]
+    assert (result.outcome, result.undone) == ("failed", None)
+    assert "nothing of it stands in what was read" in (result.error or "")
+
+
 def test_what_others_change_elsewhere_in_the_pause_is_no_difference(fleet: Fleet) -> None:
     fleet.rollout(canary=1, parallel=3, pause_s=0.2)
     results = fleet.apply(spectator=Watcher(on_pause=lambda routers: fleet.add_line(routers[0], THEIRS)))

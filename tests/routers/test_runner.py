@@ -23,7 +23,7 @@ class Connection:
 
 def test_a_host_that_hangs_fails_alone_and_its_connection_is_closed() -> None:
     connection = Connection()
-    world = nornir("a", "b", "c", num_workers=2, deadline_s=0.3)
+    world = nornir("a", "b", "c", num_workers=2, deadline_s=2)
     world.inventory.hosts["a"].connections["x"] = connection  # type: ignore[assignment]
 
     def work(task: Task) -> Result:

@@ -9,7 +9,7 @@ import yaml
 
 from k8s_ecmp.core.plan import plan_prefixes
 from k8s_ecmp.core.rules import Rules
-from k8s_ecmp.errors import NotLeading, PlanRefused, RouterError, VerifyFailed
+from k8s_ecmp.errors import LockHeld, NotLeading, PlanRefused, RouterError, VerifyFailed
 from k8s_ecmp.model import Prefix, RouterPlan
 from k8s_ecmp.routers.drivers.frr import FrrDriver
 from k8s_ecmp.routers.inventory import init_nornir
@@ -40,7 +40,15 @@ def router(tmp_path: Path) -> Iterator[FrrRouter]:
 
 @pytest.fixture
 def session(router: FrrRouter, tmp_path: Path) -> Iterator[StandingSession]:
-    login = router.login()
+    made = standing(router, tmp_path)
+    made.connect()
+    made.read(recover=True)
+    yield made
+    made.close()
+
+
+def standing(router: FrrRouter, tmp_path: Path, username: str = "netops") -> StandingSession:
+    login = router.login(username)
     host = {
         "hostname": login["hostname"],
         "username": login["username"],
@@ -52,11 +60,7 @@ def session(router: FrrRouter, tmp_path: Path) -> Iterator[StandingSession]:
     (inventory / "hosts.yaml").write_text(yaml.safe_dump({"r1": host}))
     settings = Settings(owner=OWNER, tag=TAG, inventory=str(inventory), rollout=RolloutSettings(verify_timeout_s=5))
     nornir = init_nornir(settings, tmp_path)
-    made = StandingSession(nornir.inventory.hosts["r1"], nornir.config, settings)
-    made.connect()
-    made.read(recover=True)
-    yield made
-    made.close()
+    return StandingSession(nornir.inventory.hosts["r1"], nornir.config, settings)
 
 
 def plan(session: StandingSession, *where: str, scope: tuple[str, ...] | None = (HOST,)) -> RouterPlan:
@@ -219,3 +223,42 @@ def test_a_session_that_was_lost_says_so(router: FrrRouter, session: StandingSes
     session.read(recover=True)
     session.commit(step(session, "n1"), allowed)
     fib(router, "10.0.0.1")
+
+
+def test_what_a_lost_session_did_not_save_is_saved_by_the_next(router: FrrRouter, tmp_path: Path) -> None:
+    session = standing(router, tmp_path, "root")
+    session.connect()
+    session.read(recover=True)
+    session.commit(step(session, "n1"), allowed)
+    router.kill_sshd()
+    router.start_sshd()
+    with pytest.raises(RouterError):
+        session.save_startup()
+    session.close()
+    assert LINE.format("10.0.0.1") not in router.run("cat", "/etc/frr/frr.conf")
+    session.connect()
+    assert session.saves_later
+    session.save_startup()
+    assert not session.saves_later
+    assert LINE.format("10.0.0.1") in router.run("cat", "/etc/frr/frr.conf")
+    session.close()
+
+
+def test_a_commit_of_a_lost_session_that_is_kept_is_saved(router: FrrRouter, session: StandingSession) -> None:
+    lost = FrrDriver(**router.login())
+    lost.open()
+    lost.load_merge_candidate(config=LINE.format("10.0.0.1"))
+    lost.commit_config(revert_in=600)
+    lost._remote.close()
+    assert not session.saves_later
+    wait_for(lambda: recovers(session), "the lost session's lock is free")
+    assert session.saves_later
+    assert LINE.format("10.0.0.1") in router.running_config()
+
+
+def recovers(session: StandingSession) -> bool:
+    try:
+        session.read(recover=True)
+    except LockHeld:
+        return False
+    return True

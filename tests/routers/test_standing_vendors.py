@@ -17,6 +17,7 @@ from k8s_ecmp.settings import GuardSettings, RolloutSettings, Settings
 from tests.core.build import OWNER, TAG, cluster, decided, endpoints, node, p, service
 from tests.world.emulators import NAMES, emulator
 from tests.world.emulators.base import Emulator
+from tests.world.emulators.junos import Junos
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -115,6 +116,27 @@ def test_what_somebody_types_beside_a_session_is_not_lost(standing: Standing) ->
     standing.commit("n1")
     assert standing.hops() == {"10.192.0.1"}
     assert ("default", "10.8.0.0/16") in device.routes()
+
+
+@pytest.mark.parametrize("standing", ["junos"], indirect=True)
+def test_a_connection_that_is_lost_behind_the_confirm_takes_nothing_back(standing: Standing) -> None:
+    device = standing.device
+    assert isinstance(device, Junos)
+
+    def cut() -> None:
+        if device.transcript[-1].startswith("unlock-configuration"):
+            device.watchers.remove(cut)
+            device.stop_sessions()
+
+    device.watchers.append(cut)
+    standing.commit("n1")
+    assert device.watchers == []
+    assert standing.hops() == {"10.192.0.1"}
+    assert standing.session.table is None
+    standing.session.connect()
+    standing.session.read(recover=True)
+    standing.commit("n1", "n2")
+    assert standing.hops() == {"10.192.0.1", "10.192.0.2"}
 
 
 def test_next_hops_that_do_not_answer_are_asked_for_when_it_is_told_to(standing: Standing) -> None:

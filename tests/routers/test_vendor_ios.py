@@ -124,6 +124,42 @@ def test_without_an_archive_there_is_no_timer_and_nothing_is_changed(router: Ios
     assert LINE in router.running()
 
 
+@pytest.mark.parametrize("typed", ["no archive", "no archive\narchive\n log config"])
+def test_a_router_without_an_archive_is_changed_without_a_timer(router: Ios, tmp_path: Path, typed: str) -> None:
+    router.type(typed)
+    site = new_site(tmp_path / "site")
+    site.settings(rollout={"confirm_within_s": 60, "verify_timeout_s": 3})
+    folder = site.folder / "inventories/demo"
+    others = yaml.safe_load((folder / "hosts.yaml").read_text())
+    (folder / "hosts.yaml").write_text(yaml.safe_dump({"a0": router.host(), **others}, sort_keys=False))
+    planned = " ".join(site.run_here("plan").out.split())
+    assert "a0: no commit-confirm. What cannot be verified is taken back by the inverse patch" in planned
+    assert "router a0: no timer takes an unconfirmed change back there: the configuration lacks `archive`" in planned
+    router.faults.hide = {"10.97.10.1/32"}
+    before = router.running()
+    done = site.run_here("apply", "--yes")
+    assert done.code == 1
+    assert "taken back, by the inverse patch" in " ".join(done.out.split())
+    assert sorted(router.running().splitlines()) == sorted(before.splitlines())
+    router.faults.hide = set()
+    done = site.run_here("apply", "--yes")
+    assert done.code == 3, done.out
+    assert "not-attempted" not in done.out
+    assert ("default", "10.96.0.0/12") in router.routes()
+    assert router.saved()
+
+
+def test_an_archive_that_went_after_the_plan_makes_it_stale(router: Ios, site: Site) -> None:
+    plan = str(site.folder / "demo.plan")
+    assert site.run_here("plan", "--out", plan).code == 2
+    router.type("no archive")
+    before = router.running()
+    done = site.run_here("apply", plan, "--yes")
+    assert "r1 has no timer any more" in " ".join((done.out + done.err).split())
+    assert router.running() == before
+    assert router.flash.names() == []
+
+
 def test_a_locked_configuration_names_its_holder(router: Ios, driver: IosDriver) -> None:
     router.faults.holder = "alice"
     with pytest.raises(LockHeld) as error:

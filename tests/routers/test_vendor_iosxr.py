@@ -70,6 +70,17 @@ def test_a_refused_question_is_an_error_and_no_line_in_the_log(device: IosXr, ca
     assert [record.message for record in caplog.records if record.name.startswith("napalm")] == []
 
 
+@pytest.mark.parametrize("device", ["iosxr"], indirect=True)
+def test_a_session_that_is_opened_again_puts_nothing_more_around_the_agent(device: IosXr) -> None:
+    router = driver(device)
+    send = router.device.device._send_command
+    router.close()
+    router.open()
+    assert router.device.device._send_command is send
+    assert "hostname" in router.get_config("running")["running"]
+    router.close()
+
+
 def test_who_has_the_lock_is_said(device: IosXr) -> None:
     first, second = driver(device), driver(device)
     first.load_merge_candidate(config="")

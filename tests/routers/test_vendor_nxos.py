@@ -306,6 +306,23 @@ def test_a_copy_that_fails_in_words_alone_is_not_saved(router: Device) -> None:
     assert not router.device.saved()
 
 
+def test_a_refused_line_is_told_where_the_rollback_cannot_be_saved(switch: Switch) -> None:
+    device = driver(switch)
+    before = switch.running()
+    device.get_config("running")
+    device.load_merge_candidate(config=f"{LINE}\nip route 10.2.0.0/16 10.192.0.1 tagged\n")
+    switch.aborts_copies = True
+    why = "10.2.0.0/16 10.192.0.1 tagged" if switch.driver == "nxos" else "Error while applying config"
+    with pytest.raises(ConfigRejected, match=rf"{re.escape(why)}.*but not saved.*as it was read before the change"):
+        device.commit_config()
+    assert switch.running() == before
+    switch.aborts_copies = False
+    device.load_merge_candidate(config=f"{LINE}\n")
+    device.commit_config()
+    assert switch.saved()
+    device.close()
+
+
 def test_what_is_saved_outlives_a_reload(router: Device) -> None:
     assert router.apply().code == 3
     router.device.boot()

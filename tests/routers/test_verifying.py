@@ -185,6 +185,18 @@ def test_next_hops_of_which_none_can_be_resolved_are_planned_where_nothing_can(r
 
 
 @pytest.mark.parametrize("router", ["nxos"], indirect=True)
+def test_a_next_hop_that_is_the_only_one_is_planned_where_nothing_can_be_resolved(router: Device) -> None:
+    device = router.device
+    device.load("".join(line for line in device.running().splitlines(True) if " address " not in line))
+    router.site.not_ready("node2", "node3")
+    only = [{"type": "InternalIP", "address": "10.192.0.1"}]
+    router.site.node("node1", lambda node: node["status"].update(addresses=only))
+    planned = router.run("plan")
+    assert "cannot be resolved" not in planned.out
+    assert "4 to create" in planned.out
+
+
+@pytest.mark.parametrize("router", ["nxos"], indirect=True)
 def test_next_hops_with_another_distance_than_planned_are_noticed(router: Device) -> None:
     device = router.device
     assert isinstance(device, NxosApi)
@@ -286,6 +298,7 @@ def test_a_prefix_that_lost_its_last_way_is_a_problem(router: Device, removed: t
     nornir = init_nornir(settings, router.site.folder)
     host = nornir.inventory.hosts["r1"]
     session = Transaction(connect(host, nornir.config), Port.of(host))
+    session.read()
     expected = {prefix: frozenset({"10.250.0.1"})}
     problems, warnings = session.verify("default", expected, 0, removed={prefix: removed})
     assert problems == ((f"{prefix} is not in the routing table",) if cut_off else ())

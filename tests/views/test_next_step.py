@@ -80,14 +80,23 @@ def test_a_guard_is_named_with_its_remedy() -> None:
     said = NextSteps(BLOCKED.guards).of(of_router)
     assert said is not None
     assert "guard mass-withdrawal: see whether that many nodes or services really went away" in said
-    assert "`--override last-next-hop`" in said
+    assert "last-next-hop" not in said, "it holds nothing but its own prefix"
+    alone = NextSteps([trip for trip in BLOCKED.guards if trip.prefix is not None]).of(of_router)
+    assert "`--override last-next-hop`" in str(alone)
     everything = NextSteps((GuardTrip("panic", None, None, "3 of 4"),)).of(of_router)
     assert everything is not None
     assert "`--override panic`" in everything
     assert "`--override foreign-lines`" in str(NextSteps().of(result("blocked", "stage")))
+    meanwhile = result("blocked", error="guard frozen: the freeze file /etc/freeze exists")
+    assert "`--override frozen`" in str(NextSteps().of(meanwhile))
     assert "mode" in str(NextSteps().of(result("blocked", error=None)))
     unknown = NextSteps((GuardTrip("of-tomorrow", "r1", None, ""),)).of(result("blocked", error=None))
     assert "guard of-tomorrow: see what it says" in str(unknown)
+
+
+def test_a_plan_that_takes_back_is_made_again_from_the_journal() -> None:
+    said = NextSteps((), "back.plan", undoes=7).of(result("refused", "read"))
+    assert said == "`k8s-ecmp history undo 7 --out NEW.plan` plans that way back anew"
 
 
 def test_a_change_that_is_not_in_the_journal_is_not_done_with() -> None:

@@ -166,6 +166,9 @@ def test_many_skipped_objects_with_one_reason_share_a_line_on_a_terminal():
 
 def test_empty_lists():
     assert "No changes: 0 routers in sync." in text_of(plan_of(), console_of("80"))
+    router = RouterPlan("r1", "frr", "in-sync", "sha256:1", skipped=(Skipped("Service a/b", "its next hops"),))
+    said = text_of(plan_of(router), console_of("80"))
+    assert "No changes: 1 router in sync; 1 left out for them, see Skipped." in said
     for show in (print_results, print_verify):
         console = console_of("80")
         show((), console)

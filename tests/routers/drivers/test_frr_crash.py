@@ -108,7 +108,7 @@ def test_killed_before_the_confirm_and_healed_by_the_next_run(
 @pytest.mark.parametrize("step", [UPLOAD_SENT, COMMIT_SENT, CONFIRM_SENT])
 def test_killed_before_the_confirm_and_nobody_comes(router: FrrRouter, states: tuple[str, str], step: int) -> None:
     old, new = states
-    output = run_tool(router, step, FEW, 1)
+    output = run_tool(router, step, FEW, 60 if step == CONFIRM_SENT else 1)
     assert "confirmed" not in output
     wait_for(router.settled, "it settles")
     assert router.running_config() == (new if step == CONFIRM_SENT else old)
@@ -168,6 +168,7 @@ def test_lost_in_the_middle_without_timer_ends_new(router: FrrRouter, connect: C
 
 def test_lost_in_the_middle_with_timer_ends_old(router: FrrRouter, connect: Connect) -> None:
     old = router.running_config()
+    router.run("rm", "-f", "/run/k8s-ecmp/reverted")  # an earlier change left it
     driver = start_many(connect, 1)
     driver._remote._session.close()
     wait_for(lambda: "reverted" in router.run("ls", "/run/k8s-ecmp").split(), "the timer fires")
@@ -265,10 +266,11 @@ def test_a_session_lost_between_commit_and_confirm(router: FrrRouter, connect: C
     old = router.running_config()
     driver = connect()
     driver.load_merge_candidate(config="\n".join(FEW))
-    driver.commit_config(revert_in=2)
+    driver.commit_config(revert_in=60)
     assert router.running_config() != old
     try:
         router.kill_sshd()
+        router.end_timer()
         wait_for(lambda: router.running_config() == old, "the router takes it back by itself")
     finally:
         router.start_sshd()

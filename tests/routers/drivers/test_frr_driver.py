@@ -4,8 +4,10 @@ import logging
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -156,8 +158,9 @@ def test_confirm(router: FrrRouter, driver: FrrDriver) -> None:
 def test_a_late_confirm_fails(router: FrrRouter, driver: FrrDriver) -> None:
     before = router.running_config()
     driver.load_merge_candidate(config=ONE)
-    driver.commit_config(revert_in=1)
+    driver.commit_config(revert_in=60)
     assert has_route(router)
+    router.end_timer()
     wait_for(lambda: not driver.has_pending_commit(), "the router takes it back")
     with pytest.raises(ConfirmExpired, match="took the change back"):
         driver.confirm_commit()
@@ -167,25 +170,40 @@ def test_a_late_confirm_fails(router: FrrRouter, driver: FrrDriver) -> None:
     assert has_route(router)
 
 
-def test_the_race_of_confirm_and_timer_has_one_winner(router: FrrRouter, driver: FrrDriver) -> None:
+def test_the_race_of_confirm_and_timer_has_one_winner(router: FrrRouter, connect: Connect) -> None:
+    """The timer ends `late_s` after the confirm is sent, ever nearer to where the winner changes."""
+    driver = connect(timeout=30)
     before = router.running_config()
-    outcomes = set()
-    for attempt in range(8):
+    outcomes: list[bool] = []
+    late_s, step_s = 0.0, 0.01
+    while len(outcomes) < 10 or (len(set(outcomes)) == 1 and len(outcomes) < 30):
         driver.load_merge_candidate(config=ONE)
-        driver.commit_config(revert_in=1)
-        expiry = time.monotonic() + 1 + (attempt - 4) * 0.002
-        wait_for(lambda expiry=expiry: time.monotonic() >= expiry, "the timer's moment", interval=0.0005)
+        driver.commit_config(revert_in=60)
+        (sleep,) = wait_for(router.timers, "the timer runs")
+        end = threading.Timer(max(late_s, 0), ended, [sleep])
+        end.start()
+        sent = time.monotonic() - min(late_s, 0)
+        wait_for(lambda sent=sent: time.monotonic() >= sent, "the moment to confirm", interval=0.0005)
         try:
             driver.confirm_commit()
         except ConfirmExpired:
-            outcomes.add("reverted")
-            assert router.running_config() == before
+            outcomes.append(False)
         else:
-            outcomes.add("confirmed")
+            outcomes.append(True)
             assert has_route(router)
+        end.cancel()
+        end.join()
+        if outcomes[-1]:
             driver.rollback()
         assert router.running_config() == before
-    assert outcomes
+        step_s = min(step_s * 2, 2) if len(set(outcomes[-2:])) == 1 else max(step_s / 4, 0.0005)
+        late_s += -step_s if outcomes[-1] else step_s
+    assert set(outcomes) == {False, True}
+
+
+def ended(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_rollback_of_a_pending_commit(router: FrrRouter, driver: FrrDriver) -> None:
@@ -229,8 +247,6 @@ def test_a_dead_lock_is_taken_over(router: FrrRouter, driver: FrrDriver, connect
 
 
 def test_one_of_many_takes_the_lock(router: FrrRouter, connect: Connect) -> None:
-    import threading
-
     drivers = [connect() for _ in range(6)]
     for _ in range(5):
         held: list[FrrDriver] = []

@@ -33,6 +33,7 @@ def test_a_commit_that_comes_late_changes_nothing_and_the_next_one_works(router:
         driver.commit_config(revert_in=60)
     assert router.running_config() == before
     assert not driver.has_pending_commit()
+    driver.keeping.fence(60)
     driver.load_merge_candidate(config=ONE)
     driver.commit_config(revert_in=60)
     driver.confirm_commit()
@@ -43,6 +44,7 @@ def test_the_fence_can_be_set_anew_while_the_candidate_waits(router: FrrRouter, 
     driver.keeping.fence(1)
     driver.load_merge_candidate(config=ONE)
     sleep_on_the_router(router, 2.1)
+    driver.keeping.fence(60)
     driver.keeping.renew_fence()
     driver.commit_config()
     assert ONE in router.running_config()
@@ -61,13 +63,15 @@ def test_a_lock_that_lapsed_is_taken_over_and_its_commit_taken_back(
     router: FrrRouter, driver: FrrDriver, connect: Connect
 ) -> None:
     before = router.running_config()
-    driver.keeping.fence(7)
+    driver.keeping.fence(60)
     driver.load_merge_candidate(config=ONE)
     driver.commit_config(revert_in=60)
     other = connect()
     with pytest.raises(LockHeld):
         other.load_merge_candidate(config=ONE.replace("10.0.0.1", "10.0.0.2"))
-    sleep_on_the_router(router, 7.1)
+    driver.keeping.fence(1)
+    driver.keeping.renew_fence()
+    sleep_on_the_router(router, 1.1)
     other.load_merge_candidate(config=ONE.replace("10.0.0.1", "10.0.0.2"))
     assert router.running_config() == before
     other.commit_config()
@@ -96,10 +100,12 @@ def test_whoever_goes_on_asking_keeps_the_lock(router: FrrRouter, driver: FrrDri
 def test_a_commit_that_was_left_unconfirmed_is_kept_by_whoever_asks_for_that(
     router: FrrRouter, driver: FrrDriver, connect: Connect
 ) -> None:
-    driver.keeping.fence(1)
+    driver.keeping.fence(60)
     driver.load_merge_candidate(config=ONE)
     driver.commit_config(revert_in=60)
-    sleep_on_the_router(router, 2.1)
+    driver.keeping.fence(1)
+    driver.keeping.renew_fence()
+    sleep_on_the_router(router, 1.1)
     other = connect()
     other.keeping.keep_applied()
     other.load_merge_candidate(config=ONE.replace("10.0.0.1", "10.0.0.2"))

@@ -88,20 +88,18 @@ def test_a_changing_route_is_never_empty(router: FrrRouter, connect: Connect) ->
     driver.load_merge_candidate(config="\n".join(lines[hop] for hop in old))
     driver.commit_config()
     wait_for(lambda: router.fib(prefix) == set(old), "the old hops are in the FIB")
-    with router.netns.popen("ip", "monitor", "route", stdout=-1, text=True) as monitor:
+    with histories(router.netns) as (history,):
+        since = time.monotonic()
         swap = "\n".join([lines[hop] for hop in new] + [f"no {lines[hop]}" for hop in old if hop not in new])
         driver.load_merge_candidate(config=swap)
         driver.commit_config()
-        wait_for(lambda: router.fib(prefix) == set(new), "the new hops are in the FIB")
+        history.await_hops(prefix, new)
         driver.load_merge_candidate(config="ip route 10.96.9.10/32 10.0.0.1 tag 4201\n")
         driver.commit_config()
-        events = []
-        for line in monitor.stdout or ():
-            events.append(line)
-            if "10.96.9.10" in line:
-                break
-        monitor.terminate()
-    assert not [event for event in events if event.startswith("Deleted") and "10.96.9.9 " in event]
+        history.await_hops("10.96.9.10/32", ["10.0.0.1"])
+        states = [state.hops for state in history.samples(prefix, since)]
+    assert states[0] == set(old)
+    assert all(states), states
 
 
 @pytest.mark.parametrize("many", [1, 250])

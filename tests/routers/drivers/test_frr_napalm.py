@@ -122,7 +122,8 @@ def test_exceptions_are_napalms(router: FrrRouter, napalm_driver: FRRDriver) -> 
     napalm_driver.load_merge_candidate(config=route)
     with FRRDriver(**router.login()) as other, pytest.raises(LockError):
         other.load_merge_candidate(config=route)
-    napalm_driver.commit_config(revert_in=1)
+    napalm_driver.commit_config(revert_in=60)
+    router.end_timer()
     wait_for(lambda: not napalm_driver.has_pending_commit(), "the router takes it back")
     with pytest.raises(CommitConfirmException):
         napalm_driver.confirm_commit()

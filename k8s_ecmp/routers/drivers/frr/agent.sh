@@ -312,7 +312,7 @@ timer() { # ID SECONDS: outlives the session
 }
 
 stop_timer() {
-  if alive "$TIMER" "$TIMER_START"; then kill "$TIMER"; fi
+  if alive "$TIMER" "$TIMER_START"; then kill "$TIMER" 2>/dev/null; fi
   TIMER=
 }
 
@@ -328,7 +328,8 @@ confirm() { # ID: says CONFIRMED, EXPIRED, or "WORKING" while it is still being 
 }
 
 waiting() { # says "pending" when a commit waits for its confirm, or is being applied or taken back
-  for f in pending.* reverting.*; do [ -e "$f" ] && echo pending && return; done
+  for f in pending.*; do [ -e "$f" ] && echo pending && return; done # in the order in which an expiring one moves on
+  for f in reverting.*; do [ -e "$f" ] && echo pending && return; done
   ! unfinished || echo pending
 }
 
@@ -358,21 +359,30 @@ rollback() { # ID: takes back that transaction, pending or not; says GONE, LOST,
 }
 
 recover() { # KEEP: after taking the lock: takes back what a dead session left half done, and what it left pending
-  # unless KEEP is 1, which makes that final; says "CLEAN", and sets CLEAN, when nothing
-  CLEAN=
+  # unless KEEP is 1, which makes that final; says "CLEAN", or "KEPT" when it made one final, and sets CLEAN, when nothing
+  CLEAN= kept=
   if unfinished; then
     rollback "$ID"
     return
   fi
-  for p in pending.* reverting.*; do
+  for p in pending.*; do
     [ -e "$p" ] || continue
     i=${p##*.}
-    [ "$1" = 1 ] && [ -e "tx.applied.$i" ] && mv "pending.$i" confirmed 2>/dev/null && continue
+    [ "$1" = 1 ] && [ -e "tx.applied.$i" ] && mv "$p" confirmed 2>/dev/null && kept=1 && continue
     rollback "$i"
     return
   done
+  for p in reverting.*; do
+    [ -e "$p" ] || continue
+    rollback "${p##*.}"
+    return
+  done
+  if unfinished; then # its timer ended meanwhile, and has taken it through all three
+    rollback "$ID"
+    return
+  fi
   CLEAN=1
-  echo CLEAN
+  if [ -z "$kept" ]; then echo CLEAN; else echo KEPT; fi
 }
 
 # --- feeder, checker ---

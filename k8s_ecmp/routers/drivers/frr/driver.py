@@ -100,7 +100,6 @@ class FrrDriver:
                 self.discard_config()
                 with suppress(Unreachable, DeadlineExceeded):
                     if self._remote.unsaved and not self._remote.commit_waits():
-                        self._remote.unsaved = False
                         self._remote.save()
         finally:
             self._remote.close()

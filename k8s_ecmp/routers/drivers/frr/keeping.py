@@ -46,9 +46,12 @@ class Keeping:
         """Whether the running configuration has a commit that the startup configuration may lack."""
         return self._remote.unsaved
 
+    def expect_unsaved(self) -> None:
+        """An earlier session committed and was lost before it saved."""
+        self._remote.unsaved = True
+
     def save_startup(self) -> None:
         """Writes the startup configuration; one that a login may not write is a warning in the log."""
-        self._remote.unsaved = False
         self._remote.save()
 
     def fence(self, seconds: int) -> None:

@@ -249,6 +249,7 @@ class Remote:
     def save(self) -> None:
         """Writes the startup configuration; a login that may not is a warning."""
         answer = self.show("write memory")[0]
+        self.unsaved = False  # only now: a router that did not answer is to be asked again
         if "[OK]" not in answer:
             reason = next((line for line in answer.splitlines() if line.startswith("%") or "rror" in line), "no rights")
             LOG.warning("router %s: the startup configuration was not saved: %s", self._hostname, reason)
@@ -290,11 +291,14 @@ class Remote:
             looked = self._looked(looks) if looks else []
             if word == "LOCKED":
                 state, _, arrived = rest.partition("\n")[2].partition("\n")
-                if state not in ("", "CLEAN"):
+                nothing_undone = state in ("CLEAN", "KEPT")
+                if state and not nothing_undone:
                     LOG.warning("router %s: took back what a dead session had left pending", self._hostname)
                     self.forget_running()
-                    self.wait_settled(f"recover {int(self.keep_applied)}", state)
-                staged = bool(files) and state == "CLEAN"
+                    state = self.wait_settled(f"recover {int(self.keep_applied)}", state)
+                if state == "KEPT":
+                    self.unsaved = True
+                staged = bool(files) and nothing_undone
                 if staged:
                     self.agent.compare(files, arrived)
                     self._foreseen = dict(zip(looks, looked, strict=True))

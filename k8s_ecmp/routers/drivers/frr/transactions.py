@@ -1,9 +1,9 @@
 """From commands to transactions, and back: what goes to the router in which order, and what takes it all back. Pure.
 
 staticd (8.4.4, seen) may install none or only some hops of a prefix that gains several in one transaction when other
-prefixes use those hops already. So a transaction adds at most one hop to a prefix. What a prefix loses goes with its
-last addition: the set never shrinks below what old and new have in common and is never empty. A discard route does not
-mix with hops; there the exchange is made with the first addition.
+prefixes use those hops already. So a transaction adds at most one hop to a prefix. What a prefix loses goes in a
+transaction of its own behind the last addition: the set never shrinks below what old and new have in common, and it is
+never empty. A discard route does not mix with hops; there the exchange is made with the first addition.
 """
 
 import re

@@ -199,6 +199,13 @@ def _common(error: Exception, what: str, hostname: str) -> RouterError:
     return RouterError(text)
 
 
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from or met while it was handled, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def describe(error: BaseException) -> str:
     """One line for an error of a library: its kind and its text, which may quote a configuration with its secrets."""
     text = " ".join(sanitized(str(error)).split())

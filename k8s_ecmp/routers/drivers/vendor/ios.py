@@ -10,7 +10,7 @@ fails without a word, and a rollback that replaces the configuration when no tim
 import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from k8s_ecmp.errors import (
     CommitFailed,
     ConfigRejected,
     ConfirmExpired,
+    EcmpError,
     HostKeyRejected,
     LockHeld,
     NotSaved,
@@ -25,8 +26,9 @@ from k8s_ecmp.errors import (
     RouterError,
     Unreachable,
 )
-from k8s_ecmp.platforms import get_platform
-from k8s_ecmp.routers.drivers.vendor.base import describe
+from k8s_ecmp.platforms.ios import PLATFORM
+from k8s_ecmp.platforms.reading import expect_parts
+from k8s_ecmp.routers.drivers.vendor.base import causes_of, describe
 from k8s_ecmp.routers.drivers.vendor.long_tables import WholeTables
 from k8s_ecmp.routers.drivers.vendor.shell import notice_the_end
 
@@ -78,8 +80,13 @@ class IosDriver(WholeTables):
         self.device.device.save_config = self._save
 
     def get_config(self, retrieve: str = "all") -> Mapping[str, str]:
-        """The configuration's texts as "running" and "startup"; "candidate" is always empty."""
+        """The configuration's texts as "running" and "startup"; "candidate" is always empty.
+
+        Raises:
+            ParseError: the router did not show all of what runs.
+        """
         texts = super().get_config(retrieve)
+        expect_parts(PLATFORM, texts.get("running", ""))
         self._read = texts.get("running") or self._read
         return texts
 
@@ -237,9 +244,9 @@ class IosDriver(WholeTables):
 
     def _expect_saved(self) -> None:
         """Compares the static routes of startup and running configuration; other lines may differ by nature."""
-        texts = self.get_config("all")
         try:
-            startup, running = (set(get_platform("ios").parse(texts[name]).routes) for name in ("startup", "running"))
+            texts = self.get_config("all")
+            startup, running = (set(PLATFORM.parse(texts[name]).routes) for name in ("startup", "running"))
             saved = {(r.vrf, r.prefix, r.next_hops) for r in startup} == {
                 (r.vrf, r.prefix, r.next_hops) for r in running
             }
@@ -261,7 +268,7 @@ class IosDriver(WholeTables):
         said = "NAPALM had the router put its whole configuration back as it was before the change"
         try:
             now = self.get_config("running")["running"]
-        except RouterError as error:
+        except EcmpError as error:
             return f"{said}, and it cannot be read again: {error.message}"
         old, new = ([line for line in text.splitlines() if not _VOLATILE.match(line)] for text in (before or now, now))
         changed = [f"-{line}" for line in old if line not in set(new)] + [
@@ -289,7 +296,7 @@ class IosDriver(WholeTables):
 
     def translate(self, error: Exception, what: str) -> RouterError | None:
         """NAPALM says only that it "cannot connect"; why stands in the error that it met."""
-        causes = list(_causes(error))
+        causes = list(causes_of(error))
         text = "; ".join(dict.fromkeys(map(describe, causes)))
         names = {type(cause).__name__ for cause in causes}
         if "not found in known_hosts" in text or "BadHostKeyException" in names:
@@ -305,12 +312,6 @@ class IosDriver(WholeTables):
         if names & _LOST and what != "commit":
             return Unreachable(f"could not {what}: {describe(error)}")
         return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _refusal(text: str) -> str:

@@ -39,6 +39,13 @@ class IosXrDriver(VendorDriver):
 
     napalm_name = "iosxr"
 
+    def __init__(
+        self, hostname: str, username: str, password: str, timeout: float = 60, optional_args: Any = None
+    ) -> None:
+        super().__init__(hostname, username, password, timeout, optional_args)
+        agent = self.device.device  # which stays the same however often it is opened
+        agent._send_command = _without_log(agent._send_command)  # noqa: SLF001  all that it asks goes through there
+
     def prepared(self, options: dict[str, Any]) -> dict[str, Any]:
         """Host keys are checked against known_hosts unless `ssh_strict: false`."""
         return {"ssh_strict": True, "system_host_keys": True} | options
@@ -50,11 +57,9 @@ class IosXrDriver(VendorDriver):
             Unreachable, AuthenticationFailed, HostKeyRejected: it did not work.
         """
         super().open()
-        agent = self.device.device
-        agent._send_command = _without_log(agent._send_command)  # noqa: SLF001  all that it asks goes through there
         self._last_seen = self._last_commit()
         # Asked for by pyIOSXR in one place only: before it commits the merged configuration again.
-        agent.get_candidate_config = _refuse_recommit
+        self.device.device.get_candidate_config = _refuse_recommit
 
     def close(self) -> None:
         """Gives the lock back and ends the session, and so its candidate, even where the router no longer answers."""

@@ -20,12 +20,15 @@ from k8s_ecmp.errors import (
     AuthenticationFailed,
     CommitFailed,
     ConfigRejected,
+    EcmpError,
     HostKeyRejected,
     NotSaved,
     RouterError,
     Unreachable,
 )
-from k8s_ecmp.routers.drivers.vendor.base import describe
+from k8s_ecmp.platforms.nxos import PLATFORM
+from k8s_ecmp.platforms.reading import expect_parts
+from k8s_ecmp.routers.drivers.vendor.base import causes_of, describe
 from k8s_ecmp.routers.drivers.vendor.long_tables import WholeTables
 from k8s_ecmp.routers.drivers.vendor.shell import notice_the_end, read_whole
 
@@ -55,12 +58,20 @@ class _NxosBase(WholeTables):
         self.device._save_to_checkpoint = self._checkpoint  # noqa: SLF001  asked for by NAPALM's commit
         self._look_for = self.device._check_file_exists  # noqa: SLF001
         self.device._check_file_exists = self._may_be_there  # noqa: SLF001  asked for by NAPALM's rollback
+        self._write_startup = self.device._copy_run_start  # noqa: SLF001
+        self.device._copy_run_start = self._save  # noqa: SLF001  asked for by NAPALM's commit and rollback
+        self._went_back = False  # whether NAPALM has come as far as saving what it had rolled back
 
     # --- verbs ---
 
     def get_config(self, retrieve: str = "all") -> Mapping[str, str]:
-        """The configuration's texts as "running" and "startup"; "candidate" is always empty."""
+        """The configuration's texts as "running" and "startup"; "candidate" is always empty.
+
+        Raises:
+            ParseError: the switch did not show all of what runs.
+        """
         texts = super().get_config(retrieve)
+        expect_parts(PLATFORM, texts.get("running", ""))
         self._read = texts.get("running") or self._read
         return texts
 
@@ -101,15 +112,23 @@ class _NxosBase(WholeTables):
                 again before it decides.
         """
         before = self._read
+        self._went_back = False
         self.device.rollback_cfg = f"{self._checkpoints}{secrets.token_hex(4)}"
         try:
             with self.translated("commit"):
                 self.device.commit_config(message=message, revert_in=revert_in)
         except RouterError as error:
-            if any(type(cause).__name__ == "ReadTimeout" for cause in _causes(error)):
+            if any(type(cause).__name__ == "ReadTimeout" for cause in causes_of(error)):
                 self._wait_for_rest()
             if isinstance(error, ConfigRejected):
                 raise ConfigRejected(f"{error.message}; {self._rolled_back(before)}") from error
+            if self._went_back:
+                refusal = _refused_line(error)
+                unsaved = "" if self._saved() else error.message
+                raise ConfigRejected(
+                    f"could not commit: {refusal}; {self._rolled_back(before, unsaved)}",
+                    remedy="make room on the switch, then `copy running-config startup-config`" if unsaved else None,
+                ) from error
             # NAPALM empties its candidate when all lines are in force; what follows is saving alone.
             if self.device.loaded and not self.device.merge_candidate:
                 if self._saved():
@@ -165,17 +184,22 @@ class _NxosBase(WholeTables):
         last: list[str] | None = None
         deadline = time.monotonic() + _REST_S
         while time.monotonic() < deadline:
-            with contextlib.suppress(RouterError):
+            with contextlib.suppress(EcmpError):
                 now = _lines(self.get_config("running")["running"])
                 if now == last:
                     return
                 last = now
             time.sleep(_AGAIN_S)
 
+    def _save(self) -> None:
+        """Asked for by NAPALM, with its candidate still there where a line was refused and it has rolled back."""
+        self._went_back = bool(self.device.merge_candidate)
+        self._write_startup()
+
     def _saved(self) -> bool:
         """Whether saving works now: over NX-API the request after a lost one may."""
         with contextlib.suppress(Exception):
-            self.device._copy_run_start()  # noqa: SLF001
+            self._write_startup()
             return True
         return False
 
@@ -191,12 +215,13 @@ class _NxosBase(WholeTables):
         """How the names of our checkpoints begin."""
         return f"k8s-ecmp-{self.owner}-"
 
-    def _rolled_back(self, before: str | None) -> str:
-        """What a rollback to the checkpoint has left, in words."""
-        said = "the whole configuration was rolled back to the checkpoint and saved"
+    def _rolled_back(self, before: str | None, unsaved: str = "") -> str:
+        """What a rollback to the checkpoint has left, in words; `unsaved`: why it could not be saved."""
+        saved = f"but not saved ({unsaved})" if unsaved else "and saved"
+        said = f"the whole configuration was rolled back to the checkpoint {saved}"
         try:
             now = self.get_config("running")["running"]
-        except RouterError as error:
+        except EcmpError as error:
             return f"{said}, and cannot be read again: {error.message}"
         if before is None:
             return said
@@ -211,7 +236,7 @@ class _NxosBase(WholeTables):
 
     def translate(self, error: Exception, what: str) -> RouterError | None:
         """NAPALM says only that it "cannot connect"; why stands in the error that it met. Errors of NX-API leak."""
-        causes = list(_causes(error))
+        causes = list(causes_of(error))
         names = {type(cause).__name__ for cause in causes}
         text = "; ".join(dict.fromkeys(map(describe, causes)))
         if "NXAPIAuthError" in names:
@@ -242,9 +267,9 @@ class NxosDriver(_NxosBase):
         self, hostname: str, username: str, password: str, timeout: float = 60, optional_args: Any = None
     ) -> None:
         super().__init__(hostname, username, password, timeout, optional_args)
-        self.device._copy_run_start = self._save  # noqa: SLF001  asked for by NAPALM's commit and rollback
+        self._write_startup = self._copy_and_read
 
-    def _save(self) -> None:
+    def _copy_and_read(self) -> None:
         """Saves as NAPALM does, and reads what the switch says of it: a copy that was aborted is no error to NX-API.
 
         Raises:
@@ -289,10 +314,14 @@ class NxosSshDriver(_NxosBase):
         read_whole(self.device.device)
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _refused_line(error: RouterError) -> str:
+    """What NAPALM met before it rolled back, from the errors of a rollback that could not be saved."""
+    causes = list(causes_of(error))
+    refused = [cause for cause in causes if type(cause).__name__ == "NXAPICommandError"]
+    merging = [cause for cause in causes if type(cause).__name__ == "MergeConfigException"]
+    if refused:
+        return _refusal(refused[-1])
+    return describe(merging[-1]) if merging else describe(causes[-1])
 
 
 def _refusal(error: Any) -> str:
