@@ -1,9 +1,13 @@
 """How Python's garbage collector is set for this program."""
 
 import gc
+import time
 
 _THRESHOLDS = (100_000, 20, 20)
 _AT_THE_START = (1_000_000, 20, 20)
+_LONG_S = 60.0
+
+_put_off_s = 0.0
 
 
 def collect_rarely() -> None:
@@ -16,10 +20,14 @@ def collect_rarely() -> None:
 
 def put_off() -> None:
     """For the start of what reads a whole cluster: nothing is looked at before `keep`, or a million objects."""
+    global _put_off_s  # noqa: PLW0603  the collector is one, too
+    _put_off_s = time.monotonic()
     gc.set_threshold(*_AT_THE_START)
 
 
 def keep() -> None:
     """What is there now is never looked at again; what comes later is, as with `collect_rarely`."""
+    if time.monotonic() - _put_off_s > _LONG_S:
+        gc.collect()  # a start that takes long has tried again and again, and what that left would stay for good
     gc.freeze()
     collect_rarely()

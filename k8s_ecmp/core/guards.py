@@ -170,6 +170,7 @@ def router_guards(
     first = start or owned
     for what, now, before, after in (
         ("prefixes", prefixes, first.prefixes, prefixes_after),
+        ("prefixes with a next hop", owned.served, first.served, result.served),
         ("next hops", owned.hops, first.hops, result.hops),
     ):
         lost = before - after

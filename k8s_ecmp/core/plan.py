@@ -22,7 +22,7 @@ from k8s_ecmp.core.ownership import fingerprint, foreign_reason, is_owned
 from k8s_ecmp.core.reasons import Reasons, still_wanted
 from k8s_ecmp.core.rules import PlatformTraits, Rules
 from k8s_ecmp.core.selection import RouterView, Selected, Selection
-from k8s_ecmp.core.table import Size, Table
+from k8s_ecmp.core.table import Size, Table, real_hops
 from k8s_ecmp.model import (
     Conflict,
     DesiredRoute,
@@ -174,8 +174,9 @@ def by_drains(plan: RouterPlan, desired: Desired, router: RouterView) -> dict[st
         nodes = [node for address in leaving if (node := reasons.draining(address)) is not None]
         for number, node in enumerate(nodes):
             known = drained.get(node, Size())
-            whole = change.action == "delete" and number == 0 and len(nodes) == len(change.before)
-            drained[node] = Size(known.prefixes + whole, known.hops + 1)
+            whole = number == 0 and len(nodes) == len(change.before) and not real_hops(change.after)
+            gone = whole and not change.after
+            drained[node] = Size(known.prefixes + gone, known.hops + 1, known.dropped - (whole and not gone))
     return drained
 
 

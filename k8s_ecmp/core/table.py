@@ -1,25 +1,40 @@
 """The static routes of one router as the decisions see them: those of one VRF, and which of them are ours."""
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from k8s_ecmp.core.ownership import Marks, is_owned
-from k8s_ecmp.model import Prefix, RouteChange, RunningRoutes, StaticRoute
+from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes, StaticRoute
 
 
 class Size(NamedTuple):
-    """How much a router carries of ours. `hops` are summed over prefixes."""
+    """How much a router carries of ours. `hops` are summed over prefixes; `dropped` prefixes are those without any."""
 
     prefixes: int = 0
     hops: int = 0
+    dropped: int = 0
+
+    @property
+    def served(self) -> int:
+        """Prefixes whose traffic goes somewhere."""
+        return self.prefixes - self.dropped
 
     def after(self, changes: Collection[RouteChange]) -> "Size":
         """The size once the changes are made."""
-        prefixes = sum({"create": 1, "update": 0, "delete": -1}[change.action] for change in changes)
-        hops = sum(len(change.after) - len(change.before) for change in changes)
-        return Size(self.prefixes + prefixes, self.hops + hops)
+        prefixes, hops, dropped = self
+        for change in changes:
+            before, after = real_hops(change.before), real_hops(change.after)
+            prefixes += {"create": 1, "update": 0, "delete": -1}[change.action]
+            hops += after - before
+            dropped += bool(change.after and not after) - bool(change.before and not before)
+        return Size(prefixes, hops, dropped)
+
+
+def real_hops(hops: Collection[NextHop]) -> int:
+    """How many of them traffic goes to: a discard route is none."""
+    return sum(not hop.discard for hop in hops)
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,15 @@ class Table:
         running.expect_readable(vrf)
         here = {route.prefix: route for route in running if route.vrf == vrf}
         owned = {prefix: route for prefix, route in here.items() if is_owned(route, marks)}
-        return cls(running, vrf, here, owned, Size(len(owned), sum(len(r.next_hops) for r in owned.values())))
+        hops = [real_hops(route.next_hops) for route in owned.values()]
+        return cls(running, vrf, here, owned, Size(len(owned), sum(hops), hops.count(0)))
+
+    def alike(self, other: "Table", prefix: Prefix) -> bool:
+        """Whether both have the same next hops at a prefix."""
+        mine, theirs = self.here.get(prefix), other.here.get(prefix)
+        if mine is None or theirs is None:
+            return mine is theirs
+        return mine.next_hops == theirs.next_hops or frozenset(mine.next_hops) == frozenset(theirs.next_hops)
 
 
 class Window:
@@ -56,6 +79,7 @@ class Window:
     def __init__(self, length_s: float) -> None:
         self._length_s = length_s
         self._commits: deque[tuple[float, Size, Mapping[str, Size], int]] = deque()
+        self._in_doubt: tuple[float, Table, Mapping[str, Size], Sequence[Prefix]] | None = None
 
     def committed(self, now_s: float, before: Size, drained: Mapping[str, Size], changes: int = 0) -> None:
         """A change was made to a table of the size `before`.
@@ -69,6 +93,19 @@ class Window:
         self._commits.append((now_s, before, drained, changes))
         self._forget(now_s)
 
+    def broke_off(self, now_s: float, before: Table, drained: Mapping[str, Size], prefixes: Sequence[Prefix]) -> None:
+        """A commit of changes at these prefixes ended in an error; what of it is in force counts once it is `seen`."""
+        self._in_doubt = (now_s, before, drained, prefixes)
+
+    def seen(self, table: Table) -> None:
+        """What was read of the router."""
+        if self._in_doubt is None:
+            return
+        at_s, before, drained, prefixes = self._in_doubt
+        self._in_doubt = None
+        if stands := sum(not table.alike(before, prefix) for prefix in prefixes):
+            self.committed(at_s, before.size, drained, stands)
+
     def made(self, now_s: float) -> int:
         """How many prefixes were changed since the window's start."""
         self._forget(now_s)
@@ -81,8 +118,9 @@ class Window:
             return current
         first = self._commits[0][1]
         gone = [size for _, _, drained, _ in self._commits for node, size in drained.items() if node in acknowledged]
-        prefixes, hops = sum(size.prefixes for size in gone), sum(size.hops for size in gone)
-        return Size(max(current.prefixes, first.prefixes - prefixes), max(current.hops, first.hops - hops))
+        prefixes = max(current.prefixes, first.prefixes - sum(size.prefixes for size in gone))
+        served = max(current.served, first.served - sum(size.served for size in gone))
+        return Size(prefixes, max(current.hops, first.hops - sum(size.hops for size in gone)), prefixes - served)
 
     def _forget(self, now_s: float) -> None:
         while self._commits and self._commits[0][0] <= now_s - self._length_s:

@@ -26,6 +26,8 @@ class Ledger:
         self.guards: dict[Prefix | None, tuple[GuardReport, ...]] = {}
         self.held: frozenset[Prefix] = frozenset()
         self.warnings: tuple[str, ...] = ()
+        self.not_saved: str | None = None
+        """Why the startup configuration is not the one that runs, since a commit could not save it."""
         self.drift = 0
         self.commits = 0
         self.failures = 0
@@ -136,7 +138,7 @@ class Ledger:
             drift=self.drift,
             conflicts=tuple(ConflictReport(str(p), why) for p, why in sorted(self.conflicts.items())),
             guards=tuple(guard for some in list(self.guards.values()) for guard in some),
-            warnings=self.warnings,
+            warnings=self.warnings if self.not_saved is None else (self.not_saved, *self.warnings),
             last_success=self.last_success,
             last_commit=self.last_commit,
             last_read=self.last_read,

@@ -26,11 +26,12 @@ from k8s_ecmp.daemon.metrics import Instruments
 from k8s_ecmp.daemon.pending import Batch, Pending
 from k8s_ecmp.daemon.through import Questions, Through
 from k8s_ecmp.daemon.turns import Turns
-from k8s_ecmp.daemon.writing import Writing
+from k8s_ecmp.daemon.writing import Writing, outcome_of
 from k8s_ecmp.errors import (
     EcmpError,
     JournalError,
     NotLeading,
+    NotSaved,
     PlanRefused,
     UnsupportedPlatform,
     VerifyFailed,
@@ -125,6 +126,11 @@ class Worker:
     @property
     def _writes(self) -> bool:
         return self._settings.mode not in NEVER_WRITE
+
+    @property
+    def _frozen(self) -> bool:
+        freeze = self._decision.rules().freeze
+        return freeze is not None and freeze.everything
 
     # --- from other threads ---
 
@@ -271,6 +277,7 @@ class Worker:
         elif self._session.saves_later and self._save_s() <= now_s:
             self._saved_s = now_s
             self._session.save_startup()
+            self.ledger.not_saved = None
         elif now_s >= self._used_s + _CHECK_S:
             self._session.check()
             self._used_s = time.monotonic()
@@ -294,6 +301,8 @@ class Worker:
     def _failed(self, error: BaseException) -> None:
         """Closes the session and tries again later: what runs has to be read anew."""
         self.ledger.failed(error_text(error), None if isinstance(error, EcmpError) else error)
+        if isinstance(error, NotSaved):
+            self.ledger.not_saved = error_text(error)
         self.unsupported = isinstance(error, UnsupportedPlatform)
         outcome = "rolled-back" if isinstance(error, VerifyFailed) else "failed"
         self._instruments.committed(self.name, outcome, None)
@@ -315,7 +324,8 @@ class Worker:
         with self._wake:
             batch = self._pending.take() if self._pending else Batch(frozenset(), None)
         try:
-            table = self._as_read = self._session.read(recover=self._writes)
+            table = self._as_read = self._session.read(recover=self._writes and not self._frozen)
+            self._window.seen(table)
             self._find_out()
             if time.monotonic() >= self._resync_s:
                 self._doubtful = frozenset()
@@ -428,7 +438,7 @@ class Worker:
             return True
         began_s = time.monotonic()
         try:
-            warnings = self._writing.commit(planned, snapshot, lambda: self._stopping)
+            warnings = self._commit(table, planned, snapshot)
         except JournalError as error:
             # Nothing was written; the journal's trouble holds the router now. What runs is read again, and planned.
             self._instruments.committed(self.name, "refused", None)
@@ -460,10 +470,25 @@ class Worker:
         drained = by_drains(planned, snapshot.desired, self._session.view)
         self._window.committed(ended_s, table.size, drained, len(planned.changes))
         after_s = None if batch.since_s is None else ended_s - batch.since_s
+        if after is None:
+            self._put_back(Batch(frozenset(), None))  # it has to be read
         size = after.size if after is not None else table.size.after(planned.changes)
         ledger.committed(planned, size, self._clock.now(), after_s, ended_s - began_s)
+        if not self._session.saves_later:
+            ledger.not_saved = None
         self._instruments.committed(self.name, "committed", after_s)
         return True
+
+    def _commit(self, table: Table, planned: RouterPlan, snapshot: Snapshot) -> tuple[str, ...]:
+        """Commits; what ends in an error may be in force all the same, and counts for the guards then."""
+        try:
+            return self._writing.commit(planned, snapshot, lambda: self._stopping)
+        except BaseException as error:
+            if outcome_of(error) not in ("refused", "blocked"):
+                drained = by_drains(planned, snapshot.desired, self._session.view)
+                prefixes = [change.prefix for change in planned.changes]
+                self._window.broke_off(time.monotonic(), table, drained, prefixes)
+            raise
 
     def _find_out(self) -> None:
         """What became of changes whose process died, once the router was read."""

@@ -78,7 +78,7 @@ class Writing:
         try:
             warnings = self._session.commit(planned, permission, hurry, announce)
         except BaseException as error:
-            outcome, said = _outcome(error), error_text(error)
+            outcome, said = outcome_of(error), error_text(error)
             raise
         finally:
             if begun is not None:
@@ -94,7 +94,7 @@ class Writing:
             self._account.found(begun, *became_of(done_of(begun.body["changes"]), table.running, marks))
 
 
-def _outcome(error: BaseException) -> Outcome:
+def outcome_of(error: BaseException) -> Outcome:
     """What an error says of a change that was begun."""
     if isinstance(error, PlanRefused | NotLeading | JournalError):
         return "refused"

@@ -252,6 +252,20 @@ def test_mass_withdrawal_counts_hops_too() -> None:
     assert trips(planned(enough, SYNCED[1])) == set()
 
 
+@pytest.mark.parametrize("hops", [1, 2])
+@pytest.mark.parametrize("discards", [True, False])
+def test_mass_withdrawal_holds_discard_routes_as_it_holds_withdrawals(hops: int, discards: bool) -> None:
+    count = 20
+    names = [f"s{number}" for number in range(1, count + 1)]
+    local = [service(name, f"10.96.1.{name[1:]}", etp="Local", itp="Local") for name in names]
+    present = [ours(f"10.96.1.{name[1:]}/32", *ALL[:hops]) for name in names]
+    state = decided(cluster(*THREE, *local), settings(discard_unserved=discards))
+    plan = plan_router(router(), traits(), state, running(SYNCED[0], *present), rules())
+    assert len(plan.changes) == count
+    assert trips(plan) == {"mass-withdrawal"}
+    assert plan.status == "blocked"
+
+
 def test_a_fraction_of_one_never_trips() -> None:
     assert trips(planned(*SYNCED, *many(30), guards=OPEN)) == set()
 

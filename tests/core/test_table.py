@@ -21,15 +21,21 @@ from tests.core.build import (
     rules,
     running,
     service,
+    settings,
     theirs,
     traits,
 )
 
 HOPS = tuple(NextHop(f"10.0.0.{number}", tag=TAG) for number in range(1, 5))
+DROPPED = (NextHop(discard=True, tag=TAG),)
 
 
 def change(before: int, after: int, prefix: str = "10.96.0.10/32") -> RouteChange:
     return RouteChange.between("default", p(prefix), HOPS[:before], HOPS[:after])
+
+
+def dropping(before: int, prefix: str = "10.96.0.10/32") -> RouteChange:
+    return RouteChange.between("default", p(prefix), HOPS[:before], DROPPED)
 
 
 def table(*routes: StaticRoute) -> Table:
@@ -44,7 +50,15 @@ def test_table_knows_ours_among_all_of_its_vrf() -> None:
     )
     assert set(found.here) == {p("10.96.0.0/12"), p("192.0.2.0/24")}
     assert set(found.owned) == {p("10.96.0.0/12")}
-    assert found.size == (1, 2)
+    assert found.size == Size(1, 2)
+
+
+def test_a_discard_route_counts_as_a_prefix_without_next_hops() -> None:
+    dropped = StaticRoute(p("10.96.0.10"), "default", DROPPED)
+    assert table(ours("10.96.0.0/12", "10.0.0.1"), dropped).size == Size(2, 1, 1)
+    assert Size(3, 9).after([dropping(3)]) == Size(3, 6, 1)
+    assert Size(3, 6, 1).after([RouteChange.between("default", dropped.prefix, DROPPED, HOPS[:2])]) == Size(3, 8)
+    assert Size(3, 6, 1).after([RouteChange.between("default", dropped.prefix, DROPPED, ())]) == Size(2, 6)
 
 
 def test_size_after_changes() -> None:
@@ -53,21 +67,48 @@ def test_size_after_changes() -> None:
 
 def test_window_starts_where_its_oldest_commit_did() -> None:
     window = Window(60)
-    assert window.start(0, Size(10, 30)) == (10, 30)
+    assert window.start(0, Size(10, 30)) == Size(10, 30)
     window.committed(0, Size(10, 30), {})
     window.committed(30, Size(8, 24), {})
-    assert window.start(59, Size(6, 18)) == (10, 30)
-    assert window.start(60, Size(6, 18)) == (8, 24)
-    assert window.start(90, Size(6, 18)) == (6, 18)
+    assert window.start(59, Size(6, 18)) == Size(10, 30)
+    assert window.start(60, Size(6, 18)) == Size(8, 24)
+    assert window.start(90, Size(6, 18)) == Size(6, 18)
 
 
 def test_window_grows_with_the_table_and_forgives_drains_that_are_acknowledged() -> None:
     window = Window(60)
     window.committed(0, Size(10, 30), {"n1": Size(1, 10)})
-    assert window.start(1, Size(9, 20)) == (10, 30)
-    assert window.start(1, Size(9, 20), {"n2"}) == (10, 30)
-    assert window.start(1, Size(9, 20), {"n1"}) == (9, 20)
-    assert window.start(1, Size(12, 36), {"n1"}) == (12, 36)
+    assert window.start(1, Size(9, 20)) == Size(10, 30)
+    assert window.start(1, Size(9, 20), {"n2"}) == Size(10, 30)
+    assert window.start(1, Size(9, 20), {"n1"}) == Size(9, 20)
+    assert window.start(1, Size(12, 36), {"n1"}) == Size(12, 36)
+
+
+def test_window_remembers_what_was_served_and_forgives_drains_that_left_discard_routes() -> None:
+    window = Window(60)
+    window.committed(0, Size(10, 30), {"n1": Size(0, 6, -6)})
+    assert window.start(1, Size(10, 24, 6)) == Size(10, 30)
+    assert window.start(1, Size(10, 24, 6), {"n1"}) == Size(10, 24, 6)
+
+
+def test_window_counts_what_is_in_force_of_a_commit_that_broke_off() -> None:
+    texts = ["10.96.0.10/32", "10.96.0.11/32", "10.96.0.12/32"]
+    before = table(*(ours(text, "10.0.0.1", "10.0.0.2") for text in texts))
+    drained = {"n1": Size(0, 1)}
+    partly = table(ours(texts[0], "10.0.0.2"), ours(texts[1], "10.0.0.2", "10.0.0.1"))
+
+    def window(seen: Table) -> Window:
+        made = Window(60)
+        made.broke_off(0, before, drained, [p(text) for text in texts])
+        made.seen(seen)
+        made.seen(table())
+        return made
+
+    assert window(before).made(1) == 0
+    assert window(before).start(1, Size(2, 3)) == Size(2, 3)
+    assert window(partly).made(1) == 2
+    assert window(partly).start(1, partly.size) == Size(3, 6)
+    assert window(partly).start(1, partly.size, {"n1"}) == Size(3, 5)
 
 
 def trips(changes: list[RouteChange], owned: Size, start: Size | None = None) -> list[str]:
@@ -80,6 +121,15 @@ def test_many_small_withdrawals_trip_as_one_large_one() -> None:
     assert trips(step, Size(10, 20)) == []
     assert trips(step, Size(10, 11), Size(10, 20)) == []
     assert trips(step, Size(10, 10), Size(10, 20)) == ["mass-withdrawal"]
+
+
+def test_traffic_that_is_dropped_counts_as_withdrawn() -> None:
+    lost = [dropping(1, f"10.96.0.{number}/32") for number in range(1, 7)]
+    assert trips(lost[:5], Size(10, 10)) == []
+    assert trips(lost, Size(10, 10)) == ["mass-withdrawal"]
+    # One wide prefix hides them among the next hops.
+    assert trips(lost, Size(10, 41)) == ["mass-withdrawal"]
+    assert trips(lost[:1], Size(10, 36, 5), Size(10, 41)) == ["mass-withdrawal"]
 
 
 def test_additions_never_trip_however_much_has_gone() -> None:
@@ -104,6 +154,17 @@ def test_what_left_because_its_node_drains_is_counted_apart() -> None:
         "10.96.0.99/32": hops[:1],
     }
     assert by_drains(plan, desired, router()) == {"n1": Size(1, 3)}
+
+
+def test_what_is_dropped_because_its_node_drains_is_counted_apart_too() -> None:
+    state = cluster(
+        node("n1", annotations={"k8s-ecmp.io/drain": "true"}), node("n3"), service("a", "10.96.0.10", etp="Local")
+    )
+    present = running(ours("10.96.0.0/12", "10.0.0.3"), ours("10.96.0.10/32", "10.0.0.1"))
+    desired = decided(state, settings(discard_unserved=True))
+    plan = plan_router(router(), traits(), desired, present, rules())
+    assert [change.next_hops for change in plan.changes] == [("discard",)]
+    assert by_drains(plan, desired, router()) == {"n1": Size(0, 1, -1)}
 
 
 @pytest.mark.parametrize("scope", [["10.96.0.10/32"], ["10.96.0.10/32", "10.96.0.11/32"], ["10.96.0.99/32"]])

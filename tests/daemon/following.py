@@ -44,7 +44,7 @@ class Following:
         """The service CIDRs over the nodes."""
         return self.over(self.live.topology.service_cidrs, *nodes)
 
-    def await_exactly(self, *tables: Table, timeout: float = 15) -> None:
+    def await_exactly(self, *tables: Table, timeout: float = 60) -> None:
         """Returns when the tables together are all that every router's kernel has."""
         wanted = {prefix: hops for table in tables for prefix, hops in table.items()}
         for fib in self.fibs:
@@ -53,7 +53,7 @@ class Following:
             except TimeoutError as error:
                 raise TimeoutError(f"{error}\nthe daemon says:\n{self.daemon.tail()}") from error
 
-    def change(self, act: Any, old: Table, new: Table, timeout: float = 15) -> None:
+    def change(self, act: Any, old: Table, new: Table, timeout: float = 60) -> None:
         """Does something that turns the table `old` into `new`, and sees nothing but these and their union meanwhile."""
         self.await_exactly(old)
         since = time.monotonic()

@@ -51,15 +51,15 @@ class Running:
             lines = [line for line in self.lines() if line["event"] == event]
             return lines if len(lines) >= count else []
 
-        return wait_for(found, f"the log says {event!r}", timeout=30)[-1]
+        return wait_for(found, f"the log says {event!r}", timeout=120)[-1]
 
     def status(self) -> dict[str, Any]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/status", headers={"Accept": "application/json"})
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             document: dict[str, Any] = json.loads(answer.read())
             return document
 
-    def until(self, condition: Callable[..., Any], what: str) -> dict[str, Any]:
+    def until(self, condition: Callable[..., Any], what: str, timeout: float = 120) -> dict[str, Any]:
         def met() -> dict[str, Any] | None:
             try:
                 document = self.status()
@@ -67,14 +67,14 @@ class Running:
                 return None
             return document if condition(document) else None
 
-        found = wait_for(met, what, timeout=30)
+        found = wait_for(met, what, timeout)
         assert found is not None
         return found
 
     def page(self, path: str) -> tuple[int, str]:
         """Status and text of a page."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -82,7 +82,7 @@ class Running:
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=15)
+        return self.process.wait(timeout=60)
 
     def kill(self) -> None:
         """SIGKILL, where it still runs."""

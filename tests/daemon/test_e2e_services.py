@@ -51,7 +51,7 @@ def answer(live: Live, address: str, port: int = 80) -> Answer:
         except OSError:
             return None
 
-    found = wait_for(tried, f"{address} answers", timeout=15, interval=0.05)
+    found = wait_for(tried, f"{address} answers", timeout=60, interval=0.05)
     assert found is not None
     return found
 
@@ -65,7 +65,7 @@ def test_a_prefix_that_cannot_show_costs_the_others_nothing(live: Live) -> None:
     only_four: dict[str, Any] = {"selector": None, "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]}
     live.router.ip("addr", "add", "10.43.77.77/32", "dev", "lo")
     try:
-        with following(live, merged(RANGES, {"rollout": {"verify_timeout_s": 2}})) as scene:
+        with following(live, merged(RANGES, {"rollout": {"verify_timeout_s": 4}})) as scene:
             lost = live.api.create(
                 documents.service(
                     "default/lost", type="NodePort", externalTrafficPolicy="Local", clusterIP="10.43.77.77", **only_four

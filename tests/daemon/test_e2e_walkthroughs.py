@@ -38,7 +38,7 @@ def await_table(live: Live, expected: Mapping[str, Sequence[str]]) -> None:
         return True
 
     with contextlib.suppress(TimeoutError):
-        wait_for(right, "the published table", timeout=15, interval=0.05)
+        wait_for(right, "the published table", timeout=60, interval=0.05)
     assert_table(live.router, expected)
 
 
@@ -61,7 +61,7 @@ def await_pods(live: Live, address: str, pods: set[str], port: int = 80) -> None
             return {answer.pod for answer in spread(live.client, Target(address, port), 20)} == pods
         return False
 
-    wait_for(answered, f"{address} is answered by {pods}", timeout=15, interval=0.05)
+    wait_for(answered, f"{address} is answered by {pods}", timeout=60, interval=0.05)
 
 
 def entries(live: Live, address: str) -> set[str]:

@@ -159,10 +159,17 @@ class TestRepeats:
         """In the running log, without another record that would wake it."""
         stream = io.StringIO()
         log = Log(stream, terminal=False, repeat_s=0.05)
-        said = threading.Event()
-        stream.flush = lambda: said.set() if "repeated" in stream.getvalue() else None  # type: ignore[method-assign]
+        both, said = threading.Event(), threading.Event()
+
+        def flush() -> None:
+            both.wait(30)  # with the second behind the first, however long a slow machine takes in between
+            if "repeated" in stream.getvalue():
+                said.set()
+
+        stream.flush = flush  # type: ignore[method-assign]
         log.handler.handle(record("x"))
         log.handler.handle(record("x"))
+        both.set()
         assert said.wait(30)
         log.stop()
 

@@ -1,7 +1,7 @@
 """Late answers and the verdict on a dead node, to the millisecond.
 
-Prober and servers share one event loop and speak over real sockets. Its clock is not the wall's: it stands while there
-is anything to read or write, and jumps to the next timer when there is not. So a busy machine changes no result.
+Prober and servers share one event loop and speak over real sockets. Its clock is not the wall's (`jumping`), so a busy
+machine changes no result.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import copy
 import itertools
 import queue
 import resource
-import selectors
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ import pytest
 
 from k8s_ecmp.daemon.probe import Prober
 from k8s_ecmp.settings import ProbeSettings
+from tests.daemon.jumping import JumpingLoop, Policy
 
 pytestmark = pytest.mark.slow
 
@@ -24,39 +24,8 @@ T = TypeVar("T")
 
 OK = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
 UNHEALTHY = b"HTTP/1.0 503 Service Unavailable\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"
-QUIET_S = 0.005  # of the wall: what was sent on loopback has arrived by then
 WAIT_S = 30.0  # of the wall
 ADDRESSES = tuple(f"127.0.2.{number}" for number in range(1, 7))
-
-
-class JumpingClock(selectors.DefaultSelector):
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout <= 0:
-            return super().select(timeout)
-        events = super().select(QUIET_S)
-        if not events:
-            self.now += timeout
-        return events
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.clock = JumpingClock()
-        super().__init__(self.clock)
-
-    def time(self) -> float:
-        return self.clock.now
-
-
-class Policy(asyncio.DefaultEventLoopPolicy):
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = JumpingLoop()
-
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        return self.loop
 
 
 class Connection(asyncio.Protocol):
