@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import msgspec
 from nornir.core import Nornir
 
 from k8s_ecmp.core.undo import done_of
+from k8s_ecmp.errors import JournalError, PlanRefused
 from k8s_ecmp.journal import Author, Journal
 from k8s_ecmp.journal import Begun as BegunEntry
+from k8s_ecmp.journal.entry import Kind
 from k8s_ecmp.journal.only_writer import holder, only_writer
 from k8s_ecmp.model import CommitResult, Outcome, Plan, RouteChange
 from k8s_ecmp.routers.finding_out import find_out
@@ -156,6 +158,49 @@ def recording(
         if named := sorted({*plan.overrides, *overrides}):
             entries.append(journal.write(author, "override", {"plan": identity, "guards": named}))
         yield RunRecord(journal, author, identity, entries)
+
+
+def record_plan(settings: Settings, plan: Plan, file: Path) -> tuple[str, ...]:
+    """Writes down that a plan file was made.
+
+    Returns:
+        Why that was not possible: it writes to no router, and so is no reason to stop.
+    """
+    body = _plan(plan, plan_id(plan), file)
+    return _noted(settings, [("plan", body)], Author.here(settings.owner))
+
+
+@contextmanager
+def refusals_recorded(
+    settings: Settings,
+    file: Path,
+    ticket: str | None,
+    reason: str | None,
+    warn: Callable[[tuple[str, ...]], None],
+) -> Iterator[None]:
+    """Writes down that a plan file was refused, where that is how this ends; `warn` is told why where it cannot.
+
+    Raises:
+        PlanRefused: what came from within.
+    """
+    try:
+        yield
+    except PlanRefused as error:
+        said = result_body(CommitResult("", "refused", error=str(error)), None, None)
+        review = {"plan": None, "file": str(file)}
+        author = Author.here(settings.owner, ticket, reason)
+        warn(_noted(settings, [("review", review), ("result", said)], author))
+        raise
+
+
+def _noted(settings: Settings, entries: Sequence[tuple[Kind, dict[str, Any]]], author: Author) -> tuple[str, ...]:
+    try:
+        with Journal(settings.journal) as journal:
+            for kind, body in entries:
+                journal.write(author, kind, body)
+    except JournalError as error:
+        return (f"this is not in the journal: {error}",)
+    return ()
 
 
 def _plan(plan: Plan, identity: str, file: Path | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One run, as the command line and the playbooks make it: observe, plan, review, apply; and its exit codes."""
 
-from collections.abc import Collection, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ import msgspec
 from nornir.core import Nornir
 from nornir.core.task import AggregatedResult
 
-from k8s_ecmp.core.freeze import freeze_of
+from k8s_ecmp.core.freeze import Freeze, freeze_of
 from k8s_ecmp.core.guards import GUARDS, run_holds
 from k8s_ecmp.core.intent import Intent
 from k8s_ecmp.core.reviewed import forbids
@@ -28,7 +29,6 @@ _NOT_PROBED = (
     "nodes.probe is on, and only the daemon asks the nodes: this run goes by what Kubernetes says of them, which may "
     "be 40 s late; let the daemon make the changes"
 )
-_REBASE = "`k8s-ecmp apply FILE.plan --rebase --out NEW.plan` makes a new plan and shows the difference"
 
 
 def observe(settings: Settings, overrides: Collection[str] = ()) -> Intent:
@@ -63,14 +63,20 @@ def check_overrides(names: Collection[str]) -> None:
 
 
 def freeze_file_text(settings: Settings) -> str | None:
-    """The first line of the freeze file; None where there is none."""
+    """The first line of the freeze file; None where there is none. Whatever else has its name freezes too."""
     if settings.guards.freeze_file is None:
         return None
     path = Path(settings.guards.freeze_file)
     try:
-        return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if path.exists() else None
-    except OSError:
+        path.lstat()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
         return "it cannot be read"
+    with contextlib.suppress(OSError):
+        if path.is_file():  # to read a pipe would last for ever
+            return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    return "it cannot be read"
 
 
 def assemble(intent: Intent, results: AggregatedResult) -> Plan:
@@ -112,7 +118,7 @@ def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) ->
     now = datetime.now(UTC)
     plan = read_plan(path, settings)
     if plan.expires <= now:
-        raise PlanRefused(f"the plan in {path} expired at {plan.expires:%Y-%m-%d %H:%M:%S} UTC", remedy=_REBASE)
+        raise PlanRefused(f"the plan in {path} expired at {plan.expires:%Y-%m-%d %H:%M:%S} UTC", remedy=_anew(plan))
     for router in plan.routers:
         for change in router.changes:
             forbidden = forbids(change, settings.mode, settings.policy)
@@ -153,10 +159,7 @@ def read_plan(path: Path, settings: Settings) -> Plan:
 
 
 def _held_today(plan: Plan, settings: Settings, now: datetime, overrides: frozenset[str]) -> Plan:
-    freeze = freeze_of(settings.guards, now, freeze_file_text(settings))
-    # A plan that was made in this window already holds what the window holds.
-    if freeze is not None and not freeze.everything and freeze.since is not None and plan.created >= freeze.since:
-        freeze = None
+    freeze = _new_freeze(plan, settings, now)
     named = overrides | set(plan.overrides)
     holds = tuple(trip for trip in plan.holds if trip.guard not in overrides)
     if not any(trip.guard == "max-changes" for trip in holds):
@@ -174,9 +177,34 @@ def _held_today(plan: Plan, settings: Settings, now: datetime, overrides: frozen
     return msgspec.structs.replace(plan, holds=holds, routers=tuple(routers), overrides=tuple(sorted(named)))
 
 
+def _new_freeze(plan: Plan, settings: Settings, now: datetime) -> Freeze | None:
+    """The freeze in force, but not a window in which the plan was made: it holds already what the window holds."""
+    freeze = freeze_of(settings.guards, now, freeze_file_text(settings))
+    if freeze is None or freeze.everything or freeze.since is None or plan.created < freeze.since:
+        return freeze
+    return None
+
+
+def freeze_meanwhile(plan: Plan, settings: Settings) -> Callable[[], str | None]:
+    """For `roll_out`: tells of a freeze that came after the plan, but where that guard is overridden."""
+
+    def frozen() -> str | None:
+        freeze = None if "frozen" in plan.overrides else _new_freeze(plan, settings, datetime.now(UTC))
+        return None if freeze is None else freeze.detail
+
+    return frozen
+
+
 def narrowed(plan: Plan, names: Collection[str]) -> Plan:
     """The plan for these routers alone."""
     return msgspec.structs.replace(plan, routers=tuple(router for router in plan.routers if router.name in names))
+
+
+def _anew(plan: Plan) -> str:
+    """What makes a plan like this one from what is so now."""
+    if plan.undoes is not None:
+        return f"`k8s-ecmp history undo {plan.undoes} --out NEW.plan` plans that way back anew"
+    return "`k8s-ecmp apply FILE.plan --rebase --out NEW.plan` makes a new plan and shows the difference"
 
 
 def check_current(
@@ -211,7 +239,7 @@ def check_current(
     stale = [standing.detail for standing in standings if standing.state == "stale"]
     if stale:
         close_kept(some.inventory.hosts.values())
-        raise PlanRefused("\n  ".join([f"{stale[0]}", *stale[1:]]) + "\nnothing was written", remedy=_REBASE)
+        raise PlanRefused("\n  ".join([f"{stale[0]}", *stale[1:]]) + "\nnothing was written", remedy=_anew(plan))
     return frozenset(standing.router for standing in standings if standing.state == "as-left")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from k8s_ecmp import runs
 from k8s_ecmp.errors import EcmpError, PlanRefused
-from k8s_ecmp.recording import begun, recording, settle
+from k8s_ecmp.recording import begun, recording, refusals_recorded, settle
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.rollout import roll_out
 from k8s_ecmp.settings import load_settings
@@ -29,18 +29,25 @@ def main() -> int:
     asked = parser.parse_args()
     settings = load_settings(asked.settings)
     nornir = init_nornir(settings, asked.settings.parent)
-    plan = runs.reviewed(asked.plan, settings)
-    settings = runs.as_reviewed(settings, plan)
-    done = runs.check_current(nornir, settings, plan, begun(settings, plan, asked.plan) if asked.resume else ())
+    with refusals_recorded(settings, asked.plan, asked.ticket, asked.reason, warn):
+        plan = runs.reviewed(asked.plan, settings)
+        settings = runs.as_reviewed(settings, plan)
+        done = runs.check_current(nornir, settings, plan, begun(settings, plan, asked.plan) if asked.resume else ())
     for sentence in settle(settings, nornir):
         print(sentence, file=sys.stderr)
     plan = runs.without(plan, done)
     results = []
     with recording(settings, plan, file=asked.plan, ticket=asked.ticket, reason=asked.reason, resumed=done) as record:
-        for result in roll_out(nornir, settings, plan.routers, record=record):
+        frozen = runs.freeze_meanwhile(plan, settings)
+        for result in roll_out(nornir, settings, plan.routers, record=record, frozen=frozen):
             print(f"{result.router}: {result.outcome} {result.error or ''}".rstrip(), flush=True)
             results.append(result)
     return runs.apply_exit(plan, results)
+
+
+def warn(warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 if __name__ == "__main__":

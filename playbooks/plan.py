@@ -12,6 +12,7 @@ from pathlib import Path
 
 from k8s_ecmp import runs
 from k8s_ecmp.errors import EcmpError
+from k8s_ecmp.recording import record_plan
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.tasks import plan_routes
 from k8s_ecmp.settings import load_settings
@@ -33,6 +34,8 @@ def main() -> int:
         print(f"warning: {warning}", file=sys.stderr)
     if arguments.out:
         write_plan(arguments.out, plan)
+        for warning in record_plan(settings, plan, arguments.out):
+            print(f"warning: {warning}", file=sys.stderr)
     print_plan(plan, file=PlanFile(str(arguments.out), plan_id(plan)) if arguments.out else None)
     return runs.plan_exit(plan)
 

@@ -80,7 +80,7 @@ class Shown:
             if stopped is None:
                 kept = kept or NOT_KEPT
                 file = None if self._file is None else self._file.path
-                steps = NextSteps(self._plan.guards, file, kept.routers)
+                steps = NextSteps(self._plan.guards, file, kept.routers, self._plan.undoes)
                 print_results(results, overrides=self._plan.overrides, identity=identity, kept=kept, steps=steps)
             return
         document = apply_report(

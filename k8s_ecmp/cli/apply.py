@@ -107,6 +107,7 @@ def apply(
     """
     from k8s_ecmp import runs
     from k8s_ecmp.core.waves import rollout_of
+    from k8s_ecmp.recording import recording, refusals_recorded
     from k8s_ecmp.routers.inventory import select
     from k8s_ecmp.routers.record import UNRECORDED
     from k8s_ecmp.routers.rollout import placed
@@ -117,13 +118,16 @@ def apply(
     settings = _with_rollout(settings, on_failure, pause)
     everyone = routers_of(settings, base, None, None)
     nornir = select(everyone, router or [], filters or [])
+    chosen = nornir.inventory.hosts.keys() if router or filters else None
     overrides = override or []
     if rebase and plan_file is not None:
-        names = nornir.inventory.hosts.keys() if router or filters else None
-        return show_rebase(plan_file, settings, lambda: _plan_now(settings, nornir, overrides, write=False), names, out)
+        return show_rebase(
+            plan_file, settings, lambda: _plan_now(settings, nornir, overrides, write=False), chosen, out
+        )
     done: frozenset[str] = frozenset()
     if plan_file is not None:
-        planned, done = _of_file(plan_file, settings, everyone, nornir.inventory.hosts.keys(), overrides, resume=resume)
+        with refusals_recorded(settings, plan_file, ticket, reason, warn_all):
+            planned, done = _of_file(plan_file, settings, everyone, chosen, overrides, resume=resume)
         settings = _with_rollout(runs.as_reviewed(settings, planned), on_failure, pause)
         planned = replace(
             planned, routers=tuple(placed(planned.routers, everyone)), rollout=rollout_of(settings.rollout)
@@ -141,8 +145,6 @@ def apply(
     if ready and not planned.holds and plan_file is None and not yes:
         _ask(len(ready))
     if ready and not planned.holds:
-        from k8s_ecmp.recording import recording
-
         with recording(
             settings, planned, file=plan_file, overrides=overrides, ticket=ticket, reason=reason, resumed=done
         ) as record:
@@ -183,21 +185,21 @@ def _of_file(
     file: Path,
     settings: Settings,
     everyone: "Nornir",
-    names: "Collection[str]",
+    names: "Collection[str] | None",
     overrides: list[str],
     *,
     resume: bool,
 ) -> "tuple[Plan, frozenset[str]]":
-    """What is left to do of a plan file on the routers named, and the routers that an interrupted run has done."""
+    """What is left to do of a plan file on the routers named, or all, and those that an interrupted run has done."""
     from k8s_ecmp import runs
-    from k8s_ecmp.routers.session import close_kept
 
     planned = runs.reviewed(file, settings, overrides)
+    if names is not None:
+        planned = runs.narrowed(planned, names)
     done: frozenset[str] = frozenset()
     if _writes(settings):
         done = _checked(settings, everyone, planned, file if resume else None)
-    close_kept(host for name, host in everyone.inventory.hosts.items() if name not in names)
-    return runs.without(runs.narrowed(planned, names), done), done
+    return runs.without(planned, done), done
 
 
 def _checked(settings: Settings, everyone: "Nornir", planned: "Plan", resumed: Path | None) -> frozenset[str]:
@@ -257,6 +259,7 @@ def _roll_out(
     from k8s_ecmp.cli.interrupting import interruptible
     from k8s_ecmp.cli.watching import watching
     from k8s_ecmp.routers.rollout import roll_out
+    from k8s_ecmp.runs import freeze_meanwhile
 
     ready = sum(plan.status == "changes" for plan in planned.routers)
     with interruptible() as stop, watching(ready) as spectator:
@@ -269,6 +272,7 @@ def _roll_out(
                 overrides=overrides,
                 record=record,
                 stop=stop,
+                frozen=freeze_meanwhile(planned, settings),
             )
         )
     order = {plan.name: number for number, plan in enumerate(planned.routers)}

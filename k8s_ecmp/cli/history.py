@@ -69,6 +69,8 @@ def show(
     with _journal(context)[1] as journal:
         entry = journal.entry(number)
         found = [e for e in journal.entries(run=entry.run) if e.router in (None, entry.router)]
+        made = [e for e in journal.entries(kinds=("plan",)) if e.run != entry.run and _plan_of(e) == _plan_of(entry)]
+        found = made + found if _plan_of(entry) else found
     if output is HistoryFormat.json:
         import msgspec
 
@@ -76,6 +78,11 @@ def show(
     else:
         print_entries(found)
     return 0
+
+
+def _plan_of(entry: "Entry") -> str | None:
+    """The id of the plan that an entry tells of."""
+    return entry.body.get("plan")
 
 
 @history.command()
@@ -138,6 +145,7 @@ def _way_back(context: typer.Context, settings: "Settings", entry: "Entry", over
     from k8s_ecmp.core.undo import done_of
     from k8s_ecmp.core.waves import rollout_of
     from k8s_ecmp.model import GuardTrip, Plan, RouterPlan
+    from k8s_ecmp.model.plan import JOURNAL_ENTRY
     from k8s_ecmp.routers.connection import error_text
     from k8s_ecmp.routers.tasks import outcomes, run
     from k8s_ecmp.routers.undoing import undo_routes
@@ -166,7 +174,7 @@ def _way_back(context: typer.Context, settings: "Settings", entry: "Entry", over
         expires=now + timedelta(seconds=settings.plan.expires_s),
         owner=settings.owner,
         tag=settings.tag,
-        cluster_source=f"journal entry {entry.id}",
+        cluster_source=f"{JOURNAL_ENTRY}{entry.id}",
         cluster_digest=f"sha256:{entry.hash}",
         rollout=rollout_of(settings.rollout),
         routers=tuple(routers),

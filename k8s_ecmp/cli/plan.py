@@ -53,6 +53,7 @@ def plan(
     a router could not be read.
     """
     from k8s_ecmp import runs
+    from k8s_ecmp.recording import record_plan
     from k8s_ecmp.routers.tasks import plan_routes, run
     from k8s_ecmp.views.document import write_plan
 
@@ -65,6 +66,7 @@ def plan(
     planned = runs.assemble(intent, results)
     if out is not None:
         write_plan(out, planned)
+        warn_all(record_plan(settings, planned, out))
     _show(planned, output, intent.desired.nodes, out)
     if out is not None:
         say(f"wrote {out}; apply it with: k8s-ecmp apply {out}")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from k8s_ecmp.cli.common import say
+from k8s_ecmp.errors import PlanRefused
 from k8s_ecmp.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ def rebase(
         names: routers that the command line asks for; None: all, also those that the inventory no longer has.
         out: where the new plan goes; None: nowhere.
 
+    Raises:
+        PlanRefused: the file cannot be read, is another owner's, or takes back an entry of the journal.
+
     Returns:
         The exit code: 1 a router could not be read, 2 they differ, 0 they are the same.
     """
@@ -33,6 +37,11 @@ def rebase(
     from k8s_ecmp.views.document import decode_plan, encode_plan, write_plan
 
     old = runs.read_plan(file, settings)
+    if old.undoes is not None:
+        raise PlanRefused(
+            f"the plan in {file} takes back entry {old.undoes} of the journal, and was not made from the cluster",
+            remedy=f"`k8s-ecmp history undo {old.undoes} --out NEW.plan` plans that way back anew",
+        )
     new = plan_now()
     fresh = decode_plan(encode_plan(new))  # as a file has it, which knows hops by their labels alone
     found = difference(old if names is None else runs.narrowed(old, names), fresh)

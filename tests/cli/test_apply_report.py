@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import os
+import pty
 import re
+import subprocess
 from typing import Any
 
 import pytest
 
 from tests.fleet import Fleet
-from tests.site import Outcome, Site
+from tests.site import COMMAND, Outcome, Site
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +23,12 @@ def routers(document: Any) -> dict[str, Any]:
 
 
 def entries(site: Site) -> list[Any]:
-    shown = site.run_here("history", "show", "1", "--format", "json").json()["entries"]
-    return [entry for entry in shown if entry["kind"] in ("plan", "review", "override")]
+    """Those of the last run on the whole of it."""
+    last = site.run_here("history", "--format", "json").json()["entries"][-1]
+    shown = site.run_here("history", "show", str(last["id"]), "--format", "json").json()["entries"]
+    return [
+        entry for entry in shown if entry["kind"] in ("plan", "review", "override") and entry["run"] == shown[-1]["run"]
+    ]
 
 
 def test_a_reviewed_plan_that_is_done(site: Site) -> None:
@@ -68,9 +75,9 @@ def a_wave_that_is_taken_back(site: Site, *arguments: str) -> Outcome:
     """r1 and r2 in one wave, r3 in the next; in the pause somebody takes a route of r2's."""
     fleet = Fleet(site, 3)
     fleet.rollout(canary=0, parallel=2)
-    with site.begun("apply", "--yes", "--on-failure", "rollback-wave", "--pause", "2", *arguments) as process:
+    with site.begun("apply", "--yes", "--on-failure", "rollback-wave", "--pause", "600", *arguments) as process:
         assert process.stderr is not None
-        said = next(line for line in process.stderr if "pause of 2 s; " in line)
+        said = next(line for line in process.stderr if "pause of 600 s; " in line)
         fleet.drop_lines("r2", "10.97.10.1/32 10.192.0.2")
         out, err = process.communicate(timeout=60)
         return Outcome(process.returncode, out, said + err)
@@ -113,16 +120,31 @@ def test_a_router_that_cannot_be_read_fails_alone(site: Site) -> None:
 
 
 def test_a_router_whose_routes_moved_says_what_to_do(site: Site) -> None:
-    """Between the check of the file and the change of this router."""
+    """Between the plan and the change of this router: while somebody reads what is asked."""
     Fleet(site, 2)
-    site.settings(rollout={"canary": 1, "parallel": 1, "verify_timeout_s": 1})
-    with site.begun("apply", "--yes", "--pause", "1", "--format", "json") as process:
-        assert process.stderr is not None
-        next(line for line in process.stderr if "pause of 1 s; " in line)
-        text = site.config("r2").read_text()
-        site.config("r2").write_text(text.replace("ip route 172", "ip route 10.96.0.0/12 192.0.2.77\nip route 172"))
-        out, _ = process.communicate(timeout=60)
-    refused = routers(json.loads(out))["r2"]
+    terminal, keyboard = pty.openpty()
+    command = [*COMMAND, "--config", str(site.folder / "k8s-ecmp.yaml"), "apply", "--format", "json"]
+    with subprocess.Popen(command, stdin=keyboard, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            asked = b""
+            while b"Change 2 routers as shown?" not in asked:
+                piece = os.read(process.stderr.fileno(), 65536)
+                assert piece, asked.decode()
+                asked += piece
+            text = site.config("r2").read_text()
+            changed = text.replace("ip route 172", "ip route 10.96.0.0/12 192.0.2.77\nip route 172")
+            site.config("r2").write_text(changed)
+            os.write(terminal, b"y\n")
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            os.close(terminal)
+            os.close(keyboard)
+    found = routers(json.loads(out))
+    assert found["r1"]["outcome"] == "committed"
+    refused = found["r2"]
     assert (refused["outcome"], refused["step"]) == ("refused", "read")
     assert refused["remedy"] == "`k8s-ecmp apply` plans anew and applies that"
     assert process.returncode == 3

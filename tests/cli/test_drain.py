@@ -341,9 +341,11 @@ def test_the_whole_way_with_the_daemon(live: Site, kube_api: KubeApi) -> None:
             assert all(re.search(r" (10\.43\.7\.20|203\.0\.113\.7)/32 ", line) for line in through)
         assert live.run("undrain", "n2").code == 0
         wait_for(lambda: "10.43.0.0/16 10.0.0.12" in live.config("edge1").read_text(), "the node is back", timeout=60)
-    finally:
         daemon.terminate()
-        assert daemon.wait(timeout=30) == 0
+        assert daemon.wait(timeout=60) == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
     assert holder(kube_api) is None
 
 

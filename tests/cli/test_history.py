@@ -102,6 +102,53 @@ def test_undo_leaves_alone_what_was_changed_since(site: Site) -> None:
     assert "delete  10.97.10.1/32" not in done.out
 
 
+def test_a_stale_way_back_is_planned_anew_from_the_journal(site: Site) -> None:
+    assert site.run_here("apply", "--yes").code == 0
+    number = next(row["id"] for row in entries(site) if row["router"] == "edge1")
+    path = str(site.folder / "back.plan")
+    overrides = ("--override", "empty-desired", "--override", "mass-withdrawal")
+    assert site.run_here("history", "undo", str(number), "--out", path, *overrides).code == 2
+    text = site.config("edge1").read_text()
+    site.config("edge1").write_text(text.replace("10.97.10.1/32 10.192.0.2 tag", "10.97.10.1/32 10.192.0.9 tag"))
+    before = configs(site)
+    refused = site.run_here("apply", path)
+    assert refused.code == 3
+    assert f"`k8s-ecmp history undo {number} --out NEW.plan`" in refused.err
+    rebased = site.run_here("apply", path, "--rebase")
+    assert rebased.code == 3, "a plan of the cluster is no new version of it"
+    assert f"takes back entry {number}" in rebased.err
+    assert configs(site) == before
+
+
+def test_the_plan_file_and_its_refusal_stand_there(site: Site) -> None:
+    path = str(site.folder / "today.plan")
+    assert site.run_here("plan", "--out", path).code == 2
+    with Journal(site.folder / "journal.sqlite") as journal:
+        (made,) = journal.entries()
+    assert (made.kind, made.body["file"], made.body["routers"]["edge1"]) == ("plan", path, "changes")
+    assert entries(site) == [], "nothing was done to a router"
+    text = site.config("edge1").read_text()
+    site.config("edge1").write_text(text.replace("ip route 172", "ip route 10.96.0.0/12 192.0.2.77\nip route 172", 1))
+    assert site.run_here("apply", path, "--ticket", "CHG-18").code == 3
+    (refused,) = entries(site)
+    assert (refused["router"], refused["outcome"], refused["ticket"]) == ("-", "refused", "CHG-18")
+    assert "10.96.0.0/12" in str(refused["error"])
+    shown = site.run_here("history", "show", str(refused["id"])).out
+    assert f"file: {path}" in " ".join(shown.split())
+    site.config("edge1").write_text(text)
+    assert site.run_here("apply", path).code == 0
+    done = next(row["id"] for row in entries(site) if row["router"] == "edge1")
+    first = site.run_here("history", "show", str(done), "--format", "json").json()["entries"][0]
+    assert (first["id"], first["kind"]) == (made.id, "plan"), "who made the plan is shown with what was done by it"
+
+
+def test_a_plan_is_made_without_a_journal_too(site: Site) -> None:
+    site.settings(journal=str(site.folder / "cluster.yaml" / "journal.sqlite"))
+    done = site.run_here("plan", "--out", str(site.folder / "today.plan"))
+    assert done.code == 2, done.err
+    assert "this is not in the journal" in done.err
+
+
 def test_undo_keeps_to_the_guards(site: Site) -> None:
     assert site.run_here("apply", "--yes").code == 0
     done = site.run_here("history", "undo", str(entries(site)[0]["id"]))

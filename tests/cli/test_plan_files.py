@@ -110,6 +110,11 @@ def test_one_router_of_a_plan_file_can_be_applied_alone(site: Site) -> None:
     assert OURS.findall(site.config("edge1").read_text()) == []
     assert len(OURS.findall(site.config("edge2").read_text())) == 16
     assert site.run_here("apply", str(path), "--override", "bogus").code == 1
+    whole = site.run_here("apply", str(path))
+    assert whole.code == 3, "edge2 is no longer what was reviewed"
+    rest = site.run_here("apply", str(path), "--router", "edge1")
+    assert rest.code == 0, rest.err
+    assert len(OURS.findall(site.config("edge1").read_text())) == 16
 
 
 def test_the_distance_is_that_of_the_file(site: Site) -> None:

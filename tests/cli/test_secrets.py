@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from tests.cli.planted import EOS, FRR, IOS, JUNOS, JUNOS_LINES, PLACES, PLANTED, ROUTERS, World, forms
-from tests.daemon.running import Running, rewrite
+from tests.daemon.running import Running, in_sync, rewrite
 from tests.site import new_site
 from tests.world.emulators.base import Emulator
 from tests.world.emulators.eos import Eos
@@ -299,17 +299,17 @@ def daemon(world: World) -> None:
     try:
         running.start("--log-level", "debug")
         running.until(lambda d: d["ready"], "every router was read and written")
-        changed = {router["name"]: router.get("changed") for router in running.status()["routers"]}
+        hops = {name: device.routes() for name, device in world.devices.items()}
         rewrite(world.site, lambda: world.wants_more("node2"))
         running.until(
             lambda d: any(n["name"] == "node2" and n["standing"] == "out" for n in d["nodes"]), "node2 is out"
         )
-        hops = {name: device.routes() for name, device in world.devices.items()}
         wait_for(
-            lambda: all(device.routes() != hops[name] or changed for name, device in world.devices.items()),
+            lambda: all(device.routes() != hops[name] for name, device in world.devices.items()),
             "the routers follow",
+            timeout=60,
         )
-        running.until(lambda d: d["ready"], "the change is done")
+        running.until(in_sync, "the change is done")
         for page in ("status", "metrics", "readyz", "livez"):
             (world.folder / f"output/{page}").write_text(running.page(f"/{page}")[1])
         url = f"http://127.0.0.1:{running.port}"
