@@ -61,7 +61,7 @@ def receiving(world: Receivers) -> Iterator[Received]:
             wanted = services(static)
             for kernel in others:
                 await_services(kernel, wanted)
-            wait_for(lambda: gobgp_table(world.gobgp) == wanted, "GoBGP has the same", 30, 0.1)
+            wait_for(lambda: gobgp_table(world.gobgp) == wanted, "GoBGP has the same", 120, 0.1)
 
         yield received
 

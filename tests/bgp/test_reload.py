@@ -156,7 +156,7 @@ def test_communities_and_med_change_without_a_new_session(stays: Two) -> None:
             said = json.loads(stays.changes.vtysh("show bgp ipv4 unicast 10.96.0.0/12 json"))
             return {(path["metric"], path.get("community", {}).get("string")) for path in said["paths"]}
 
-        wait_for(lambda: attributes() == {(77, "65010:5")}, "all paths have them", 30)
+        wait_for(lambda: attributes() == {(77, "65010:5")}, "all paths have them", 120)
         assert up_since(stays.changes) == before
         for prefix, hops in WANTED.items():
             assert all(sample.hops and sample.hops <= hops for sample in kernel.samples(prefix, since))
@@ -252,18 +252,28 @@ def test_a_router_that_is_down(stays: Two) -> None:
     def await_hold_time(seconds: int) -> None:
         wait_for(lambda: negotiated(stays.changes).get("bgpTimerHoldTimeMsecs") == seconds * 1000, "it is used", 180)
 
+    def taken_over() -> str:
+        """What it says, tried again as it says: a slow ExaBGP may try to reach that router too late."""
+
+        def done() -> str:
+            tried = stays.cli("bgp", "reload", code=None)
+            assert tried.returncode == 0 or "try again" in " ".join(tried.stderr.split()), tried
+            return tried.stdout
+
+        return wait_for(done, "ExaBGP has read it", 300)
+
     router = stays.add_frr("dies", 5, frr_config())
     stays.cli("bgp", "reload")
     stays.await_up()
     stays.cli("apply", "--yes")
     goes_down()
     change(stays, "changes", hold_time_s=33)
-    assert stays.cli("bgp", "reload").stdout == "new or changed: changes\n"
+    assert taken_over() == "new or changed: changes\n"
     await_hold_time(33)
 
     stays.announce("dies", {"10.97.1.0/24": ["10.9.0.101"]})
     change(stays, "changes", hold_time_s=36)
-    assert stays.cli("bgp", "reload").stdout == "new or changed: changes\n"
+    assert taken_over() == "new or changed: changes\n"
     await_hold_time(36)
     stays.lan.ip("link set dies up")
     stays.await_up()
@@ -274,7 +284,7 @@ def test_a_router_that_is_down(stays: Two) -> None:
     stays.announce("dies", {"10.97.2.0/24": ["10.9.0.101"]})
     del stays.hosts["dies"]
     stays.write_inventory()
-    assert stays.cli("bgp", "reload").stdout == "removed: dies\n"
+    assert taken_over() == "removed: dies\n"
     assert set(stays.states()) == {"stays", "changes"}
     router.stop()
     stays.await_up()

@@ -353,7 +353,7 @@ def test_the_lease_says_who_leads_and_both_write_all_the_same(kube_api: KubeApi,
             settings = yaml.safe_load((replica.folder / "k8s-ecmp.yaml").read_text())
             kubeconfig = kube_api.kubeconfig(replica.folder / "admin.conf")
             settings["cluster"] = {"source": "live", "kubeconfig": str(kubeconfig)}
-            settings["daemon"] = {"lease": {"duration_s": 3, "renew_deadline_s": 2, "retry_s": 0.5}}
+            settings["daemon"] = {"lease": {"duration_s": 30, "renew_deadline_s": 20, "retry_s": 0.5}}
             (replica.folder / "k8s-ecmp.yaml").write_text(yaml.safe_dump(settings))
             hosts = yaml.safe_load((replica.folder / "inventory/hosts.yaml").read_text())
             router = replica.folder / "static.cfg"
@@ -370,11 +370,11 @@ def test_the_lease_says_who_leads_and_both_write_all_the_same(kube_api: KubeApi,
             replica.await_current()
         wait_for(lambda: site.a.announced("edge") == site.b.announced("edge") != {}, "both announce the same", 180)
         lease = "/apis/coordination.k8s.io/v1/namespaces/default/leases/k8s-ecmp-prod"
-        leader = wait_for(lambda: kube_api.get(lease)["spec"].get("holderIdentity"), "somebody leads", 30)
+        leader = wait_for(lambda: kube_api.get(lease)["spec"].get("holderIdentity"), "somebody leads")
         assert leader in ("a", "b")
         first, second = replicas if leader == "a" else replicas[::-1]
         written = "ip route 10.43."
-        wait_for(lambda: written in (first.folder / "static.cfg").read_text(), "the leader writes", 30)
+        wait_for(lambda: written in (first.folder / "static.cfg").read_text(), "the leader writes")
         assert written not in (second.folder / "static.cfg").read_text()
 
         everywhere = frozenset({"10.0.0.12", "10.0.0.13"})
@@ -383,10 +383,11 @@ def test_the_lease_says_who_leads_and_both_write_all_the_same(kube_api: KubeApi,
         kube_api.request("DELETE", "/api/v1/nodes/n3")
         left = {prefix: frozenset({"10.0.0.12"}) for prefix in shared}
         for replica in replicas:
-            wait_for(lambda r=replica: left.items() <= r.announced("edge").items(), f"{replica.name} follows", 30)
+            wait_for(lambda r=replica: left.items() <= r.announced("edge").items(), f"{replica.name} follows")
         assert kube_api.get(lease)["spec"]["holderIdentity"] == leader
 
         first.end("run", signal.SIGKILL)
+        kube_api.patch(lease, {"spec": {"leaseDurationSeconds": 1}})  # it would end after half a minute
         first.await_behind()
         wait_for(lambda: written in (second.folder / "static.cfg").read_text(), "the other leads", 180)
         assert site.a.announced("edge") == site.b.announced("edge") != {}

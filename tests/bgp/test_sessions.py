@@ -16,11 +16,13 @@ from tests.world.bgp import SPEAKERS, await_services, frr_config, services
 from tests.world.bgp_machine import Table
 from tests.world.fib import FibHistory
 from tests.world.netns import wait_for
+from tests.world.objects import Port, ServiceState
 
 pytestmark = pytest.mark.world
 
 PASSWORD = "an-md5-key-of-the-world"
 DEAD_MAN_S = 4
+NGINX = "default/nginx"
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     keys: dict[str, Any] = {"password_file": str(secret), "ttl_security": True, "dead_man_s": DEAD_MAN_S}
     with started(folder, config, **keys) as world:
         yield world
+
+
+@pytest.fixture(autouse=True)
+def no_promise(world: Edge) -> None:
+    """That of a daemon that a test before has killed would be taken for that of the next."""
+    world.ask("hold", peer="edge", within_s=None)
 
 
 def await_promise(world: Edge) -> None:
@@ -128,7 +136,7 @@ def test_a_peer_that_takes_one_path_is_refused_with_a_remedy(world: Edge) -> Non
         # A node that dies is withdrawn all the same, also where it is the one that the router holds.
         with FibHistory(world.frr.netns) as kernel:
             for number in range(2):
-                wait_for(lambda: len(services(kernel)) == 2, "the router holds one next hop of each prefix")
+                await_one_of_each(kernel, world.announced("edge"))
                 (hop,) = services(kernel)["10.96.0.0/12"]
                 since = time.monotonic()
                 world.cluster.delete_node(f"n{hop[-1]}")
@@ -207,3 +215,19 @@ def test_a_frozen_daemon_is_a_dead_one_until_it_goes_on(world: Edge) -> None:
         await_services(kernel, {})
         process.send_signal(signal.SIGCONT)
         await_services(kernel, WANTED)
+
+
+def test_a_daemon_that_goes_on_with_something_new_sees_that_all_else_was_withdrawn(world: Edge) -> None:
+    world.write_settings(services={"add_delay_s": 0})
+    world.write_cluster()
+    with FibHistory(world.frr.netns) as kernel, world.daemon() as process:
+        await_services(kernel, WANTED)
+        await_promise(world)
+        process.send_signal(signal.SIGSTOP)
+        await_services(kernel, {})
+        world.cluster.add_service(ServiceState(NGINX, ("10.96.0.1",), (Port(80, 8080, "http"),)))
+        world.cluster.change_service(NGINX, external_policy="Local", internal_policy="Local")
+        world.cluster.scale(NGINX, "n2")
+        world.write_cluster()
+        process.send_signal(signal.SIGCONT)
+        await_services(kernel, WANTED | {"10.96.0.1/32": frozenset(["10.9.0.102"])})

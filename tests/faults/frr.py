@@ -1,8 +1,6 @@
 """The matrix's FRR router: zebra, staticd and sshd in namespaces, watched in its kernel."""
 
-import os
 import re
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +17,6 @@ from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
 _ROUTE = re.compile(r"^ip(?:v6)? route .*$", re.MULTILINE)
-_FOREVER = b"86400"  # what the init of the namespaces sleeps
 
 
 class _KernelSeen(Seen):
@@ -127,15 +124,12 @@ class Frr(Router):
             self.router.run("mount", "-o", "remount,size=64m", "/run")
 
     def unsettled(self) -> list[str]:
-        left = "ls /run/k8s-ecmp | grep -E '^(pending|tx.applying|tx.undoing)[.]'"
+        left = "ls /run/k8s-ecmp | grep -E '^(pending|reverting|tx.applying|tx.undoing)[.]'"
         return [f"the file {name}" for name in self.router.run("sh", "-c", left, check=False).split()]
 
     def settle(self) -> None:
         def settled() -> bool:
-            timers = [pid for pid in self.router.processes("sleep") if _seconds(pid) != _FOREVER]
-            for pid in timers:
-                os.kill(pid, signal.SIGKILL)
-            return not timers and not self.unsettled()
+            return not self.router.end_timers() and not self.unsettled()
 
         wait_for(settled, f"{self.router.name} has no change pending", timeout=60, interval=0.05)
 
@@ -143,10 +137,3 @@ class Frr(Router):
 def router(folder: Path) -> FrrRouter:
     """Not started yet."""
     return FrrRouter("r1", folder, links=LINKS, config=FOREIGN)
-
-
-def _seconds(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1]
-    except (OSError, IndexError):  # it ended meanwhile
-        return _FOREVER

@@ -71,6 +71,8 @@ def agreement(ended: Ended, done: Outcome | None, rows: list[dict[str, object]],
     found = []
     if chain.code != 0:
         found.append(f"the journal is not whole: {chain.out}{chain.err}")
+    refused = any(row.get("router") == "-" for row in rows)  # a plan file as a whole
+    rows = [row for row in rows if row.get("router") != "-"]
     outcome = str(rows[-1]["outcome"]) if rows else None
     if outcome == "committed" and ended != "new":
         found.append(f"the journal says committed, the router is {ended}")
@@ -85,6 +87,8 @@ def agreement(ended: Ended, done: Outcome | None, rows: list[dict[str, object]],
         found.append(f"it died: {said}")
     if told is None and ended != "old":
         found.append(f"nothing is reported, the router is {ended}: {said}")
+    if told is None and done.code == 3 and not refused and "not in the journal" not in said:
+        found.append("the journal has no word of the refused file")
     if told == "committed" and ended != "new":
         found.append(f"the report says committed, the router is {ended}")
     if told in ("refused", "blocked", "rolled-back", "unchanged") and ended != "old":

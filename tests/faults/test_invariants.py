@@ -76,6 +76,13 @@ def test_what_report_and_journal_say_is_held_against_the_router(
     assert (agreement(ended, done, rows, WHOLE) == []) is agrees
 
 
+def test_a_refused_file_has_to_stand_in_the_journal() -> None:
+    refused = Outcome(3, "", "refused: the routes on r1 are not those that the plan was made for")
+    row: dict[str, object] = {"router": "-", "outcome": "refused", "error": refused.err}
+    assert agreement("old", refused, [row], WHOLE) == []
+    assert agreement("old", refused, [], WHOLE)
+
+
 def test_what_a_run_leaves_behind_it_has_to_say() -> None:
     left = ["a commit that waits for its confirm"]
     assert unsettled(left, applied("rolled-back")) == ["it ended and left a commit that waits for its confirm"]

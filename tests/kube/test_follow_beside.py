@@ -87,8 +87,10 @@ class TestDrains:
     PATH = "/apis/apps/v1/namespaces/kube-system/daemonsets"
 
     def test_a_lock_that_expires(self, teller: Teller) -> None:
-        lock = {"nodeID": "n1", "created": datetime.now(UTC).isoformat(), "TTL": 300_000_000}
-        teller.prepare(self.PATH, "stream", listing(kured(lock)))
+        """Seen before: of one that holds for an hour. Then it holds for a second, which may be over when it comes."""
+        lock = {"nodeID": "n1", "created": datetime.now(UTC).isoformat(), "TTL": 3600 * 10**9}
+        ends = line("MODIFIED", at("9", kured({**lock, "TTL": 10**9})))
+        teller.prepare(self.PATH, "stream", listing(kured(lock), after=[ends]))
         with following(teller.config, cidrs=("10.96.0.0/12",)) as seen:
             wait_for(
                 lambda: {"n1": "draining: kured's lock"} in [told.reasons for told in seen.of(DrainsKnown)], "locked"

@@ -186,9 +186,9 @@ def test_a_frozen_server_is_noticed(
 
 
 def test_silence_is_no_outage(kube: KubeApi, gate: Gate, config: Path) -> None:
-    with following(config, cidrs=CIDRS, drains=False, pace=dataclasses.replace(QUICK, silence_s=0.3)) as seen:
+    with following(config, cidrs=CIDRS, drains=False, pace=dataclasses.replace(QUICK, silence_s=2)) as seen:
         seen.wait_synced()
-        wait_for(lambda: gate.passed > 20, "the streams have been resumed some times")
+        wait_for(lambda: gate.passed > 6, "the streams have been resumed", timeout=60)
         assert all(states(seen, kind) == [True] for kind in KINDS)
         assert len(seen.of(Listed)) == len(KINDS)
 
@@ -259,7 +259,7 @@ class TestStop:
         follow = Follow(ClusterSettings(kubeconfig=str(config)), seen, pace=QUICK)
         follow.start()
         seen.wait_synced(*KINDS, "ServiceCIDR", "Drain")
-        assert follow.stop(1.0)
+        assert follow.stop(10)
 
     def test_while_the_server_is_away(self, kube: KubeApi, gate: Gate, config: Path) -> None:
         seen = Recorder()
@@ -271,7 +271,7 @@ class TestStop:
         )
         follow.start()
         wait_for(lambda: all(seen.reason(kind) for kind in KINDS), "all wait for the next attempt")
-        assert follow.stop(1.0)
+        assert follow.stop(10)
 
     def test_while_it_starts(self, kube: KubeApi, config: Path) -> None:
         for _ in range(20):

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,11 @@ class Candidate:
     def writes(self) -> bool:
         return bool(self.answers) and self.answers[-1].endswith(" write")
 
+    @staticmethod
+    def terms(answers: Sequence[str]) -> list[int]:
+        """In which it might write, one for each answer that says that it may."""
+        return [int(answer.removesuffix(" write")) for answer in answers if answer.endswith(" write")]
+
 
 @pytest.fixture
 def world(kube_api: KubeApi, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
@@ -202,10 +207,11 @@ def test_a_process_that_stood_still_alone_renews_first_and_reads_everything_agai
     wait_for(lambda: Clocks.now().monotonic - begun > FAST["renew_deadline_s"], "the deadline has passed")
     frozen = world.lease()["spec"]["renewTime"]
     asleep = len(first.answers)
+    former = first.terms(first.answers)[-1]  # more than 1 where a renewal came too late
     first.process.send_signal(signal.SIGCONT)
-    wait_for(lambda: any(answer == "2 write" for answer in first.answers[asleep:]), "it leads again in a new term")
-    after = first.answers[asleep + 1 :]
-    assert not [answer for answer in after if answer == "1 write"]
+    wait_for(lambda: max(first.terms(first.answers[asleep:]), default=0) > former, "it leads in a new term", timeout=30)
+    # The line that was on its way when it was stopped is the only one that may still be of before.
+    assert former not in first.terms(first.answers[asleep + 1 :])
     assert world.lease()["spec"]["renewTime"] > frozen
 
 
@@ -231,19 +237,22 @@ def test_a_clock_that_jumps_stops_writing_until_the_lease_is_renewed(world: Worl
 def test_an_api_server_that_is_silent_ends_the_right_and_gives_it_back(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "k8s_ecmp.kube.lease")
     changes: list[tuple[bool, int]] = []
     elector: Elector = world.elector(
         on_change=lambda: changes.append((elector.leading, elector.term)), start=False, **FAST
     )
     elector.start()
-    wait_for(lambda: changes == [(True, 1)], "it leads")
-    with caplog.at_level(logging.INFO, "k8s_ecmp.kube.lease"), world.kube.frozen():
+    wait_for(lambda: changes and changes[-1][0], "it leads")
+    with world.kube.frozen():
         wait_for(lambda: elector.refusal() is not None, "it may not write any more")
-        wait_for(lambda: changes[-1] == (False, 1), "who follows it is told")
+        wait_for(lambda: not changes[-1][0], "who follows it is told")
+        lost = changes[-1][1]  # more than 1 where a renewal came too late before
     wait_for(lambda: elector.refusal() is None, "it leads again", timeout=30)
-    wait_for(lambda: changes[-1] == (True, 2), "who follows it is told")
-    said = [record.getMessage() for record in caplog.records]
-    assert len([text for text in said if "does not answer" in text]) == 1
+    wait_for(lambda: changes[-1][0] and changes[-1][1] > lost, "who follows it is told")
+    said = [text for text in caplog.messages if "does not answer" in text or "and written again" in text]
+    assert "does not answer" in said[0]
+    assert not any("does not answer" in later for sooner, later in itertools.pairwise(said) if later == sooner)
 
 
 @pytest.mark.kubeworld
@@ -321,9 +330,10 @@ def test_a_lease_that_vanishes_is_made_anew(world: World) -> None:
 @pytest.mark.kubeworld
 def test_a_lease_that_somebody_takes_is_lost(world: World) -> None:
     elector = world.leader(identity="first")
-    taken = {"holderIdentity": "thief", "leaseDurationSeconds": 1, "renewTime": "2026-01-01T00:00:00.000000Z"}
+    taken = {"holderIdentity": "thief", "leaseDurationSeconds": 3600, "renewTime": "2026-01-01T00:00:00.000000Z"}
     world.kube.patch(world.path, {"spec": taken})
     wait_for(lambda: "thief has it" in str(elector.refusal()), "it sees who leads")
+    world.kube.patch(world.path, {"spec": {"leaseDurationSeconds": 1}})
     wait_for(lambda: elector.term == 2, "it leads again once that has expired")
 
 

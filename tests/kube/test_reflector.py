@@ -291,7 +291,7 @@ class TestPages:
     def test_a_stream_whose_list_does_not_end(self, teller: Teller) -> None:
         teller.prepare(NODES, "stream", stream(line("ADDED", node("half"))))
         teller.prepare(NODES, "list", page(node("n1")))
-        with follow(teller, pace=dataclasses.replace(QUICK, list_s=0.2)) as seen:
+        with follow(teller, pace=dataclasses.replace(QUICK, list_s=2)) as seen:
             seen.wait_synced()
             assert seen.keys("Node") == ["n1"]
             assert teller.ways(NODES) == ["stream", "list", "watch"]

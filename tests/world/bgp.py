@@ -126,8 +126,10 @@ class BgpWorld(Machine):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._stack.close()
+        try:
+            self.stop()
+        finally:
+            self._stack.close()
 
     # --- receivers ---
 

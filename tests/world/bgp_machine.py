@@ -56,7 +56,12 @@ class Machine:
         process = self.processes.pop(name, None)
         if process is not None:
             process.send_signal(number)
-            process.wait(30)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
 
     def start(self) -> None:
         """Runs `k8s-ecmp bgp start` and waits until all sessions have said everything."""
@@ -79,13 +84,13 @@ class Machine:
     def kill(self, pid: int) -> None:
         """SIGKILL, and waits until the process is gone."""
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not _running(pid), f"process {pid} is gone", 30)
+        wait_for(lambda: not _running(pid), f"process {pid} is gone")
 
     def kill_bridge(self) -> None:
         """Returns when ExaBGP has started another, and that has said everything."""
         exabgp, bridge = self.pids()
         self.kill(bridge)
-        wait_for(lambda: self.pids() != (exabgp, bridge), "ExaBGP has started another", 30)
+        wait_for(lambda: self.pids() != (exabgp, bridge), "ExaBGP has started another", 180)
         self.await_up()
 
     def kill_exabgp(self) -> None:
@@ -111,7 +116,7 @@ class Machine:
 
     def pids(self) -> tuple[int, int]:
         """ExaBGP's and the bridge's."""
-        hello = wait_for(lambda: self.ask("hello"), "the bridge answers", 30)
+        hello = wait_for(lambda: self.ask("hello"), "the bridge answers", 180)
         return hello["exabgp_pid"], hello["pid"]
 
     def states(self) -> dict[str, dict[str, Any]]:
@@ -133,7 +138,7 @@ class Machine:
 
     def announced(self, peer: str) -> Table:
         """What the bridge has on disk for a peer."""
-        found = wait_for(lambda: self.ask("read", peer=peer), "the bridge answers", 30)
+        found = wait_for(lambda: self.ask("read", peer=peer), "the bridge answers", 180)
         return {prefix: frozenset(hop[0] for hop in hops) for prefix, hops in found["routes"].items()}
 
     @contextlib.contextmanager

@@ -113,7 +113,7 @@ class Daemon:
     def send(self, sent: signal.Signals) -> None:
         self._running().send_signal(sent)
 
-    def stop(self, timeout: float = 15) -> int:
+    def stop(self, timeout: float = 60) -> int:
         """SIGTERM; its exit code."""
         self.send(signal.SIGTERM)
         return self._running().wait(timeout)
@@ -168,18 +168,18 @@ class Daemon:
         lines = [line for line in self.get("/metrics").text.splitlines() if line and not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
-    def await_ready(self, timeout: float = 30) -> Self:
+    def await_ready(self, timeout: float = 90) -> Self:
         """Returns when /readyz says 200."""
         self.await_page("/readyz", 200, timeout)
         return self
 
-    def await_page(self, path: str, status: int, timeout: float = 30) -> None:
+    def await_page(self, path: str, status: int, timeout: float = 90) -> None:
         try:
             wait_for(lambda: self._alive() and self.get(path).status == status, f"{path} says {status}", timeout, 0.02)
         except TimeoutError as error:
             raise TimeoutError(f"{error}: {self.get(path)}\n{self.tail()}") from error
 
-    def await_status(self, condition: Any, what: str, timeout: float = 20) -> dict[str, Any]:
+    def await_status(self, condition: Any, what: str, timeout: float = 90) -> dict[str, Any]:
         """The first status document of which the condition holds."""
 
         def met() -> dict[str, Any]:
@@ -191,7 +191,7 @@ class Daemon:
         except TimeoutError as error:
             raise TimeoutError(f"{error}: {json.dumps(self.status())}\n{self.tail()}") from error
 
-    def await_leading(self, timeout: float = 30) -> Self:
+    def await_leading(self, timeout: float = 90) -> Self:
         self.await_status(lambda status: status["leading"], f"{self.name} leads", timeout)
         return self
 

@@ -106,11 +106,11 @@ class FibHistory:
         start = before[-1].hops if before else GONE
         return [Sample(since, start), *(sample for sample in samples if sample.at >= since)]
 
-    def await_hops(self, prefix: str, hops: Collection[str], timeout: float = 15) -> Sample:
+    def await_hops(self, prefix: str, hops: Collection[str], timeout: float = 60) -> Sample:
         """Returns the sample by which the prefix had exactly these hops (none: was gone)."""
         return self.await_table({prefix: hops}, timeout)[prefix]
 
-    def await_table(self, wanted: Mapping[str, Collection[str]], timeout: float = 15) -> dict[str, Sample]:
+    def await_table(self, wanted: Mapping[str, Collection[str]], timeout: float = 60) -> dict[str, Sample]:
         """Returns, when every prefix of `wanted` has exactly those hops, the sample of each."""
         goal = {prefix: frozenset(hops) for prefix, hops in wanted.items()}
         deadline = time.monotonic() + timeout
@@ -131,7 +131,7 @@ class FibHistory:
                     )
                 self._changed.wait(left)
 
-    def await_exactly(self, wanted: Mapping[str, Collection[str]], timeout: float = 15) -> None:
+    def await_exactly(self, wanted: Mapping[str, Collection[str]], timeout: float = 60) -> None:
         """Returns when these routes are all that there is."""
         goal = {prefix: frozenset(hops) for prefix, hops in wanted.items()}
         try:
@@ -171,7 +171,7 @@ class FibHistory:
         """Fails when a prefix had a state that `allowed` does not name, or when the kernel has one that was not told."""
         found = self.violations(allowed, since)
         assert not found, f"wrong routes in {self._router.name}:\n" + "\n".join(found[:40])
-        wait_for(lambda: self.kernel() == self.table(), f"what was told is what {self._router.name} has", timeout=5)
+        wait_for(lambda: self.kernel() == self.table(), f"what was told is what {self._router.name} has")
 
     def kernel(self) -> dict[str, Hops]:
         """The routes that the kernel has now, asked for by a dump."""

@@ -24,6 +24,7 @@ from tests.world.netns import Namespace, run, veth, wait_for
 LOGIN_COMMANDS = ("vtysh", "sh", "cat", "mv", "mkdir", "sleep", "ip")
 PASSWORD = "Tr0ub4dor&3"  # of netops
 _DAEMON_DIR = Path("/usr/lib/frr")
+_FOREVER = "86400"
 
 _INIT = """set -e
 R='{root}'
@@ -65,7 +66,7 @@ sh /run/world/frr.sh
 /usr/sbin/sshd -f /run/world/sshd_config
 echo ready
 exec >/dev/null
-while :; do sleep 86400 & wait; done  # reaps, as an init does
+while :; do sleep {forever} & wait; done  # reaps, as an init does
 """
 
 _FRR = """set -e
@@ -249,6 +250,22 @@ class FrrRouter:
             return False
         return not self.run("sh", "-c", "ls /run/k8s-ecmp | grep -e pending -e reverting -e applying -e undoing || :")
 
+    def timers(self) -> list[int]:
+        """Host pids of what commits that wait for their confirm sleep in."""
+        return [pid for pid in self.processes("sleep") if _seconds(pid) != _FOREVER]
+
+    def end_timers(self) -> bool:
+        """The time of commits that wait for their confirm is over; whether there were any."""
+        pids = self.timers()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return bool(pids)
+
+    def end_timer(self) -> None:
+        """The same, of one that there is, or will be at once."""
+        wait_for(self.end_timers, "a timer runs")
+
     def restart_frr(self) -> None:
         """Kills FRR's daemons and starts them with the startup configuration."""
         daemons = ("mgmtd", "zebra", "staticd", *self.daemons)
@@ -401,7 +418,7 @@ class FrrRouter:
         system = frr_release.root(self.release) if self.release else ""
         (root / "init.sh").write_text(_INIT.format(d=root, name=self.name, root=system))
         (root / "frr.sh").write_text(_FRR.format(daemon_dir=_DAEMON_DIR, daemons=started))
-        (root / "boot.sh").write_text(_BOOT)
+        (root / "boot.sh").write_text(_BOOT.format(forever=_FOREVER))
         log = root / "init.log"
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
@@ -427,6 +444,14 @@ class FrrRouter:
             if not chunk:
                 raise RuntimeError(f"router {self.name} did not start: {output.decode()}{log.read_text()}")
             output += chunk
+
+
+def _seconds(pid: int) -> str:
+    """How long a `sleep` sleeps."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[1]
+    except (OSError, IndexError):  # it ended meanwhile
+        return _FOREVER
 
 
 _HASHES: dict[str, str] = {}

@@ -342,7 +342,7 @@ class Live:
             if routes:
                 router.configure("\n".join(f"no {line}" for line in routes))
 
-    def await_slices(self, key: str, endpoints: int, timeout: float = 15) -> None:
+    def await_slices(self, key: str, endpoints: int, timeout: float = 60) -> None:
         """Returns when the service's slices have that many endpoints, counted in all families."""
         namespace, name = split(key)
         path = COLLECTIONS["EndpointSlice"].format(namespace)
@@ -354,7 +354,7 @@ class Live:
 
         wait_for(counted, f"{key} has {endpoints} endpoints", timeout, 0.02)
 
-    def await_unused(self, pod: Pod, timeout: float = 15) -> None:
+    def await_unused(self, pod: Pod, timeout: float = 60) -> None:
         """Returns when no kube-proxy but that of the pod's own node sends connections to the pod."""
         others = [space for name, space in self.nodes.items() if name != pod.node]
 
@@ -364,7 +364,7 @@ class Live:
 
         wait_for(unused, f"no node sends connections to {pod.name}", timeout, 0.1)
 
-    def await_used(self, pod: Pod, timeout: float = 15) -> None:
+    def await_used(self, pod: Pod, timeout: float = 60) -> None:
         """Returns when every kube-proxy sends connections to the pod."""
 
         def used() -> bool:

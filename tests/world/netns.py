@@ -43,7 +43,7 @@ def run(*argv: str, input: str | None = None, check: bool = True, timeout: float
     return done.stdout
 
 
-def wait_for(condition: Callable[..., T | None], what: str, timeout: float = 10, interval: float = 0.005) -> T:
+def wait_for(condition: Callable[..., T | None], what: str, timeout: float = 60, interval: float = 0.005) -> T:
     """The first true answer of `condition`; fails with `what` at the deadline.
 
     `condition` is called without arguments; one that is made in a loop keeps the loop's values as defaults.

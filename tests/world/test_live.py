@@ -44,11 +44,11 @@ def test_a_cluster_ip_answers_from_outside(live: Live, routed: FibHistory) -> No
     ips = live.add_service("default/web", "n1", "n2")
     pods = {pod.name for pod in live.pods_of("default/web")}
     for ip, family in zip(ips, (4, 6), strict=True):
-        wait_for(lambda ip=ip: pods_behind(live, ip) == pods, "both pods answer", timeout=15)
+        wait_for(lambda ip=ip: pods_behind(live, ip) == pods, "both pods answer")
         # It is masqueraded on the node that it enters by.
         assert {answer.peer for answer in spread(live.client, Target(ip, 80), 90)} == live.addresses(family)
     (left,) = live.scale("default/web", "n2")
-    wait_for(lambda: pods_behind(live, ips[0]) == {left.name}, "only the pod that is left answers", timeout=15)
+    wait_for(lambda: pods_behind(live, ips[0]) == {left.name}, "only the pod that is left answers")
 
 
 def test_a_node_is_cut_and_dies_and_comes_back(live: Live, routed: FibHistory) -> None:
@@ -56,21 +56,21 @@ def test_a_node_is_cut_and_dies_and_comes_back(live: Live, routed: FibHistory) -
     live.await_slices("default/web", 2)
     live.router.configure("no ip route 10.43.0.0/16 10.98.0.12\nno ip route 10.43.0.0/16 10.98.0.13")
     routed.await_hops("10.43.0.0/16", ["10.98.0.11"])
-    wait_for(lambda: pods_behind(live, ip), "it answers", timeout=15)
+    wait_for(lambda: pods_behind(live, ip), "it answers")
     live.cut("n1")
     with pytest.raises(OSError):
         ask(live.client, Target(ip, 80))
     live.mend("n1")
-    wait_for(lambda: pods_behind(live, ip), "it answers again", timeout=15)
+    wait_for(lambda: pods_behind(live, ip), "it answers again")
     live.power_off("n1")
     assert not pods_behind(live, ip)
     live.power_on("n1")
-    wait_for(lambda: pods_behind(live, ip), "it is back with its pods and rules", timeout=15)
+    wait_for(lambda: pods_behind(live, ip), "it is back with its pods and rules")
 
 
 def test_the_control_plane_fails_and_the_data_plane_does_not_notice(live: Live, routed: FibHistory) -> None:
     (ip, _) = live.add_service("default/web", "n1")
-    wait_for(lambda: pods_behind(live, ip), "it answers", timeout=15)
+    wait_for(lambda: pods_behind(live, ip), "it answers")
     live.api.kill("kube-apiserver")
     with pytest.raises(OSError):
         live.api.get("/readyz", text=True)

@@ -1,12 +1,24 @@
 """Rollouts on real FRR routers: what only tables show, in a wave and in the pause after it; interrupted and resumed."""
 
+import contextlib
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from nornir.core import Nornir
 
+from k8s_ecmp import runs
+from k8s_ecmp.model import Plan
+from k8s_ecmp.routers.drivers.frr import FrrDriver
+from k8s_ecmp.routers.inventory import init_nornir
+from k8s_ecmp.routers.rollout import roll_out
+from k8s_ecmp.routers.tasks import plan_routes, run
+from k8s_ecmp.routers.transaction import Transaction
+from k8s_ecmp.settings import Settings, load_settings
+from tests.fleet import Watcher, outcomes
 from tests.site import Outcome, ended, new_site, read_until
 from tests.world.edge import FOREIGN
 from tests.world.frr import FrrRouter, Link
@@ -46,6 +58,16 @@ def hide(router: FrrRouter) -> None:
     wait_for(lambda: '"connected"' in router.vtysh(f"show ip route {SERVICE} json"), "the connected route")
 
 
+@contextlib.contextmanager
+def standing_still(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Its pause lasts at least as long as this."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 def lines(world: World) -> list[int]:
     return [len(world.ours(router)) for router in world.routers]
 
@@ -59,7 +81,7 @@ def interrupted(world: World, *arguments: str) -> Outcome:
 
 
 def test_a_wave_is_taken_back_with_the_router_that_failed_in_it(world: World) -> None:
-    world.site.settings(rollout={"canary": 1, "parallel": 2, "verify_timeout_s": 1, "on_failure": "rollback-wave"})
+    world.site.settings(rollout={"canary": 1, "parallel": 2, "verify_timeout_s": 3, "on_failure": "rollback-wave"})
     hide(world.routers[2])
     done = world.run("apply", "--yes")
     assert done.code == 1
@@ -73,10 +95,11 @@ def test_a_wave_is_taken_back_with_the_router_that_failed_in_it(world: World) ->
 
 
 def test_what_the_tables_lose_in_the_pause_is_taken_back(world: World) -> None:
-    world.site.settings(rollout={"canary": 1, "parallel": 2, "verify_timeout_s": 1})
-    with world.site.begun("apply", "--yes", "--pause", "2") as process:
+    world.site.settings(rollout={"canary": 1, "parallel": 2, "verify_timeout_s": 3})
+    with world.site.begun("apply", "--yes", "--pause", "3") as process:
         read_until(process, "pause of")
-        hide(world.routers[0])
+        with standing_still(process):
+            hide(world.routers[0])
         done = ended(process)
     assert done.code == 1
     assert lines(world) == [0, 0, 0]
@@ -101,10 +124,11 @@ def test_an_interrupted_rollout_is_resumed(world: World) -> None:
 
 
 def test_resume_refuses_a_router_whose_tables_do_not_show_the_plan(world: World) -> None:
-    world.site.settings(rollout={"canary": 1, "parallel": 2, "verify_timeout_s": 1})
+    world.site.settings(rollout={"canary": 1, "parallel": 2})
     path = str(world.site.folder / "today.plan")
     assert world.run("plan", "--out", path).code == 2
     assert interrupted(world, path).code == 1
+    world.site.settings(rollout={"canary": 1, "parallel": 2, "verify_timeout_s": 1})
     hide(world.routers[0])
     done = world.run("apply", path, "--resume")
     assert done.code == 3
@@ -116,10 +140,96 @@ def test_a_session_that_dies_between_check_and_change_is_made_anew(world: World)
     world.site.settings(rollout={"canary": 1, "parallel": 2})
     path = str(world.site.folder / "today.plan")
     assert world.run("plan", "--out", path).code == 2
-    with world.site.begun("apply", path, "--pause", "1") as process:
+    with world.site.begun("apply", path, "--pause", "3") as process:
         read_until(process, "pause of")  # r2 and r3 were looked at and wait
-        world.routers[1].kill_sshd()
-        world.routers[1].start_sshd()
+        with standing_still(process):
+            world.routers[1].kill_sshd()
+            world.routers[1].start_sshd()
         done = ended(process)
     assert done.code == 0, done.out + done.err
     assert len(set(lines(world))) == 1
+
+
+ELSEWHERE = "ip route 172.31.0.0/24 192.0.2.1 tag 77"
+
+
+@contextlib.contextmanager
+def another_run(router: FrrRouter) -> Iterator[FrrDriver]:
+    """One whose commit of something else waits for its confirm, from `load_merge_candidate` and `commit_config` on."""
+    with FrrDriver(**router.login()) as driver:
+        yield driver
+        if driver.has_pending_commit():
+            driver.rollback()
+        elif ELSEWHERE in router.running_config():
+            driver.load_merge_candidate(config=f"no {ELSEWHERE}")
+            driver.commit_config()
+
+
+def begin(other: FrrDriver) -> None:
+    other.load_merge_candidate(config=ELSEWHERE)
+    other.commit_config(revert_in=600)
+
+
+def planned(world: World) -> tuple[Settings, Nornir, Plan]:
+    settings = load_settings(world.site.folder / "k8s-ecmp.yaml")
+    nornir = init_nornir(settings, world.site.folder)
+    intent = runs.observe(settings)
+    return settings, nornir, runs.assemble(intent, run(nornir, plan_routes, intent=intent))
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_commit_of_another_run_in_the_pause_is_no_difference(world: World, confirmed: bool) -> None:
+    """It is waited for; where it lasts, what the router has was not seen, which is a warning."""
+    world.site.settings(rollout={"parallel": 2, "pause_s": 0.1, "verify_timeout_s": 120 if confirmed else 1})
+    settings, nornir, plan = planned(world)
+    looks: list[str] = []
+
+    def look(router: str, step: str) -> None:
+        if (router, step) == ("r1", "look again"):
+            looks.append(router)
+            if confirmed and len(looks) == 2:
+                other.confirm_commit()
+
+    with another_run(world.routers[0]) as other:
+        watcher = Watcher(on_pause=lambda routers: begin(other), on_step=look)
+        results = {result.router: result for result in roll_out(nornir, settings, plan.routers, spectator=watcher)}
+    assert outcomes(results) == dict.fromkeys(("r1", "r2", "r3"), "committed")
+    assert len(set(lines(world))) == 1
+    assert len(looks) > 1 or not confirmed
+    unseen = "what it has at the end of the pause was not seen: a change of another run waits for its confirm"
+    assert any(warning.startswith(unseen) for warning in results["r1"].warnings) != confirmed
+
+
+def test_a_plan_waits_for_the_commit_of_another_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    ask = FrrDriver.has_pending_commit
+
+    def confirmed_then(driver: FrrDriver) -> bool:
+        answer = ask(driver)
+        if answer and not asked:
+            asked.append(answer)
+            other.confirm_commit()
+        return answer
+
+    with another_run(world.routers[0]) as other:
+        begin(other)
+        monkeypatch.setattr(FrrDriver, "has_pending_commit", confirmed_then)
+        _, _, plan = planned(world)
+        assert asked
+        assert [router.status for router in plan.routers] == ["changes"] * 3
+
+
+def test_a_session_that_is_lost_before_it_saves_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    confirm = Transaction.confirm
+
+    def cut_behind(session: Transaction) -> None:
+        confirm(session)
+        monkeypatch.undo()
+        world.routers[0].kill_sshd()
+        world.routers[0].start_sshd()
+
+    monkeypatch.setattr(Transaction, "confirm", cut_behind)
+    done = world.site.run_here("apply", "--yes", "--router", "r1")
+    assert done.code == 0, done.out + done.err
+    assert "the session ended before the startup configuration was saved" in " ".join(done.out.split())
+    assert world.ours(world.routers[0])
