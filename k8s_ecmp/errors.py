@@ -8,6 +8,7 @@
     │   ├── ClusterRefused       it answered with an error, such as a 403
     │   └── ServiceCIDRUnknown   no service CIDR is configured or discoverable
     ├── PlanRefused              a plan file is edited, expired or stale
+    ├── Frozen                   a freeze began after the plan was made
     ├── NotLeading               this process may not write at the moment             retryable
     ├── JournalError             the journal cannot be read or written; nothing is written to routers
     ├── ParseError               a running config cannot be understood

@@ -185,11 +185,14 @@ def _new_freeze(plan: Plan, settings: Settings, now: datetime) -> Freeze | None:
     return None
 
 
-def freeze_meanwhile(plan: Plan, settings: Settings) -> Callable[[], str | None]:
-    """For `roll_out`: tells of a freeze that came after the plan, but where that guard is overridden."""
+def freeze_meanwhile(plan: Plan, settings: Settings, overrides: Collection[str] = ()) -> Callable[[], str | None]:
+    """For `roll_out`: tells of a freeze that came after the plan, but where this run overrides that guard.
+
+    An override that the plan was made with was meant for the freeze of then.
+    """
 
     def frozen() -> str | None:
-        freeze = None if "frozen" in plan.overrides else _new_freeze(plan, settings, datetime.now(UTC))
+        freeze = None if "frozen" in overrides else _new_freeze(plan, settings, datetime.now(UTC))
         return None if freeze is None else freeze.detail
 
     return frozen

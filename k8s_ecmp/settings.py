@@ -138,7 +138,7 @@ class GuardSettings(Section, frozen=True):
     """Prefixes that one run may change, summed over routers (daemon: one router in `window_s`); null: any number."""
     window_s: Seconds = 60
     freeze_file: FilePath | None = None
-    """While this file exists no route is changed, and nothing taken back; null: no such switch."""
+    """While this file exists no change is begun; what failed before is still taken back. null: no such switch."""
     freeze_windows: tuple[FreezeWindow, ...] = ()
 
 

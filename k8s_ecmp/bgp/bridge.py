@@ -341,7 +341,12 @@ async def _run(config: BridgeConfig) -> None:
     bridge = Bridge(config, loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, bridge.ended.set)
-    await bridge.start()
+    starting, ending = loop.create_task(bridge.start()), loop.create_task(bridge.ended.wait())
+    # An ExaBGP that is gone already answers nothing any more.
+    await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
+    if ending.done():
+        return
+    await starting
     with contextlib.suppress(FileNotFoundError):
         config.socket.unlink()
     before = os.umask(0o177)
@@ -349,7 +354,7 @@ async def _run(config: BridgeConfig) -> None:
         server = await asyncio.start_unix_server(Requests(bridge).serve, str(config.socket))
     finally:
         os.umask(before)
-    await bridge.ended.wait()
+    await ending
     server.close()
     await bridge.written()
 

@@ -199,7 +199,7 @@ def _of_file(
     done: frozenset[str] = frozenset()
     if _writes(settings):
         done = _checked(settings, everyone, planned, file if resume else None)
-    return runs.without(planned, done), done
+    return runs.without(runs.narrowed(planned, everyone.inventory.hosts.keys()), done), done
 
 
 def _checked(settings: Settings, everyone: "Nornir", planned: "Plan", resumed: Path | None) -> frozenset[str]:
@@ -272,7 +272,7 @@ def _roll_out(
                 overrides=overrides,
                 record=record,
                 stop=stop,
-                frozen=freeze_meanwhile(planned, settings),
+                frozen=freeze_meanwhile(planned, settings, overrides),
             )
         )
     order = {plan.name: number for number, plan in enumerate(planned.routers)}

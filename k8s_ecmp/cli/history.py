@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from k8s_ecmp.cli.common import OverrideOption, say, settings_of
+from k8s_ecmp.cli.common import OverrideOption, say, settings_of, warn_all
 from k8s_ecmp.errors import EcmpError, JournalError
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def undo(
     it again.
     """
     from k8s_ecmp import runs
+    from k8s_ecmp.recording import record_plan
     from k8s_ecmp.views.document import plan_id, write_plan
     from k8s_ecmp.views.plan_about import PlanFile
     from k8s_ecmp.views.plan_text import print_plan
@@ -131,6 +132,7 @@ def undo(
     planned = _way_back(context, settings, entry, override or [])
     if out is not None:
         write_plan(out, planned)
+        warn_all(record_plan(settings, planned, out))
     print_plan(planned, file=None if out is None else PlanFile(str(out), plan_id(planned)))
     if out is not None:
         say(f"written to {out}; `k8s-ecmp apply {out}` does it")

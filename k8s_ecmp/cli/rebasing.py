@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k8s_ecmp.cli.common import say
+from k8s_ecmp.cli.common import say, warn_all
 from k8s_ecmp.errors import PlanRefused
 from k8s_ecmp.settings import Settings
 
@@ -33,6 +33,7 @@ def rebase(
     """
     from k8s_ecmp import runs
     from k8s_ecmp.core.difference import difference
+    from k8s_ecmp.recording import record_plan
     from k8s_ecmp.views.difference_text import print_difference
     from k8s_ecmp.views.document import decode_plan, encode_plan, write_plan
 
@@ -48,6 +49,7 @@ def rebase(
     print_difference(found)
     if out is not None:
         write_plan(out, new)
+        warn_all(record_plan(settings, new, out))
         say(f"wrote {out}; apply it with: k8s-ecmp apply {out}")
     if any(router.status == "failed" for router in fresh.routers):
         return runs.ERROR

@@ -1,7 +1,7 @@
 """The static routes of one router as the decisions see them: those of one VRF, and which of them are ours."""
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,11 +61,17 @@ class Table:
         return cls(running, vrf, here, owned, Size(len(owned), sum(hops), hops.count(0)))
 
     def alike(self, other: "Table", prefix: Prefix) -> bool:
-        """Whether both have the same next hops at a prefix."""
+        """Whether both have the same next hops at a prefix, of routes that are active alike."""
         mine, theirs = self.here.get(prefix), other.here.get(prefix)
         if mine is None or theirs is None:
             return mine is theirs
+        if mine.disqualified != theirs.disqualified:
+            return False
         return mine.next_hops == theirs.next_hops or frozenset(mine.next_hops) == frozenset(theirs.next_hops)
+
+
+Drained = Callable[[Sequence[RouteChange]], Mapping[str, Size]]
+"""What of some changes was because of which node that drains."""
 
 
 class Window:
@@ -79,7 +85,7 @@ class Window:
     def __init__(self, length_s: float) -> None:
         self._length_s = length_s
         self._commits: deque[tuple[float, Size, Mapping[str, Size], int]] = deque()
-        self._in_doubt: tuple[float, Table, Mapping[str, Size], Sequence[Prefix]] | None = None
+        self._in_doubt: tuple[float, Table, Sequence[RouteChange], Drained] | None = None
 
     def committed(self, now_s: float, before: Size, drained: Mapping[str, Size], changes: int = 0) -> None:
         """A change was made to a table of the size `before`.
@@ -93,18 +99,18 @@ class Window:
         self._commits.append((now_s, before, drained, changes))
         self._forget(now_s)
 
-    def broke_off(self, now_s: float, before: Table, drained: Mapping[str, Size], prefixes: Sequence[Prefix]) -> None:
-        """A commit of changes at these prefixes ended in an error; what of it is in force counts once it is `seen`."""
-        self._in_doubt = (now_s, before, drained, prefixes)
+    def broke_off(self, now_s: float, before: Table, changes: Sequence[RouteChange], drained: Drained) -> None:
+        """A commit ended in an error; what of it is in force counts once it is `seen`."""
+        self._in_doubt = (now_s, before, changes, drained)
 
     def seen(self, table: Table) -> None:
         """What was read of the router."""
         if self._in_doubt is None:
             return
-        at_s, before, drained, prefixes = self._in_doubt
+        at_s, before, changes, drained = self._in_doubt
         self._in_doubt = None
-        if stands := sum(not table.alike(before, prefix) for prefix in prefixes):
-            self.committed(at_s, before.size, drained, stands)
+        if stand := [change for change in changes if not table.alike(before, change.prefix)]:
+            self.committed(at_s, before.size, drained(stand), len(stand))
 
     def made(self, now_s: float) -> int:
         """How many prefixes were changed since the window's start."""

@@ -8,7 +8,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from nornir.core.configuration import Config
 from nornir.core.inventory import Host
 
 from k8s_ecmp.core.plan import by_drains, plan_prefixes
-from k8s_ecmp.core.table import Table, Window
+from k8s_ecmp.core.table import Size, Table, Window
 from k8s_ecmp.daemon.account import Account
 from k8s_ecmp.daemon.authority import Authority
 from k8s_ecmp.daemon.clock import Clock
@@ -36,7 +36,7 @@ from k8s_ecmp.errors import (
     UnsupportedPlatform,
     VerifyFailed,
 )
-from k8s_ecmp.model import DISCARD, Conflict, Prefix, RouterPlan
+from k8s_ecmp.model import DISCARD, Conflict, Prefix, RouteChange, RouterPlan
 from k8s_ecmp.report import RouterReport, RouterState
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.hosts import platform_of
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 30.0
 _CHECK_S = 10.0  # a session that has been idle for so long is asked for a sign of life
 _HELD_AGAIN_S = 1.0
-_SAVE_QUIET_S, _SAVE_EVERY_S = 1.0, 30.0
+_SAVE_QUIET_S, _SAVE_EVERY_S, _LONGEST_SAVE_S = 1.0, 30.0, 3600.0
 _WAITING_AGAIN_S = 10.0  # for a hop that the router cannot resolve
 _MOST_REFUSALS = 1
 _JITTER = 0.1
@@ -118,6 +118,7 @@ class Worker:
         self._resync_s = 0.0
         self._used_s = 0.0
         self._saved_s = float("-inf")
+        self._save_every_s = _SAVE_EVERY_S
         self._held_s = float("inf")
         self._working = False
         self._stopping = False
@@ -240,7 +241,15 @@ class Worker:
         return min(times) - now_s
 
     def _save_s(self) -> float:
-        return max(self._used_s + _SAVE_QUIET_S, self._saved_s + _SAVE_EVERY_S)
+        return max(self._used_s + _SAVE_QUIET_S, self._saved_s + self._save_every_s)
+
+    def _save(self, now_s: float) -> None:
+        """Saves the startup configuration; a router that does not answer that is asked ever more seldom."""
+        self._saved_s, every_s = now_s, self._save_every_s
+        self._save_every_s = min(2 * every_s, _LONGEST_SAVE_S)
+        self._session.save_startup()
+        self._save_every_s = _SAVE_EVERY_S
+        self.ledger.not_saved = None
 
     def _turn(self) -> None:
         """One thing to do, the most urgent first."""
@@ -275,9 +284,7 @@ class Worker:
             self._questions.answer()
             self._used_s = time.monotonic()
         elif self._session.saves_later and self._save_s() <= now_s:
-            self._saved_s = now_s
-            self._session.save_startup()
-            self.ledger.not_saved = None
+            self._save(now_s)
         elif now_s >= self._used_s + _CHECK_S:
             self._session.check()
             self._used_s = time.monotonic()
@@ -312,7 +319,7 @@ class Worker:
         self._retry_s = time.monotonic() + longest_s * (1 - random.random() / 2)  # noqa: S311
 
     def _succeeded(self) -> None:
-        self._tries = 0
+        self._tries = self._refusals = 0
         self.ledger.succeeded(self._clock.now())
 
     # --- looking and changing ---
@@ -464,7 +471,6 @@ class Worker:
             self._put_back(batch)
             return False
         ledger.warned([*seen, *warnings])
-        self._refusals = 0
         ended_s = self._used_s = time.monotonic()
         after = self._session.table
         drained = by_drains(planned, snapshot.desired, self._session.view)
@@ -485,9 +491,12 @@ class Worker:
             return self._writing.commit(planned, snapshot, lambda: self._stopping)
         except BaseException as error:
             if outcome_of(error) not in ("refused", "blocked"):
-                drained = by_drains(planned, snapshot.desired, self._session.view)
-                prefixes = [change.prefix for change in planned.changes]
-                self._window.broke_off(time.monotonic(), table, drained, prefixes)
+                view = self._session.view
+
+                def drained(changes: Sequence[RouteChange]) -> Mapping[str, Size]:
+                    return by_drains(replace(planned, changes=tuple(changes)), snapshot.desired, view)
+
+                self._window.broke_off(time.monotonic(), table, planned.changes, drained)
             raise
 
     def _find_out(self) -> None:

@@ -284,12 +284,9 @@ class _Account:
 
 def placed(plans: Sequence[RouterPlan], nornir: Nornir) -> list[RouterPlan]:
     """With the failure domain of the inventory where a plan has none: one of an older program does not say it."""
-    hosts = nornir.inventory.hosts
+    domains = {name: router_settings(host).failure_domain for name, host in nornir.inventory.hosts.items()}
     return [
-        msgspec.structs.replace(
-            plan, failure_domain=plan.failure_domain or router_settings(hosts[plan.name]).failure_domain
-        )
-        for plan in plans
+        msgspec.structs.replace(plan, failure_domain=plan.failure_domain or domains.get(plan.name)) for plan in plans
     ]
 
 

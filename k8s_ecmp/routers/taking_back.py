@@ -7,7 +7,16 @@ from nornir.core.task import Result, Task
 
 from k8s_ecmp.core.configured import configured_problems
 from k8s_ecmp.core.staleness import way_back
-from k8s_ecmp.errors import ChangePending, CommitFailed, EcmpError, RouterError
+from k8s_ecmp.errors import (
+    AuthenticationFailed,
+    ChangePending,
+    CommitFailed,
+    CredentialsUnusable,
+    EcmpError,
+    HostKeyRejected,
+    RouterError,
+    UnsupportedPlatform,
+)
 from k8s_ecmp.model import CommitResult, RouteChange, RunningRoutes
 from k8s_ecmp.routers.applying import owned_hops, settled_on_error, warned_on_error
 from k8s_ecmp.routers.connection import error_text
@@ -22,6 +31,7 @@ from k8s_ecmp.settings import Settings
 Changes = Mapping[str, Sequence[RouteChange]]
 
 _RETRY_S = 1.0
+_LASTING = (AuthenticationFailed, CredentialsUnusable, HostKeyRejected, UnsupportedPlatform)
 
 
 def look_again(task: Task, *, settings: Settings, done: Changes, progress: Progress | None = None) -> Result:
@@ -44,7 +54,7 @@ def look_again(task: Task, *, settings: Settings, done: Changes, progress: Progr
             found = _differences(task, settings, done[task.host.name], left_s, progress)
         except Exception as caught:  # noqa: BLE001  whatever it is, it is this router's alone
             error, found = caught, (error_text(caught),)
-        lasts = error is not None and not (isinstance(error, EcmpError) and error.retryable)
+        lasts = error is not None and (isinstance(error, _LASTING) or not isinstance(error, EcmpError))
         if not found or lasts or time.monotonic() >= deadline:
             break
         time.sleep(_RETRY_S)

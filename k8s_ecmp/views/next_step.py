@@ -77,8 +77,10 @@ class NextSteps:
         trips = [trip for trip in self._guards if trip.router in (None, result.router)]
         # One that holds single prefixes holds nothing else.
         names = [trip.guard for trip in trips if trip.prefix is None] or [trip.guard for trip in trips]
-        if result.error:  # found after the plan was made
-            names = ["frozen" if result.error.startswith("guard frozen") else "foreign-lines"]
+        if result.error and result.error.startswith("guard frozen"):  # it came meanwhile
+            return f"guard frozen: {guard_words('frozen')[1]}; when it is over go on with {self._again()}"
+        if result.error:  # found while the change was staged
+            names = ["foreign-lines"]
         if not names:
             return "nothing is written while the settings' `mode` forbids it: change it, then plan again"
         return "; ".join(

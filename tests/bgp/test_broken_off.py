@@ -66,6 +66,18 @@ def test_what_reached_the_bridge_is_written_as_a_whole(
         assert exabgp.rows("select * from begun") == []
 
 
+@pytest.mark.parametrize("heard", [None, lambda exabgp, _: exabgp.close()], ids=["at once", "before it answers"])
+def test_a_bridge_without_an_exabgp_ends_and_lets_the_next_one_in(
+    folder: Path, heard: Callable[[Pipes, str], object] | None
+) -> None:
+    with Pipes(folder, heard or (lambda _, __: None)) as exabgp:
+        if heard is None:
+            exabgp.close()
+        exabgp.bridge.wait(60)
+        with Pipes(folder) as heir:
+            assert heir.client().ask("read", peer="edge")["routes"] == {}
+
+
 def test_what_could_not_be_written_is_not_written_by_the_next_bridge(folder: Path) -> None:
     """Its client was told so, and may have found out since that something else is wanted."""
     with Pipes(folder) as exabgp:

@@ -16,7 +16,7 @@ def test_a_freeze_stops_a_rollout_that_is_under_way_and_resume_goes_on(site: Sit
     switch = site.folder / "FREEZE"
     site.settings(guards={"freeze_file": str(switch)}, rollout={"canary": 1, "pause_s": 30})
     path = str(site.folder / "today.plan")
-    assert site.run("plan", "--out", path).code == 2
+    assert site.run("plan", "--out", path, "--override", "frozen").code == 2, "that was for a freeze of then"
     before = site.config("edge2").read_text()
     with site.begun("apply", path, "--pause", "5") as process:
         read_until(process, "pause of 5 s")
@@ -24,7 +24,7 @@ def test_a_freeze_stops_a_rollout_that_is_under_way_and_resume_goes_on(site: Sit
         done = ended(process)
     assert done.code == 3, done.out + done.err
     assert f"the freeze file {switch} exists: audit until Friday" in done.out
-    assert "`--override frozen`" in done.out
+    assert f"`k8s-ecmp apply {path} --resume`" in done.out
     assert site.config("edge2").read_text() == before
     assert site.run("apply", path, "--resume").code == 3, "it still is frozen"
     switch.unlink()

@@ -142,6 +142,20 @@ def test_the_plan_file_and_its_refusal_stand_there(site: Site) -> None:
     assert (first["id"], first["kind"]) == (made.id, "plan"), "who made the plan is shown with what was done by it"
 
 
+@pytest.mark.parametrize("way", ["rebased", "undo"])
+def test_every_way_to_make_a_plan_file_stands_there(site: Site, way: str) -> None:
+    path, new = str(site.folder / "old.plan"), str(site.folder / "new.plan")
+    assert site.run_here("plan", "--out", path).code == 2
+    if way == "rebased":
+        assert site.run_here("apply", path, "--rebase", "--out", new).code == 0
+    else:
+        assert site.run_here("apply", path).code == 0
+        number = str(next(row["id"] for row in entries(site) if row["router"] == "edge1"))
+        assert site.run_here("history", "undo", number, "--out", new).code == 3
+    with Journal(site.folder / "journal.sqlite") as journal:
+        assert [made.body["file"] for made in journal.entries(kinds=("plan",))] == [path, new]
+
+
 def test_a_plan_is_made_without_a_journal_too(site: Site) -> None:
     site.settings(journal=str(site.folder / "cluster.yaml" / "journal.sqlite"))
     done = site.run_here("plan", "--out", str(site.folder / "today.plan"))

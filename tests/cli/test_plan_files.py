@@ -117,6 +117,15 @@ def test_one_router_of_a_plan_file_can_be_applied_alone(site: Site) -> None:
     assert len(OURS.findall(site.config("edge1").read_text())) == 16
 
 
+def test_a_router_without_changes_may_have_left_the_inventory(site: Site) -> None:
+    assert site.run_here("apply", "--yes", "--router", "edge2").code == 0
+    path = plan_file(site)
+    site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts.pop("edge2"))
+    done = site.run_here("apply", str(path))
+    assert done.code == 0, done.err
+    assert len(OURS.findall(site.config("edge1").read_text())) == 16
+
+
 def test_the_distance_is_that_of_the_file(site: Site) -> None:
     site.edit("inventories/demo/groups.yaml", lambda groups: groups["edge"]["data"]["k8s_ecmp"].update(distance=77))
     path = plan_file(site)

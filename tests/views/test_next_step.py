@@ -88,7 +88,7 @@ def test_a_guard_is_named_with_its_remedy() -> None:
     assert "`--override panic`" in everything
     assert "`--override foreign-lines`" in str(NextSteps().of(result("blocked", "stage")))
     meanwhile = result("blocked", error="guard frozen: the freeze file /etc/freeze exists")
-    assert "`--override frozen`" in str(NextSteps().of(meanwhile))
+    assert "when it is over go on with `k8s-ecmp apply a.plan --resume`" in str(NextSteps((), "a.plan").of(meanwhile))
     assert "mode" in str(NextSteps().of(result("blocked", error=None)))
     unknown = NextSteps((GuardTrip("of-tomorrow", "r1", None, ""),)).of(result("blocked", error=None))
     assert "guard of-tomorrow: see what it says" in str(unknown)

@@ -99,7 +99,7 @@ class FrrDriver:
             if self._remote.connected:
                 self.discard_config()
                 with suppress(Unreachable, DeadlineExceeded):
-                    if self._remote.unsaved and not self._remote.commit_waits():
+                    if self._remote.unsaved and not self._remote.save_hangs and not self._remote.commit_waits():
                         self._remote.save()
         finally:
             self._remote.close()

@@ -59,6 +59,8 @@ class Remote:
         self._running_lock = -1
         self.reads = 0
         self.unsaved = False
+        self.save_hangs = False
+        """Whether this session asked for it in vain: it is not asked again."""
         self.fence_s = 0
         self.keep_applied = False
         self.look_along: Sequence[str] = ()
@@ -248,8 +250,14 @@ class Remote:
 
     def save(self) -> None:
         """Writes the startup configuration; a login that may not is a warning."""
-        answer = self.show("write memory")[0]
-        self.unsaved = False  # only now: a router that did not answer is to be asked again
+        self.save_hangs = True
+        try:
+            answer = self.show("write memory")[0]
+        except (Unreachable, DeadlineExceeded):
+            raise
+        except RouterError as error:  # vtysh refuses the command
+            answer = f"% {error.message}"
+        self.unsaved = self.save_hangs = False  # only now: a router that did not answer is to be asked again
         if "[OK]" not in answer:
             reason = next((line for line in answer.splitlines() if line.startswith("%") or "rror" in line), "no rights")
             LOG.warning("router %s: the startup configuration was not saved: %s", self._hostname, reason)
