@@ -188,6 +188,8 @@ class BgpWorld(Machine):
         addresses = [f"10.9.0.{100 + number}/24", f"fd09::{100 + number}/64"]
         with contextlib.ExitStack() as stack:
             netns = self.plugged(f"n{number}", addresses, stack)
+            # The same each time it comes: for up to 45 s a neighbour does not ask again whose the address is.
+            netns.ip(f"link set dev lan address 02:00:0a:09:00:{number:02x}")
             for service in services:
                 netns.ip("address add", service, "dev lo")
             server = netns.popen("socat", "TCP6-LISTEN:80,fork,reuseaddr,ipv6only=0", f"SYSTEM:echo n{number}")
