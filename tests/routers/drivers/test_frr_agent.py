@@ -56,3 +56,10 @@ def test_a_commit_that_is_kept_is_told(tmp_path: Path) -> None:
 def test_a_commit_that_waits_is_taken_back_or_waited_for(tmp_path: Path) -> None:
     assert said(tmp_path, f"{WAITS}waiting\nrecover 0\nwaiting\nrecover 0") == "pending\nSETTLED\nCLEAN"
     assert left(tmp_path) == ["tx.last"]
+
+
+def test_tidying_up_that_comes_late_leaves_later_commits_their_undo(tmp_path: Path) -> None:
+    for name in ("tx.applied.4-1", "tx.applied.5-1", "tx.applied.5-2", "tx.applied.6-1"):
+        (tmp_path / name).write_text("1 1 1 0 a\n")
+    assert said(tmp_path, "tidy 5-2 5; :") == ""
+    assert left(tmp_path) == ["tx.applied.5-2", "tx.applied.6-1", "tx.last"]

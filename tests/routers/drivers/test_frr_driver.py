@@ -206,6 +206,15 @@ def ended(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def test_a_rollback_without_its_undo_is_no_success(router: FrrRouter, driver: FrrDriver) -> None:
+    driver.load_merge_candidate(config=ONE)
+    driver.commit_config()
+    router.run("sh", "-c", "cd /run/k8s-ecmp && mv tx.applied.* tx.last")
+    with pytest.raises(CommitFailed, match="cannot be taken back"):
+        driver.rollback()
+    assert has_route(router)
+
+
 def test_rollback_of_a_pending_commit(router: FrrRouter, driver: FrrDriver) -> None:
     before = router.running_config()
     driver.load_merge_candidate(config=ONE)

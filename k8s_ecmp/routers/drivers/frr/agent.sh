@@ -233,17 +233,17 @@ locked() { # whether this agent still holds the lock
 
 unlock() { # KEEP: frees the lock; tidies up in the background, all but transaction KEEP
   if locked; then echo free >|"lock.$LOCK"; fi
-  LOCK=
+  held=${LOCK:-0} LOCK=
   stop_timer
-  (tidy "$1") </dev/null >/dev/null 2>&1 4>&- 5>&- &
+  (tidy "$1" "$held") </dev/null >/dev/null 2>&1 4>&- 5>&- &
 }
 
-tidy() { # KEEP
+tidy() { # KEEP HELD: transactions of later locks than HELD are none of its business, however late it comes to them
   newest_lock
   for f in lock.*; do [ "${f#lock.}" -lt "$N" ] && mv "$f" lock-before; done
   for f in tx.applied.* tx.stuck.*; do
     i=${f##*.}
-    [ -e "$f" ] && [ "$i" != "$1" ] && [ ! -e "pending.$i" ] && [ ! -e "reverting.$i" ] && mv "$f" tx.last
+    [ -e "$f" ] && [ "${i%%-*}" -le "$2" ] && [ "$i" != "$1" ] && [ ! -e "pending.$i" ] && [ ! -e "reverting.$i" ] && mv "$f" tx.last
   done
 }
 

@@ -287,6 +287,13 @@ class FrrDriver:
                     f"router {self.hostname}: another session took the lock over and decided whether the change stays",
                     remedy="plan again from the running configuration",
                 )
+            if answer.startswith("GONE") and not last.pending:
+                self._last = None
+                self._remote.unlock()
+                raise CommitFailed(
+                    f"router {self.hostname}: the commit cannot be taken back: what it takes for that is gone",
+                    remedy="plan again from the running configuration",
+                )
             self._remote.wait_settled(f"settled {last.transaction}")
         self._last = None
         self._remote.unlock()
