@@ -145,6 +145,8 @@ def test_the_receiver_is_restarted(world: Edge) -> None:
     set_routes(world, wanted)
     moment(world, wanted)
     world.frr.restart_frr()
+    # Before that FRR 8.4 leaves routes in the kernel that neither zebra nor bgpd knows of.
+    wait_for(lambda: world.frr.vtysh("show ip route bgp").count("B>*") >= len(wanted), "FRR has all again", 120, 0.2)
     fewer = some(400, hops=2)
     set_routes(world, fewer)
     await_services(world.kernel, fewer)
