@@ -10,7 +10,17 @@ from k8s_ecmp.core.configured import configured_problems
 from k8s_ecmp.core.ownership import Marks, fingerprint, is_owned
 from k8s_ecmp.core.reviewed import reviewed_changes
 from k8s_ecmp.core.staleness import stale_text
-from k8s_ecmp.errors import CommitFailed, ConfirmExpired, EcmpError, NotSaved, PlanRefused, RouterError, VerifyFailed
+from k8s_ecmp.errors import (
+    CommitFailed,
+    ConfirmExpired,
+    DeadlineExceeded,
+    EcmpError,
+    NotSaved,
+    PlanRefused,
+    RouterError,
+    Unreachable,
+    VerifyFailed,
+)
 from k8s_ecmp.model import CommitResult, NextHop, Prefix, RouteChange, RouterPlan, RunningRoutes, StaticRoute
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.hosts import router_view
@@ -128,13 +138,18 @@ def warned_on_error(session: Transaction) -> Iterator[None]:
 
 @contextlib.contextmanager
 def settled_on_error(session: Transaction, what: str = "the change") -> Iterator[None]:
-    """Where a commit of `what` breaks off on a router that may have taken a part of it, takes that part back."""
+    """Where a commit of `what` breaks off on a router that may have taken a part of it, takes that part back; one that
+    settles it by itself goes on alone where the session is lost in the middle, and the error says to what end.
+    """
     try:
         yield
     except NotSaved:
         raise
     except EcmpError as error:
         if session.undoes_itself:
+            if isinstance(error, Unreachable | DeadlineExceeded):
+                left = _left(session, what, f"it did not get as far as {what}")
+                raise type(error)(f"{error.message}; {left}", remedy=error.remedy) from error
             raise
         try:
             stood = session.take_back_what_stands()
@@ -173,15 +188,18 @@ def taken_back_on_error(session: Transaction) -> Iterator[None]:
                 undone="inverse",
             ) from error
         except EcmpError as second:
-            left = (
-                f"the router takes the change back by itself within {session.timer_s} s, unless the confirm arrived"
-                if session.timer_s
-                else "what is in force of the change is not verified"
-            )
+            left = _left(session, "the change", "the confirm arrived")
             raise RouterError(f"{error}; it could not be taken back: {error_text(second)}; {left}") from error
         raise VerifyFailed(
             f"{error}; the change was taken back, {_how(session, how)}", prefixes=prefixes, undone=how
         ) from error
+
+
+def _left(session: Transaction, what: str, unless: str) -> str:
+    """What becomes of a commit of `what` that nobody hears of any more."""
+    if session.timer_s:
+        return f"the router takes {what} back by itself within {session.timer_s} s, unless {unless}"
+    return f"what is in force of {what} is not verified"
 
 
 def _take_back(session: Transaction) -> WayBack:

@@ -1,9 +1,11 @@
 """Rollouts on real FRR routers: what only tables show, in a wave and in the pause after it; interrupted and resumed."""
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -233,3 +235,53 @@ def test_a_session_that_is_lost_before_it_saves_is_told(world: World, monkeypatc
     assert done.code == 0, done.out + done.err
     assert "the session ended before the startup configuration was saved" in " ".join(done.out.split())
     assert world.ours(world.routers[0])
+
+
+@pytest.mark.parametrize("confirm_within_s", [120, 0])
+def test_a_session_that_is_lost_while_the_router_commits_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, confirm_within_s: int
+) -> None:
+    """Whether the router got as far as the commit is not known; what it does by itself is."""
+    world.site.settings(rollout={"confirm_within_s": confirm_within_s})
+    router = world.routers[0]
+    commit = Transaction.commit
+
+    def cut() -> None:
+        wait_for(lambda: "tx.applying" in router.run("ls", "/run/k8s-ecmp"), "the commit has begun")
+        router.kill_sshd()
+        router.start_sshd()
+
+    def cut_in_the_middle(session: Transaction, confirm_within_s: int, hops: int) -> None:
+        monkeypatch.undo()
+        with frozen(router, "staticd"):
+            cutting = threading.Thread(target=cut)
+            cutting.start()
+            try:
+                commit(session, confirm_within_s, hops)
+            finally:
+                cutting.join()
+
+    monkeypatch.setattr(Transaction, "commit", cut_in_the_middle)
+    done = world.site.run_here("apply", "--yes", "--router", "r1")
+    assert done.code == 1
+    left = (
+        "the router takes the change back by itself within 120 s, unless it did not get as far as the change"
+        if confirm_within_s
+        else "what is in force of the change is not verified"
+    )
+    assert left in " ".join(done.out.split())
+    assert world.run("apply", "--yes", "--router", "r1").code == 0
+    assert world.ours(router)
+
+
+@contextlib.contextmanager
+def frozen(router: FrrRouter, comm: str) -> Iterator[None]:
+    """The daemon takes nothing meanwhile."""
+    pids = router.processes(comm)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
