@@ -23,6 +23,7 @@ from k8s_ecmp.routers.session import Progress, close_kept
 from k8s_ecmp.routers.tasks import VerifyReport, outcomes, run
 from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.document import decode_plan
+from k8s_ecmp.views.next_step import anew
 
 DONE, ERROR, CHANGES, STOPPED = 0, 1, 2, 3
 _NOT_PROBED = (
@@ -118,7 +119,9 @@ def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) ->
     now = datetime.now(UTC)
     plan = read_plan(path, settings)
     if plan.expires <= now:
-        raise PlanRefused(f"the plan in {path} expired at {plan.expires:%Y-%m-%d %H:%M:%S} UTC", remedy=_anew(plan))
+        raise PlanRefused(
+            f"the plan in {path} expired at {plan.expires:%Y-%m-%d %H:%M:%S} UTC", remedy=anew(plan.undoes)
+        )
     for router in plan.routers:
         for change in router.changes:
             forbidden = forbids(change, settings.mode, settings.policy)
@@ -203,13 +206,6 @@ def narrowed(plan: Plan, names: Collection[str]) -> Plan:
     return msgspec.structs.replace(plan, routers=tuple(router for router in plan.routers if router.name in names))
 
 
-def _anew(plan: Plan) -> str:
-    """What makes a plan like this one from what is so now."""
-    if plan.undoes is not None:
-        return f"`k8s-ecmp history undo {plan.undoes} --out NEW.plan` plans that way back anew"
-    return "`k8s-ecmp apply FILE.plan --rebase --out NEW.plan` makes a new plan and shows the difference"
-
-
 def check_current(
     nornir: Nornir, settings: Settings, plan: Plan, begun: Collection[str] = (), progress: Progress | None = None
 ) -> frozenset[str]:
@@ -242,7 +238,7 @@ def check_current(
     stale = [standing.detail for standing in standings if standing.state == "stale"]
     if stale:
         close_kept(some.inventory.hosts.values())
-        raise PlanRefused("\n  ".join([f"{stale[0]}", *stale[1:]]) + "\nnothing was written", remedy=_anew(plan))
+        raise PlanRefused("\n  ".join([f"{stale[0]}", *stale[1:]]) + "\nnothing was written", remedy=anew(plan.undoes))
     return frozenset(standing.router for standing in standings if standing.state == "as-left")
 
 

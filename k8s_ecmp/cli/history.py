@@ -69,8 +69,9 @@ def show(
     with _journal(context)[1] as journal:
         entry = journal.entry(number)
         found = [e for e in journal.entries(run=entry.run) if e.router in (None, entry.router)]
-        made = [e for e in journal.entries(kinds=("plan",)) if e.run != entry.run and _plan_of(e) == _plan_of(entry)]
-        found = made + found if _plan_of(entry) else found
+        if (plan := entry.body.get("plan")) is not None:
+            made = [e for e in journal.entries(kinds=("plan",)) if e.run != entry.run and e.body["plan"] == plan]
+            found = made + found
     if output is HistoryFormat.json:
         import msgspec
 
@@ -78,11 +79,6 @@ def show(
     else:
         print_entries(found)
     return 0
-
-
-def _plan_of(entry: "Entry") -> str | None:
-    """The id of the plan that an entry tells of."""
-    return entry.body.get("plan")
 
 
 @history.command()

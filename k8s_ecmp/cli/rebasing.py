@@ -36,12 +36,13 @@ def rebase(
     from k8s_ecmp.recording import record_plan
     from k8s_ecmp.views.difference_text import print_difference
     from k8s_ecmp.views.document import decode_plan, encode_plan, write_plan
+    from k8s_ecmp.views.next_step import anew
 
     old = runs.read_plan(file, settings)
     if old.undoes is not None:
         raise PlanRefused(
             f"the plan in {file} takes back entry {old.undoes} of the journal, and was not made from the cluster",
-            remedy=f"`k8s-ecmp history undo {old.undoes} --out NEW.plan` plans that way back anew",
+            remedy=anew(old.undoes),
         )
     new = plan_now()
     fresh = decode_plan(encode_plan(new))  # as a file has it, which knows hops by their labels alone

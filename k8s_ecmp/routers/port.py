@@ -112,12 +112,11 @@ def foreseen(
         return planned
     predicted = predict(port, changes, running, template)
     undo = undo_of(port.on(running), changes, confirm_within_s)
-    without = (
-        Skipped(
-            f"router {planned.name}",
-            f"no timer takes an unconfirmed change back there: the configuration lacks {port.capabilities.timer_needs}",
-        ),
-    )
+    skipped = planned.skipped
+    if undo != undo_of(port, changes, confirm_within_s):
+        lacks = f"the configuration lacks {port.capabilities.timer_needs}"
+        why = f"no timer takes an unconfirmed change back there: {lacks}"
+        skipped += (Skipped(f"router {planned.name}", why),)
     here = {route.prefix: route for route in running if route.vrf == changes[0].vrf}
     return msgspec.structs.replace(
         planned,
@@ -131,7 +130,7 @@ def foreseen(
             {prefix for prefix, route in here.items() if is_owned(route, marks)},
         ),
         undo=undo,
-        skipped=planned.skipped + (without if undo != undo_of(port, changes, confirm_within_s) else ()),
+        skipped=skipped,
     )
 
 

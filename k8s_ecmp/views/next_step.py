@@ -9,6 +9,13 @@ Entries = Mapping[str, Sequence[int]]
 _BEFORE_COMMIT = frozenset({"connect", "read", "stage"})
 
 
+def anew(undoes: int | None, file: str = "FILE.plan") -> str:
+    """What makes a plan like the one of a file from what is so now; `undoes`: the journal's entry it takes back."""
+    if undoes is not None:
+        return f"`k8s-ecmp history undo {undoes} --out NEW.plan` plans that way back anew"
+    return f"`k8s-ecmp apply {file} --rebase --out NEW.plan` makes a new plan and shows how it differs"
+
+
 class NextSteps:
     """What to do after one apply.
 
@@ -94,6 +101,4 @@ class NextSteps:
     def _anew(self) -> str:
         if self._file is None:
             return "`k8s-ecmp apply` plans anew and applies that"
-        if self._undoes is not None:
-            return f"`k8s-ecmp history undo {self._undoes} --out NEW.plan` plans that way back anew"
-        return f"`k8s-ecmp apply {self._file} --rebase --out NEW.plan` makes a new plan and shows how it differs"
+        return anew(self._undoes, self._file)

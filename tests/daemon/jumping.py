@@ -2,7 +2,9 @@
 timer when there is not. What shares the loop and speaks over loopback meets the same times on a busy machine."""
 
 import asyncio
+import contextlib
 import selectors
+from collections.abc import Iterator
 
 QUIET_S = 0.005  # of the wall: what was sent on loopback has arrived by then
 
@@ -37,3 +39,14 @@ class Policy(asyncio.DefaultEventLoopPolicy):
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return self.loop
+
+
+@contextlib.contextmanager
+def jumping() -> Iterator[JumpingLoop]:
+    """The loop, which every new event loop is meanwhile."""
+    policy = Policy()
+    asyncio.set_event_loop_policy(policy)
+    try:
+        yield policy.loop
+    finally:
+        asyncio.set_event_loop_policy(None)

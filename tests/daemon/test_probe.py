@@ -14,7 +14,7 @@ import pytest
 
 from k8s_ecmp.daemon.probe import Prober
 from k8s_ecmp.settings import ProbeSettings
-from tests.daemon.jumping import JumpingLoop, Policy
+from tests.daemon.jumping import JumpingLoop, jumping
 from tests.world.netns import wait_for
 
 OK = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
@@ -129,14 +129,10 @@ class World:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    policy = Policy()
-    asyncio.set_event_loop_policy(policy)
-    made = World(policy.loop)
-    try:
+    with jumping() as loop:
+        made = World(loop)
         yield made
         made.close()
-    finally:
-        asyncio.set_event_loop_policy(None)
 
 
 def test_a_well_node_is_told_once_and_asked_on_one_connection(world: World) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from k8s_ecmp.daemon.probe import Prober
 from k8s_ecmp.settings import ProbeSettings
-from tests.daemon.jumping import JumpingLoop, Policy
+from tests.daemon.jumping import JumpingLoop, jumping
 
 pytestmark = pytest.mark.slow
 
@@ -147,14 +147,10 @@ def most_open(connections: Iterable[Connection], address: str) -> int:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    policy = Policy()
-    asyncio.set_event_loop_policy(policy)
-    made = World(policy.loop)
-    try:
+    with jumping() as loop:
+        made = World(loop)
         yield made
         made.close()
-    finally:
-        asyncio.set_event_loop_policy(None)
 
 
 @pytest.mark.parametrize("failures", [1, 2, 3, 5])

@@ -231,6 +231,25 @@ def test_what_differs_for_a_moment_in_the_pause_is_no_failure(fleet: Fleet) -> N
     assert line[0] in fleet.texts["r1"]
 
 
+def test_what_cannot_be_read_for_a_moment_in_the_pause_is_no_failure(fleet: Fleet) -> None:
+    fleet.rollout(canary=1, parallel=3, pause_s=0.2, verify_timeout_s=120)
+    whole: list[str] = []
+
+    def disturb(router: str, step: str) -> None:
+        if (router, step) != ("r1", "look again"):
+            return
+        config = fleet.site.config("r1")
+        if not whole:
+            whole.append(config.read_text())
+            config.write_text("")
+        elif not config.read_text():
+            config.write_text(whole[0])
+
+    results = fleet.apply(spectator=Watcher(on_step=disturb))
+    assert set(outcomes(results).values()) == {"committed"}
+    assert fleet.site.config("r1").read_text() == whole[0]
+
+
 def test_a_way_back_that_finds_nothing_of_the_change_takes_nothing_back(fleet: Fleet) -> None:
     fleet.rollout(canary=1, parallel=3, on_failure="rollback-wave")
 

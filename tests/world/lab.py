@@ -11,11 +11,13 @@ import contextlib
 import ipaddress
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -161,10 +163,16 @@ class Lab:
         self.nodes[node].namespace.run("nft", "flush", "ruleset")
 
     def power_on(self, node: str, cluster: Cluster) -> None:
-        """The node is back with kube-proxy's rules in force; pods come with the next `sync`."""
+        """The node is back with kube-proxy's rules in force, and its neighbours know its MAC address again, as they do of
+        a machine long before its pods come, with the next `sync`: who asked in vain asks again only after a second.
+        """
         self._down.discard(node)
         self._load_rules(cluster)
         self.mend(node)
+        others = [space.namespace for name, space in self.nodes.items() if name != node and name not in self._down]
+        for neighbour in (*others, *(router.netns for router in self.routers.values())):
+            for address in self.topology.nodes[node].addresses:
+                wait_for(partial(_answers, neighbour, address), f"{neighbour.name} reaches {node} at {address}")
 
     def restore(self, cluster: Cluster) -> None:
         """Every node is up and cabled again, whatever a test did to it."""
@@ -395,3 +403,15 @@ if __name__ == "__main__":
     from tests.world.labctl import main
 
     sys.exit(main())
+
+
+def _answers(neighbour: Namespace, address: str) -> bool:
+    """Whether the neighbour has an answer of the machine at the address: nobody serves this port there."""
+    with neighbour.entered():
+        try:
+            socket.create_connection((address, 9), timeout=0.5).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return True

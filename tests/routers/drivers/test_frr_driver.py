@@ -206,10 +206,35 @@ def ended(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def test_a_save_without_an_answer_is_not_asked_for_again_at_the_end(router: FrrRouter, connect: Connect) -> None:
+    driver = connect(timeout=3)
+    driver.load_merge_candidate(config=ONE)
+    driver.commit_config()
+    show, asked = driver._remote.show, list[str]()
+
+    def counted(*commands: str) -> list[str]:
+        asked.extend(commands)
+        return show(*commands)
+
+    driver._remote.show = counted  # type: ignore[method-assign]
+    still = router.processes("vtysh")
+    try:
+        for pid in still:
+            os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(RouterError):
+            driver.keeping.save_startup()
+        driver.close()
+    finally:
+        for pid in still:
+            os.kill(pid, signal.SIGCONT)
+    assert asked == ["write memory"]
+    assert driver.keeping.unsaved
+
+
 def test_a_rollback_without_its_undo_is_no_success(router: FrrRouter, driver: FrrDriver) -> None:
     driver.load_merge_candidate(config=ONE)
     driver.commit_config()
-    router.run("sh", "-c", "cd /run/k8s-ecmp && mv tx.applied.* tx.last")
+    router.run("sh", "-c", 'cd /run/k8s-ecmp && for f in tx.applied.*; do mv "$f" tx.last; done')
     with pytest.raises(CommitFailed, match="cannot be taken back"):
         driver.rollback()
     assert has_route(router)

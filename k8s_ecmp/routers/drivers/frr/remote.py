@@ -60,7 +60,7 @@ class Remote:
         self.reads = 0
         self.unsaved = False
         self.save_hangs = False
-        """Whether this session asked for it in vain: it is not asked again."""
+        """Whether the last `save` of this session had no answer: its end does not wait for another one."""
         self.fence_s = 0
         self.keep_applied = False
         self.look_along: Sequence[str] = ()
