@@ -8,7 +8,8 @@ TITLE = "Flows at risk"
 MEANING = (
     "The share of existing connections to these prefixes that end up on another node: those of next hops that leave, "
     "and those that the router's way of hashing moves besides. A node that does not know a connection resets it. Where "
-    "a range stands, the order of the next hops in the router's table decides, which no configuration shows."
+    "a range stands, the prefixes differ in that, or the order of the next hops in the router's table decides, which "
+    "no configuration shows."
 )
 STAY = "no existing connection moves to another node"
 
@@ -39,7 +40,7 @@ def _sentences(router: RouterPlan) -> Iterator[str]:
         kept = [shift for shift in router.flows.shifts if shift.covering is None]
         apart = [shift for shift in router.flows.shifts if shift.covering is not None]
         if kept:
-            yield _moved(kept)
+            yield _moved(kept, router.flows)
             yield f"resilient hashing: {_found(router.flows, kept)}"
         if apart:
             verb = "gets or loses a route of its own" if len(apart) == 1 else "get or lose routes of their own"
@@ -53,10 +54,21 @@ def _sentences(router: RouterPlan) -> Iterator[str]:
             f"{_prefixes(cut)} {loses} {its} last next hop: {its} existing connections are cut, unless another route "
             "leads there"
         )
+    if dropped := _dropped(router):
+        drops, its = ("drops", "its") if dropped == 1 else ("drop", "their")
+        yield (
+            f"{_prefixes(dropped)} newly {drops} {its} traffic: connections that another route carries there so far "
+            "are cut"
+        )
 
 
 def _at_risk(router: RouterPlan) -> bool:
-    return router.flows is not None or _cut(router) > 0
+    return router.flows is not None or _cut(router) > 0 or _dropped(router) > 0
+
+
+def _dropped(router: RouterPlan) -> int:
+    """Prefixes that are created to drop what a larger route may have carried."""
+    return sum(change.action == "create" and all(hop.discard for hop in change.after) for change in router.changes)
 
 
 def _cut(router: RouterPlan) -> int:
@@ -70,7 +82,7 @@ def _cut(router: RouterPlan) -> int:
     )
 
 
-def _moved(shifts: Sequence[FlowShift]) -> str:
+def _moved(shifts: Sequence[FlowShift], flows: Flows) -> str:
     losing = sum(shift.lose > 0 for shift in shifts)
     gaining = len(shifts) - losing
     parts = [f"{_prefixes(losing)} {'loses' if losing == 1 else 'lose'} next hops"] if losing else []
@@ -78,7 +90,8 @@ def _moved(shifts: Sequence[FlowShift]) -> str:
         verb = "gains" if gaining == 1 else "gain"
         parts.append(f"{gaining} only {verb} some" if losing else f"{_prefixes(gaining)} {verb} next hops")
     moved, least = _moving(shifts), _percent(shift.unavoidable for shift in shifts)
-    at_best = "" if moved == least else f" (with resilient hashing {least})"
+    impossible = flows.hashing is not None and not flows.configurable
+    at_best = "" if moved == least or impossible else f" (with resilient hashing {least})"
     return f"{', '.join(parts)}: about {moved} of {_its(shifts)} existing connections move to another node{at_best}"
 
 

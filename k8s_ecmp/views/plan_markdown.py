@@ -137,8 +137,8 @@ class _Writer:
         if rest := len(routers) - len(cells):
             yield f"… {rest} more routers; {REST}"
             yield ""
-        if self._sheet.changes:
-            yield f"<sub>{rows.LEGEND}</sub>"
+        for line in rows.legend(self._plan):
+            yield f"<sub>{line}</sub>"
             yield ""
         failures = self._sheet.failures()
         for error, names in self._some(failures):

@@ -55,7 +55,7 @@ def _rules(rollout: Rollout, routers: list[RouterPlan], count: int) -> Iterator[
     if count > 1 and rollout.pause_s:
         yield (
             f"After each wave but the last a pause of {rollout.pause_s:g} s, in which the routers of the wave are "
-            "verified again."
+            "verified again; one that differs, or cannot be read, is taken back, and no later wave is begun."
         )
     elif count > 1:
         yield "No pause between waves."
@@ -64,7 +64,7 @@ def _rules(rollout: Rollout, routers: list[RouterPlan], count: int) -> Iterator[
         others = (
             "the others of its wave are taken back too, earlier waves stay"
             if rollout.on_failure == "rollback-wave"
-            else "what was confirmed on other routers stays"
+            else "the others of its wave go on to their end and stay changed, as do earlier waves"
         )
         yield (
             "Where a router fails once its commit has begun, its change is taken back, no later wave is begun, and "

@@ -15,10 +15,11 @@ SIGNS: dict[Action, str] = {"create": "+", "update": "~", "delete": "-"}
 STATUS_WORDS = {
     "in-sync": "has every route that it can use; nothing is written",
     "changes": "will be changed as shown",
-    "conflict": "nothing to change but prefixes where somebody else's route stands",
+    "conflict": "as it should be but for prefixes where somebody else's route stands; nothing is written",
     "blocked": "a guard holds it; nothing is written",
     "failed": "could not be read or planned; nothing is written",
 }
+_UNTOLD = ("conflict", "blocked")  # what else stands in the plan does not say what these words mean
 DIFF_SOURCES = {"device": "computed by the router", "predicted": "predicted by k8s-ecmp"}
 HELD = "Held: nothing is written to any router"
 NOT_WRITTEN = "blocked, these changes are not written"
@@ -329,6 +330,13 @@ class Sheet:
     def changes(self) -> bool:
         """Whether any router has a change."""
         return any(router.changes for router in self.plan.routers)
+
+
+def legend(plan: Plan) -> list[str]:
+    """What signs and words of the table of routers mean, a line each."""
+    signs = [LEGEND] if any(router.changes for router in plan.routers) else []
+    found = {router.status for router in plan.routers}
+    return signs + [f"{status}: {STATUS_WORDS[status]}" for status in _UNTOLD if status in found]
 
 
 def summary(routers: Sequence[RouterPlan]) -> str:

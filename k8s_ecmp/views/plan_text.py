@@ -112,8 +112,8 @@ def _plan_table(page: Page, sheet: rows.Sheet) -> None:
         page.lines(lines)
         if router.error:
             page.prose(router.error, style="red", indent=2)
-    if sheet.changes:
-        page.prose(rows.LEGEND, style="dim")
+    for line in rows.legend(sheet.plan):
+        page.prose(line, style="dim")
     if flows := flow_lines(sheet.plan):
         page.line()
         page.line((TITLE, "bold"))

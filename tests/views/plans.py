@@ -1,10 +1,11 @@
 """Plans and results that the views' tests show; `python -m tests.views.plans` writes the golden texts anew."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from k8s_ecmp.core.eligibility import NodeVerdict, Standing
@@ -26,6 +27,8 @@ from k8s_ecmp.model import (
     Skipped,
     Undo,
 )
+from k8s_ecmp.platforms import get_platform
+from k8s_ecmp.routers.port import Port, predict
 from k8s_ecmp.views.apply_report import Kept
 from k8s_ecmp.views.next_step import NextSteps
 from k8s_ecmp.views.plan_about import PlanFile
@@ -86,13 +89,18 @@ CHANGES = (
     ),
     RouteChange("update", "red", P("fd00:10:96::/108"), hops("fd00::1"), hops("fd00::1", "fd00::3"), READY),
 )
-DIFF = """-ip route 10.96.0.77/32 10.0.0.1 eth0 tag 4201
-+ip route 10.96.0.0/12 10.0.0.3 tag 4201
-+ip route 10.96.0.10/32 10.0.0.1 tag 4201 5
-+ip route 10.96.0.10/32 10.0.0.2 tag 4201 5
- vrf red
-+ipv6 route fd00:10:96::/108 fd00::3 tag 4201
-"""
+
+
+def diff_of(platform: str, changes: Sequence[RouteChange]) -> str:
+    """What the changes make of a configuration that has the routes of before and nothing else."""
+    syntax = get_platform(platform)
+    bare = "hostname r1\n" + {"eos": "vrf instance red\n"}.get(platform, "")
+    routes = [RouteChange.between(c.vrf, c.prefix, (), c.before) for c in changes if c.before]
+    running = syntax.parse(bare + syntax.render(routes, syntax.parse(bare), None))
+    return predict(Port(platform, syntax, syntax.capabilities), changes, running, None).diff
+
+
+DIFF = diff_of("frr", CHANGES)
 CONFLICT = Conflict("default", P("10.97.0.1/32"), "a route that is not ours: next hop 192.0.2.1 has no tag")
 TIMEOUT = (
     "cannot connect to 192.0.2.4 port 22: timed out after 60 s (check the address, and that this host may reach the "
@@ -157,12 +165,16 @@ R1 = RouterPlan(
 R2 = RouterPlan(
     "r2", "frr", "changes", "sha256:2", CHANGES, diff=DIFF, flows=FLOWS, failure_domain="rack-1", undo=TIMER
 )
+WITHDRAWN = tuple(
+    RouteChange("delete", "default", P(f"10.96.0.{number}/32"), hops("10.0.0.1"), (), CHANGES[2].reasons)
+    for number in (77, 78, 79)
+)
 BLOCKED = RouterPlan(
     "leaf-12.dc1.example.com",
     "eos",
     "blocked",
     "sha256:3",
-    CHANGES[2:3],
+    WITHDRAWN,
     guards=(
         GuardTrip(
             "mass-withdrawal",
@@ -179,7 +191,7 @@ BLOCKED = RouterPlan(
             "usable endpoint",
         ),
     ),
-    diff="-ip route 10.96.0.77/32 10.0.0.1 tag 4201 name prod-eu1\n",
+    diff=diff_of("eos", WITHDRAWN),
     diff_source="device",
 )
 FAILED = RouterPlan("r4", "junos", "failed", error=TIMEOUT)
@@ -200,14 +212,33 @@ LIKE_R1 = RouterPlan(
     "changes",
     "sha256:7",
     (*CHANGES, TWO_REASONS),
-    diff=DIFF,
+    diff=diff_of("eos", (*CHANGES, TWO_REASONS)),
     flows=risk((*CHANGES, TWO_REASONS), "modulo", CHANGES[:1]),
     failure_domain="rack-1",
     undo=WHOLE,
 )
 GAINS = CHANGES[:1]
-R8 = RouterPlan("r8", "nxos", "changes", "sha256:8", GAINS, flows=risk(GAINS, "modulo", ()), undo=INVERSE)
-R9 = RouterPlan("r9", "file", "changes", "sha256:9", GAINS, flows=risk(GAINS, "modulo", None), undo=OWN)
+TWINS = plan_of(R1, msgspec.structs.replace(LIKE_R1, diff=DIFF))
+R8 = RouterPlan(
+    "r8",
+    "nxos",
+    "changes",
+    "sha256:8",
+    GAINS,
+    diff=diff_of("nxos", GAINS),
+    flows=risk(GAINS, "modulo", ()),
+    undo=INVERSE,
+)
+R9 = RouterPlan(
+    "r9",
+    "file",
+    "changes",
+    "sha256:9",
+    GAINS,
+    diff=diff_of("frr", GAINS),
+    flows=risk(GAINS, "modulo", None),
+    undo=OWN,
+)
 CONTESTED = Contested(
     CONFLICT.prefix,
     ours=("r2", "r7"),
@@ -228,7 +259,7 @@ NODES = {
     node.name: node
     for node in (
         verdict("n1", "10.0.0.1", "fd00::1"),
-        verdict("n2", "10.0.0.2", standing="draining", reason="draining: taint medik8s.io/drain"),
+        verdict("n2", "10.0.0.2"),
         verdict("n3", "10.0.0.3", "fd00::3"),
         verdict("n9", "10.0.0.9", standing="out", reason="not Ready for 12 s"),
     )
@@ -236,7 +267,7 @@ NODES = {
 
 FULL = plan_of(R1, R2, BLOCKED, FAILED, IN_SYNC, CONFLICTING, skipped=SKIPPED, contested=(CONTESTED,))
 HELD = plan_of(
-    RouterPlan("r1", "frr", "blocked", "sha256:1", CHANGES[:1], diff=DIFF),
+    RouterPlan("r1", "frr", "blocked", "sha256:1", CHANGES[:1], diff=diff_of("frr", CHANGES[:1])),
     holds=(GuardTrip("panic", None, None, "3 of 4 nodes are not Ready at once (n1, n2, n3), more than the 50%"),),
 )
 CALM = plan_of(IN_SYNC, RouterPlan("r7", "frr", "in-sync", "sha256:7"))

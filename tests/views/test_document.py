@@ -57,7 +57,7 @@ def test_the_document_is_the_contract_s():
             },
         ],
         "skipped": [{"object": skip.object, "reason": skip.reason} for skip in SKIPPED],
-        "summary": {"create": 4, "update": 6, "delete": 3, "conflict": 2, "failed": 1},
+        "summary": {"create": 4, "update": 6, "delete": 5, "conflict": 2, "failed": 1},
         "overrides": [],
         "contested": [
             {

@@ -33,7 +33,7 @@ CASES = {
     ),
     "both": ([ONE, MORE, MORE], True, "1 prefix loses next hops, 2 only gain some: about 25 to 67 % of their"),
     "not found": ([ONE], True, "; resilient hashing: not configured"),
-    "none": ([ONE], False, "; resilient hashing: none on this platform"),
+    "none": ([ONE], False, "connections move to another node; resilient hashing: none on this platform"),
     "found": (
         [SAFE],
         True,
@@ -69,6 +69,7 @@ def test_prefixes_that_come_from_or_go_to_a_larger_route_are_said_apart() -> Non
 
 DELETED = RouteChange.between("default", p("10.97.0.1/32"), hops("10.0.0.1"), ())
 DROPPED = RouteChange.between("default", p("10.97.0.2/32"), hops("10.0.0.1"), (NextHop(discard=True),))
+NOTHING_LEFT = RouteChange.between("default", p("10.97.0.4/32"), (), (NextHop(discard=True),))
 CREATED = RouteChange.between("default", p("10.97.0.3/32"), (), hops("10.0.0.1"))
 
 
@@ -76,6 +77,12 @@ def test_prefixes_whose_connections_have_nowhere_to_go() -> None:
     said = flow_line(router(None, DELETED, DROPPED, CREATED))
     assert said.startswith("2 prefixes lose their last next hop: their existing connections are cut")
     assert flow_line(router(None, CREATED)) == STAY
+
+
+def test_prefixes_that_begin_to_drop_what_a_larger_route_carries() -> None:
+    said = flow_line(router(None, NOTHING_LEFT))
+    assert said == "1 prefix newly drops its traffic: connections that another route carries there so far are cut"
+    assert [routers for _, routers in flow_lines(plan_of(router(None, NOTHING_LEFT)))] == [("r1",)]
 
 
 def test_every_router_that_changes_is_named_also_one_that_only_gains() -> None:

@@ -19,7 +19,7 @@ from k8s_ecmp.views.plan_html import plan_html
 from k8s_ecmp.views.plan_rows import GUARD_WORDS, STATUS_WORDS, shares
 from tests.views.hostile import PAYLOADS, plan_with, texts
 from tests.views.large import large
-from tests.views.plans import CALM, DOCUMENTS, EVERYTHING, GOLDEN, HELD, NODES, hops, plan_of
+from tests.views.plans import CALM, DOCUMENTS, EVERYTHING, GOLDEN, HELD, NODES, TWINS, hops, plan_of, verdict
 
 CSS = (Path(module.__file__).parent / "templates/plan.css").read_text()
 EMPTY = {"meta", "path", "rect", "img", "br", "link"}
@@ -115,7 +115,7 @@ def test_it_can_be_walked_by_landmarks_headings_and_table_heads():
 
 
 def test_the_headline_counts():
-    assert words(page_of(EVERYTHING).xpath("//h1")[0]) == "22 route changes on 6 routers"
+    assert words(page_of(EVERYTHING).xpath("//h1")[0]) == "24 route changes on 6 routers"
     assert words(page_of(CALM).xpath("//h1")[0]) == "No changes"
     assert words(page_of(HELD).xpath("//h1")[0]) == "1 route change on 1 router, all held"
 
@@ -134,12 +134,14 @@ def test_same_changes_and_same_diffs_stand_once():
     heads = [words(one) for one in page.xpath("//details[@class='group']/summary")]
     assert heads == [
         "r1, r2 6 changes each",
-        "leaf-12.dc1.example.com 1 change blocked, these changes are not written",
+        "leaf-12.dc1.example.com 3 changes blocked, these changes are not written",
         "r7 7 changes",
         "r8, r9 1 change each",
     ]
-    assert len(page.xpath("//pre")) == 2
-    assert "predicted by k8s-ecmp: the same as on r1." in words(page.xpath("//section[@id='changes']")[0])
+    assert len(page.xpath("//pre")) == 4
+    twins = page_of(TWINS)
+    assert len(twins.xpath("//pre")) == 1
+    assert "predicted by k8s-ecmp: the same as on r1." in words(twins.xpath("//section[@id='changes']")[0])
 
 
 def test_each_next_hop_has_its_reason():
@@ -193,7 +195,7 @@ def test_the_page_says_what_applies_it():
     lead = words(kept.xpath("//header")[0])
     assert "Nothing has been written yet." in lead
     assert "k8s-ecmp apply today.plan makes these changes and no others" in lead
-    assert "It refuses all of them after 2025-03-01 13:00:00 UTC" in lead
+    assert "It refuses the whole file after 2025-03-01 13:00:00 UTC" in lead
     assert "sha256:1" in words(kept.xpath("//footer")[0])
     assert "plan --out FILE.plan makes a plan" in words(page_of(EVERYTHING).xpath("//header")[0])
     assert "While guards hold it, applying this plan writes nothing." in words(page_of(HELD).xpath("//header")[0])
@@ -210,14 +212,14 @@ def test_every_guard_has_words():
 
 
 def test_the_drawing_says_in_words_what_it_draws():
-    page = page_of(EVERYTHING, NODES)
+    draining = verdict("n2", "10.0.0.2", standing="draining", reason="draining: taint medik8s.io/drain")
+    page = page_of(EVERYTHING, {**NODES, "n2": draining})
     svg = page.xpath("//*[local-name()='svg']")[0]
     assert svg.get("role") == "img"
     assert "next hops of 6 routers with changes" in words(svg.xpath("*[local-name()='desc']")[0])
     table = cells(page, "drawing")
     assert ["10.0.0.9", "n9 out: not Ready for 12 s", "r7", "leaves 2 prefixes"] in table
-    draining = "n2 draining: taint medik8s.io/drain"
-    assert ["10.0.0.2", draining, "r1, r2", "joins 1 prefix, stays for 1 prefix"] in table
+    assert ["10.0.0.2", "n2 draining: taint medik8s.io/drain", "r1, r2", "joins 1 prefix, stays for 1 prefix"] in table
     boxes = [" ".join(box.itertext()) for box in svg.xpath("*[local-name()='g']")]
     assert any("discard" in box and "drops traffic" in box for box in boxes)
     assert any(box.endswith("n9 out: not Ready for 12 s") for box in boxes)

@@ -12,7 +12,7 @@ from k8s_ecmp.views.markdown import code, fenced, prose
 from k8s_ecmp.views.plan_markdown import MOST_BYTES, plan_markdown
 from tests.views.hostile import PAYLOADS, plan_with, texts
 from tests.views.large import large
-from tests.views.plans import CALM, DOCUMENTS, EVERYTHING, GOLDEN, plan_of
+from tests.views.plans import CALM, DOCUMENTS, EVERYTHING, GOLDEN, TWINS, plan_of
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 INLINE = {"text", "code_inline", "strong_open", "strong_close", "softbreak", "html_inline"}
@@ -92,9 +92,11 @@ def test_a_fence_is_longer_than_what_is_in_it():
 def test_diffs_are_fenced_and_stand_once():
     text = plan_markdown(EVERYTHING)
     fences = [token for token in PARSER.parse(text) if token.type == "fence"]
-    assert [fence.info for fence in fences] == ["diff", "diff"]
-    assert text.count("+ip route 10.96.0.0/12 10.0.0.3") == 1
-    assert "predicted by k8s-ecmp: the same as on `r1`" in text
+    assert [fence.info for fence in fences] == ["diff"] * 4
+    assert text.count("+ip route 10.96.0.0/12 10.0.0.3") == 3
+    twins = plan_markdown(TWINS)
+    assert twins.count("+ip route 10.96.0.0/12 10.0.0.3") == 1
+    assert "predicted by k8s-ecmp: the same as on `r1`" in twins
     assert text.count("<details>") == text.count("</details>") == 5
 
 
