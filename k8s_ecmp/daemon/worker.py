@@ -8,15 +8,13 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 
-from msgspec.structs import replace
 from nornir.core.configuration import Config
 from nornir.core.inventory import Host
 
-from k8s_ecmp.core.plan import by_drains, plan_prefixes
-from k8s_ecmp.core.table import Size, Table, Window
+from k8s_ecmp.core.table import Table
 from k8s_ecmp.daemon.account import Account
 from k8s_ecmp.daemon.authority import Authority
 from k8s_ecmp.daemon.clock import Clock
@@ -24,6 +22,7 @@ from k8s_ecmp.daemon.decision import Decision, Snapshot
 from k8s_ecmp.daemon.ledger import Ledger
 from k8s_ecmp.daemon.metrics import Instruments
 from k8s_ecmp.daemon.pending import Batch, Pending
+from k8s_ecmp.daemon.planner import Planner
 from k8s_ecmp.daemon.through import Questions, Through
 from k8s_ecmp.daemon.turns import Turns
 from k8s_ecmp.daemon.writing import Writing, outcome_of
@@ -36,7 +35,7 @@ from k8s_ecmp.errors import (
     UnsupportedPlatform,
     VerifyFailed,
 )
-from k8s_ecmp.model import DISCARD, Conflict, Prefix, RouteChange, RouterPlan
+from k8s_ecmp.model import Prefix, RouterPlan
 from k8s_ecmp.report import RouterReport, RouterState
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.hosts import platform_of
@@ -53,7 +52,6 @@ _SAVE_QUIET_S, _SAVE_EVERY_S, _LONGEST_SAVE_S = 1.0, 30.0, 3600.0
 _WAITING_AGAIN_S = 10.0  # for a hop that the router cannot resolve
 _MOST_REFUSALS = 1
 _JITTER = 0.1
-_DOUBT = "was written and did not show in the router's tables; taken back, and tried again at daemon.resync_s"
 
 
 class Worker:
@@ -103,11 +101,9 @@ class Worker:
         self._on_progress = on_progress
         self._wake = threading.Condition()
         self._pending = Pending(settings.daemon.coalesce_s)
-        self._window = Window(settings.guards.window_s)
+        self._planner = Planner(self._session, decision, settings.guards.window_s)
         self.ledger = Ledger(self.name, self.platform)
-        self._doubtful: frozenset[Prefix] = frozenset()
         self._silent: tuple[str, ...] = ()
-        self._waiting: frozenset[Prefix] = frozenset()
         self._looked: object = None
         self._refusals = 0
         self.unsupported = False
@@ -332,10 +328,10 @@ class Worker:
             batch = self._pending.take() if self._pending else Batch(frozenset(), None)
         try:
             table = self._as_read = self._session.read(recover=self._writes and not self._frozen)
-            self._window.seen(table)
+            self._planner.read(table)
             self._find_out()
             if time.monotonic() >= self._resync_s:
-                self._doubtful = frozenset()
+                self._planner.trust()
             ledger.last_read = self._clock.now()
             interval_s = self._settings.daemon.resync_s
             self._resync_s = time.monotonic() + interval_s * (1 + random.uniform(-_JITTER, _JITTER))  # noqa: S311
@@ -343,9 +339,9 @@ class Worker:
             self._silent = self._session.silent_hops()
             with self._alone():
                 snapshot = self._decision.snapshot(None)
-                planned = self._plan(table, snapshot, None)
+                planned = self._planner.plan(table, snapshot, None)
                 expected = first or batch.prefixes is None
-                known = self._marked() | ledger.held | self._waiting | (batch.prefixes or frozenset())
+                known = self._marked() | ledger.held | self._planner.waiting | (batch.prefixes or frozenset())
                 ledger.drifted([] if expected else [c for c in planned.changes if c.prefix not in known], problems)
                 done = self._act(table, planned, Batch(None, batch.since_s), snapshot)
         except BaseException:
@@ -362,11 +358,12 @@ class Worker:
             assert table is not None  # noqa: S101  a turn reads before it looks
             scope = None
             if batch.prefixes is not None:
-                self._doubtful -= batch.prefixes
-                scope = batch.prefixes | self.ledger.held | self._waiting
+                self._planner.trust(batch.prefixes)
+                scope = batch.prefixes | self.ledger.held | self._planner.waiting
             with self._alone():
                 snapshot = self._decision.snapshot(scope)
-                done = self._act(table, self._plan(table, snapshot, scope), Batch(scope, batch.since_s), snapshot)
+                planned = self._planner.plan(table, snapshot, scope)
+                done = self._act(table, planned, Batch(scope, batch.since_s), snapshot)
         except BaseException:
             self._put_back(batch)
             raise
@@ -375,12 +372,8 @@ class Worker:
 
     def _look_again(self) -> None:
         """At what is held, where something that held it may be different."""
-        rules = self._decision.rules()
-        table = self._session.table
-        size = table.size if table is not None else None
-        start = None if size is None else self._window.start(time.monotonic(), size, self._decision.acknowledged)
-        looked = (rules.holds, rules.freeze, start, size, self._window.made(time.monotonic()))
-        if looked == self._looked and not self._waiting:
+        looked = self._planner.grounds(self._session.table)
+        if looked == self._looked and not self._planner.waiting:
             self._held_s = time.monotonic() + _HELD_AGAIN_S
             return
         self._looked = looked
@@ -398,36 +391,6 @@ class Worker:
         with self._wake:
             self._pending.put_back(batch, time.monotonic())
 
-    def _plan(self, table: Table, snapshot: Snapshot, scope: Collection[Prefix] | None) -> RouterPlan:
-        session = self._session
-        start = self._window.start(time.monotonic(), table.size, self._decision.acknowledged)
-
-        def plan(unresolved: Collection[str]) -> RouterPlan:
-            return plan_prefixes(
-                session.view,
-                session.port.traits,
-                snapshot.desired,
-                table,
-                snapshot.rules,
-                unresolved,
-                scope=scope,
-                start=start,
-                made=self._window.made(time.monotonic()),
-            )
-
-        planned = plan(())
-        gained = {label for change in planned.changes for label in change.add} - {DISCARD}
-        missing = session.unresolved(gained)
-        here = frozenset(change.prefix for change in planned.changes if missing & set(change.add))
-        self._waiting = here if scope is None else (self._waiting - frozenset(scope)) | here
-        if missing:
-            planned = plan(missing)
-        if self._doubtful:
-            changes = tuple(change for change in planned.changes if change.prefix not in self._doubtful)
-            conflicts = tuple(Conflict(table.vrf, prefix, _DOUBT) for prefix in sorted(self._doubtful))
-            planned = replace(planned, changes=changes, conflicts=(*planned.conflicts, *conflicts))
-        return planned
-
     def _act(self, table: Table, planned: RouterPlan, batch: Batch, snapshot: Snapshot) -> bool:
         """Commits what may be committed, and notes what may not. False: it has to be planned anew."""
         ledger = self.ledger
@@ -437,7 +400,7 @@ class Worker:
         self._held_s = float("inf")
         if ledger.held and self._writes:
             self._held_s = now_s + _HELD_AGAIN_S
-        elif self._waiting:
+        elif self._planner.waiting:
             self._held_s = now_s + _WAITING_AGAIN_S
         seen = [*(skip.reason for skip in planned.skipped), *self._silent]
         if not planned.changes or planned.status == "blocked" or not self._writes:
@@ -465,7 +428,7 @@ class Worker:
             if not error.prefixes or (len(error.prefixes) == len(planned.changes) > 1):
                 raise
             # The rest goes on without those that do not show; they are tried again when they change, and at a resync.
-            self._doubtful |= frozenset(error.prefixes)
+            self._planner.doubt(error.prefixes)
             self._instruments.committed(self.name, "rolled-back", None)
             _log.warning("taken back", extra={"router": self.name, "error": error.message})
             self._put_back(batch)
@@ -473,8 +436,7 @@ class Worker:
         ledger.warned([*seen, *warnings])
         ended_s = self._used_s = time.monotonic()
         after = self._session.table
-        drained = by_drains(planned, snapshot.desired, self._session.view)
-        self._window.committed(ended_s, table.size, drained, len(planned.changes))
+        self._planner.committed(table, planned, snapshot, ended_s)
         after_s = None if batch.since_s is None else ended_s - batch.since_s
         if after is None:
             self._put_back(Batch(frozenset(), None))  # it has to be read
@@ -491,12 +453,7 @@ class Worker:
             return self._writing.commit(planned, snapshot, lambda: self._stopping)
         except BaseException as error:
             if outcome_of(error) not in ("refused", "blocked"):
-                view = self._session.view
-
-                def drained(changes: Sequence[RouteChange]) -> Mapping[str, Size]:
-                    return by_drains(replace(planned, changes=tuple(changes)), snapshot.desired, view)
-
-                self._window.broke_off(time.monotonic(), table, planned.changes, drained)
+                self._planner.broke_off(table, planned, snapshot)
             raise
 
     def _find_out(self) -> None:
