@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,6 +40,7 @@ HOME = Path("/var/lib/k8s-ecmp-lab")  # where inventories/lab looks for the keys
 STREET = ("203.0.113.0/24", "fd00:203:113::/64")
 CLIENT = ("203.0.113.10", "fd00:203:113::10")
 SPEAKER = "10.255.0.1"
+_GRACE_S = 0.5
 
 
 def missing() -> str | None:
@@ -132,7 +134,8 @@ class Lab:
         return self.directory / "cluster.json"
 
     def sync(self, cluster: Cluster) -> None:
-        """Makes the lab what the cluster says: new pods first, then the rules on every node, old pods last.
+        """Makes the lab what the cluster says: new pods first, then the rules on every node, old pods last, after a
+        grace period as the kubelet gives it: a packet that was sent to one by the rules of before is on its way still.
 
         The cluster file is written with the rules, as the API server tells everybody at once.
         """
@@ -143,9 +146,10 @@ class Lab:
             server.await_ready()
         self._load_rules(cluster)
         cluster.write(self.cluster_file)
-        for node in self.nodes.values():
-            for name in set(node.pods) - set(wanted):
-                node.remove_pod(name)
+        if old := [(node, name) for node in self.nodes.values() for name in node.pods if name not in wanted]:
+            time.sleep(_GRACE_S)
+        for node, name in old:
+            node.remove_pod(name)
 
     def cut(self, node: str) -> None:
         """Pulls the node's cable; nobody is told."""
