@@ -24,6 +24,7 @@ from k8s_ecmp.routers.tasks import VerifyReport, outcomes, run
 from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.document import decode_plan
 from k8s_ecmp.views.next_step import anew
+from k8s_ecmp.views.plan_rows import difference
 
 DONE, ERROR, CHANGES, STOPPED = 0, 1, 2, 3
 _NOT_PROBED = (
@@ -97,8 +98,7 @@ def report_lines(report: VerifyReport) -> list[str]:
     warnings = [f"warning: {warning}" for warning in report.warnings]
     if report.in_sync:
         return [f"in sync: {report.owned} owned prefixes", *warnings]
-    lines = [f"{change.action} {change.prefix}: {'; '.join(change.reasons)}" for change in report.plan.changes]
-    lines += report.problems
+    lines = [*map(difference, report.plan.changes), *report.problems]
     count = len(lines)
     first = f"drift: {count} difference{'s' if count > 1 else ''}" if count else "conflict: nothing else differs"
     lines += (f"conflict {conflict.prefix}: {conflict.reason}" for conflict in report.plan.conflicts)

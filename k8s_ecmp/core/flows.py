@@ -59,7 +59,10 @@ def flows_at_risk(
             covering = (before if change.action == "create" else after).of(change.prefix)
             if covering is None or not (covering in ours or covering in mine):
                 continue
-            old, new = old or before.labels(covering), new or after.labels(covering)
+            if change.action == "create":
+                old = before.labels(covering)
+            else:
+                new = after.labels(covering)
         if not old or not new or (old == new and change.action != "delete"):
             continue
         safe = covering is None and (change.vrf, change.prefix) in protected
@@ -158,8 +161,8 @@ def _kept(stay: int, lose: int, gain: int, same: Same, choose: Callable[[Sequenc
 
 
 def _labels(hops: Sequence[NextHop]) -> frozenset[str]:
-    """None for a route that discards."""
-    return frozenset(hop.label for hop in hops if not hop.discard)
+    """None for a route that discards; where a route names the interface besides, the node is the same."""
+    return frozenset(hop.table_label for hop in hops if not hop.discard)
 
 
 def _rounded(share: Fraction) -> float:

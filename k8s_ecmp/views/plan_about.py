@@ -81,7 +81,7 @@ def _next_step(plan: Plan, file: PlanFile | None) -> str:
         return _KEEP
     return (
         f"`k8s-ecmp apply {file.path}` makes these changes and no others; the cluster is not read again. "
-        f"It refuses the whole file after {time_text(plan.expires)}, where that was edited, and where routes of any "
-        "router are no longer those that this plan was made for. Where they change only after that first look, this "
-        "router stays as it is and the others go on."
+        f"It refuses the whole file after {time_text(plan.expires)}, or if the file was edited, or if on any router "
+        "that it changes our routes, or others at their prefixes, are no longer those that this plan was made for. If "
+        "they change after that first look, this router alone stays as it is and the others go on."
     )

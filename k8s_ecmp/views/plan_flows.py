@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from k8s_ecmp.model import Flows, FlowShift, Plan, RouterPlan
+from k8s_ecmp.model import Flows, FlowShift, Hashing, Plan, RouterPlan
 
 TITLE = "Flows at risk"
 MEANING = (
@@ -11,6 +11,12 @@ MEANING = (
     "a range stands, the prefixes differ in that, or the order of the next hops in the router's table decides, which "
     "no configuration shows."
 )
+_PLAIN: dict[Hashing | None, str] = {
+    None: "taken to be by modulo",
+    "modulo": "by modulo, as is assumed",
+    "hash-threshold": "by hash-threshold",
+    "resilient": "none",
+}
 STAY = "no existing connection moves to another node"
 
 
@@ -41,7 +47,7 @@ def _sentences(router: RouterPlan) -> Iterator[str]:
         apart = [shift for shift in router.flows.shifts if shift.covering is not None]
         if kept:
             yield _moved(kept, router.flows)
-            yield f"resilient hashing: {_found(router.flows, kept)}"
+            yield f"resilient hashing: {_found(router.flows, kept)}; plain hashing: {_PLAIN[router.flows.hashing]}"
         if apart:
             verb = "gets or loses a route of its own" if len(apart) == 1 else "get or lose routes of their own"
             yield (
@@ -57,7 +63,7 @@ def _sentences(router: RouterPlan) -> Iterator[str]:
     if dropped := _dropped(router):
         drops, its = ("drops", "its") if dropped == 1 else ("drop", "their")
         yield (
-            f"{_prefixes(dropped)} newly {drops} {its} traffic: connections that another route carries there so far "
+            f"{_prefixes(dropped)} newly {drops} {its} traffic: connections that a larger route carries there so far "
             "are cut"
         )
 

@@ -49,13 +49,17 @@ def rules(plan: Plan) -> list[str]:
 
 def _rules(rollout: Rollout, routers: list[RouterPlan], count: int) -> Iterator[str]:
     if count > 1:
-        yield "A wave begins when every router of the one before it is done: confirmed, or left as it was."
+        yield (
+            "A wave begins when every router of the one before it is done: confirmed, or left as it was before its "
+            "commit."
+        )
     if len(routers) > 1:
         yield f"In a wave at most {counted(rollout.parallel, 'router')} at the same time{_apart(routers)}."
     if count > 1 and rollout.pause_s:
         yield (
             f"After each wave but the last a pause of {rollout.pause_s:g} s, in which the routers of the wave are "
-            "verified again; one that differs, or cannot be read, is taken back, and no later wave is begun."
+            "verified again; one that differs, or cannot be read, gets the inverse of its change if it can be reached, "
+            "and no later wave is begun."
         )
     elif count > 1:
         yield "No pause between waves."
@@ -106,10 +110,10 @@ def undo_line(undo: Undo) -> str:
             f"commit that is not confirmed the router takes back by itself {undo.timer_s} s after it, also when "
             f"k8s-ecmp dies or the connection is lost.{_restored(undo)}"
         )
-    how = "the router" if undo.by == "router" else "the inverse patch, which writes the next hops of before"
+    how = "the driver's rollback" if undo.by == "router" else "the inverse patch, which writes the next hops of before"
     return (
-        f"no commit-confirm. What cannot be verified is taken back by {how}.{_restored(undo)} If k8s-ecmp dies between "
-        "commit and verification, the change stays."
+        f"no commit-confirm. What cannot be verified is taken back by {how}.{_restored(undo)} If k8s-ecmp dies, or the "
+        "router cannot be reached any more, between commit and verification, the change stays."
     )
 
 

@@ -15,7 +15,7 @@ SIGNS: dict[Action, str] = {"create": "+", "update": "~", "delete": "-"}
 STATUS_WORDS = {
     "in-sync": "has every route that it can use; nothing is written",
     "changes": "will be changed as shown",
-    "conflict": "as it should be but for prefixes where somebody else's route stands; nothing is written",
+    "conflict": "differs only at prefixes where somebody else's route stands; nothing is written",
     "blocked": "a guard holds it; nothing is written",
     "failed": "could not be read or planned; nothing is written",
 }
@@ -342,26 +342,42 @@ def legend(plan: Plan) -> list[str]:
 def summary(routers: Sequence[RouterPlan]) -> str:
     """The whole plan in a sentence."""
     count = Summary.of(routers)
-    changing = sum(bool(router.changes) for router in routers)
-    blocked = sum(router.status == "blocked" for router in routers)
+    changing = any(router.changes for router in routers)
+    blocked = [router for router in routers if router.status == "blocked"]
     parts = []
-    if changing:
-        parts.append(
-            f"{count.create} to create, {count.update} to update, {count.delete} to delete "
-            f"on {counted(changing, 'router')}"
-            + (", blocked ones counted too" if any(r.changes and r.status == "blocked" for r in routers) else "")
-        )
+    if ready := [router for router in routers if router.changes and router.status != "blocked"]:
+        parts.append(f"{_counts(ready)} on {counted(len(ready), 'router')}")
     if count.conflict:
         parts.append(counted(count.conflict, "conflict"))
     if count.failed:
         parts.append(f"{counted(count.failed, 'router')} failed")
     if blocked:
-        parts.append(f"{counted(blocked, 'router')} blocked, nothing is written there")
+        withheld = f" ({_counts(blocked)})" if any(router.changes for router in blocked) else ""
+        parts.append(f"{counted(len(blocked), 'router')} blocked, nothing is written there{withheld}")
     if not parts:
         left_out = sum(len(router.skipped) for router in routers)
         but = f"; {left_out} left out for them, see Skipped" if left_out else ""
         return f"No changes: {counted(len(routers), 'router')} in sync{but}."
     return f"Plan: {'; '.join(parts if changing else ('no changes', *parts))}."
+
+
+def _counts(routers: Sequence[RouterPlan]) -> str:
+    count = Summary.of(routers)
+    return f"{count.create} to create, {count.update} to update, {count.delete} to delete"
+
+
+def difference(change: RouteChange) -> str:
+    """How a router's configuration differs from what it should have, at the prefix of a change that would mend it."""
+    row = change_row(change)
+    if row.action == "create":
+        what = f"is not configured, and should be: {' '.join(row.after)}"
+    elif row.action == "delete":
+        what = "is configured, and should not be"
+    else:
+        lacks = f"lacks {' '.join(row.gained)}" if row.gained else ""
+        extra = f"has {' '.join(row.lost)}, and should not" if row.lost else ""
+        what = "; ".join(filter(None, (lacks, extra))) or "has its next hops with other attributes"
+    return f"{row.prefix} {what}: {'; '.join(row.reasons)}"
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

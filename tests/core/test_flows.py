@@ -226,3 +226,13 @@ def test_flows_that_go_by_others_routes_or_by_none_are_not_of_our_knowing() -> N
     assert at_risk([NEW], ours={"10.96.0.0/12": (NextHop(discard=True, tag=1),)}) is None
     assert at_risk([NEW.inverse(), change("10.96.0.0/12", hops(1, 2, 3), ())]) is None, "both go"
     assert at_risk([NEW], ours={"fd00::/8": hops(1)}) is None
+
+
+def test_a_prefix_that_drops_from_now_on_moves_no_flow_to_another_node() -> None:
+    assert at_risk([change("10.96.0.1/32", (), DISCARD)], ours=RANGE) is None
+    assert at_risk([change("10.96.0.1/32", DISCARD, ())], ours=RANGE) is None
+
+
+def test_a_node_is_the_same_with_and_without_the_interface_to_it() -> None:
+    through = tuple(NextHop(hop.address, interface="eth0", tag=1) for hop in hops(1, 2))
+    assert at_risk([change("10.96.0.1/32", through, hops(1, 2))]) is None

@@ -295,7 +295,11 @@ STEPS = NextSteps((), "today.plan", KEPT.routers)
 IDENTITY = "sha256:" + "09e3" * 16
 VERIFIED = (
     ("r1", "in sync", ("12 owned prefixes",)),
-    ("r2", "drift", ("2 differences", "update 10.96.0.0/12: node n3 is eligible", "10.96.0.10/32 is not in the FIB")),
+    (
+        "r2",
+        "drift",
+        ("2 differences", "10.96.0.0/12 lacks 10.0.0.3: node n3 is eligible", "10.96.0.10/32 is not in the FIB"),
+    ),
     ("r4", "failed", (TIMEOUT,)),
 )
 DESIRED = (

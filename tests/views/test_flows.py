@@ -81,7 +81,7 @@ def test_prefixes_whose_connections_have_nowhere_to_go() -> None:
 
 def test_prefixes_that_begin_to_drop_what_a_larger_route_carries() -> None:
     said = flow_line(router(None, NOTHING_LEFT))
-    assert said == "1 prefix newly drops its traffic: connections that another route carries there so far are cut"
+    assert said == "1 prefix newly drops its traffic: connections that a larger route carries there so far are cut"
     assert [routers for _, routers in flow_lines(plan_of(router(None, NOTHING_LEFT)))] == [("r1",)]
 
 

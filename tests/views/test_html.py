@@ -195,7 +195,7 @@ def test_the_page_says_what_applies_it():
     lead = words(kept.xpath("//header")[0])
     assert "Nothing has been written yet." in lead
     assert "k8s-ecmp apply today.plan makes these changes and no others" in lead
-    assert "It refuses the whole file after 2025-03-01 13:00:00 UTC" in lead
+    assert "It refuses the whole file after 2025-03-01 13:00:00 UTC, or if the file was edited" in lead
     assert "sha256:1" in words(kept.xpath("//footer")[0])
     assert "plan --out FILE.plan makes a plan" in words(page_of(EVERYTHING).xpath("//header")[0])
     assert "While guards hold it, applying this plan writes nothing." in words(page_of(HELD).xpath("//header")[0])
