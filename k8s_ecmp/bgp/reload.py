@@ -1,5 +1,9 @@
 """A running ExaBGP takes over another configuration; where that is not possible, the one before stays in force."""
 
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -39,23 +43,41 @@ def reload(files: Files) -> Reloaded:
 
     Raises:
         Unreachable: none runs there.
-        SettingsError: ExaBGP refuses them.
+        SettingsError: ExaBGP refuses them, or another reload of the folder is under way.
         RouterError: it did not take them, or a peer is being changed for so long that it could not be waited for.
     """
     client = BridgeClient(files.folder, _TIMEOUT_S)
     try:
         if (problem := refused(files)) is not None:
             raise SettingsError(f"ExaBGP refuses the configuration, {_KEPT}: {problem}")
-        before = _read(files)
-        write(files)
-        try:
-            done = client.ask("reload")
-        except RouterError as error:
-            write(before)
-            raise RouterError(f"{_taken_back(client)}: {error}", remedy=_REMEDY) from error
-        return Reloaded(tuple(done["changed"]), tuple(done["removed"]))
+        with _alone(files.folder):
+            before = _read(files)
+            write(files)
+            try:
+                done = client.ask("reload")
+            except RouterError as error:
+                write(before)
+                raise RouterError(f"{_taken_back(client)}: {error}", remedy=_REMEDY) from error
+            return Reloaded(tuple(done["changed"]), tuple(done["removed"]))
     finally:
         client.close()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other reload of the folder meanwhile: each would take the other's files for those before its own."""
+    try:
+        lock = os.open(folder / "reload.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot be used, {_KEPT}: {error.strerror}") from error
+    with os.fdopen(lock, "r+b"):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(
+                f"another reload of {folder} is under way, {_KEPT}", remedy="try again when it has ended"
+            ) from None
+        yield
 
 
 def _taken_back(client: BridgeClient) -> str:

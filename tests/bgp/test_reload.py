@@ -1,5 +1,6 @@
 """The inventory changes while ExaBGP runs: what is to stay does not notice, and a mistake changes nothing."""
 
+import fcntl
 import json
 import time
 from collections.abc import Iterator
@@ -219,6 +220,22 @@ def test_a_configuration_that_exabgp_refuses_changes_nothing(stays: Two) -> None
         assert "ExaBGP refuses the configuration, nothing was changed" in said
     finally:
         stays.write_settings()
+    assert up_since(stays.changes) == before
+
+
+def test_one_reload_at_a_time(stays: Two) -> None:
+    before = up_since(stays.changes)
+    was = dict(stays.hosts["changes"]["data"]["k8s_ecmp"]["bgp"])
+    with (stays.exabgp_folder / "reload.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        change(stays, "changes", hold_time_s=33)
+        try:
+            said = " ".join(stays.cli("bgp", "reload", code=1).stderr.split())
+        finally:
+            stays.hosts["changes"]["data"]["k8s_ecmp"]["bgp"] = was
+            stays.write_inventory()
+        assert "is under way, nothing was changed" in said
+    assert stays.cli("bgp", "reload").stdout == "nothing has changed\n"
     assert up_since(stays.changes) == before
 
 
