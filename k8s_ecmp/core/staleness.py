@@ -8,6 +8,10 @@ from k8s_ecmp.core.ownership import Marks, is_owned
 from k8s_ecmp.model import Prefix, RouteChange, RunningRoutes
 
 _MOST = 5
+_ELSEWHERE = (
+    "at its prefixes they have the same next hops as then, so that either another route of ours has changed, or "
+    "another attribute of one of these, such as the distance"
+)
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -35,7 +39,7 @@ def moved_since(reviewed: Sequence[RouteChange], running: RunningRoutes) -> tupl
 def stale_text(router: str, reviewed: Sequence[RouteChange], running: RunningRoutes) -> str:
     """That the routes of a router are not the reviewed ones, and which, as far as the plan knows them."""
     moved = moved_since(reviewed, running)
-    shown = "; ".join(map(str, moved[:_MOST])) if moved else "one of ours elsewhere, or more than the hops of one"
+    shown = "; ".join(map(str, moved[:_MOST])) if moved else _ELSEWHERE
     more = f"; and {len(moved) - _MOST} more" if len(moved) > _MOST else ""
     return f"the routes on {router} are not those that the plan was made for: {shown}{more}"
 

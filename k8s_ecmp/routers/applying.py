@@ -197,6 +197,8 @@ def taken_back_on_error(session: Transaction) -> Iterator[None]:
 
 def _left(session: Transaction, what: str, unless: str) -> str:
     """What becomes of a commit of `what` that nobody hears of any more."""
+    if session.kept:
+        return f"the router has {what} whole or not at all, which the next reading finds out"
     if session.timer_s:
         return f"the router takes {what} back by itself within {session.timer_s} s, unless {unless}"
     return f"what is in force of {what} is not verified"

@@ -112,7 +112,7 @@ class StandingSession:
             self._keeping.keep_applied()
             if self._unsaved:
                 self._keeping.expect_unsaved()
-        self._transaction = Transaction(self._driver, port, template)
+        self._transaction = Transaction(self._driver, port, template, kept=self._keeping is not None)
 
     def close(self) -> None:
         """Leaves the router as it is, its startup configuration saved where it can be. May be called at any time."""

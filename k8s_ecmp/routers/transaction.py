@@ -43,7 +43,9 @@ _RECEIVED_PER_S = 500  # prefixes that a receiver takes, with many next hops eac
 class Transaction:
     """The verbs on one open driver. Every error that leaves it is a `RouterError` or a `ParseError`."""
 
-    def __init__(self, driver: Driver, port: Port, template: str | None = None) -> None:
+    def __init__(self, driver: Driver, port: Port, template: str | None = None, *, kept: bool = False) -> None:
+        """`kept`: whoever connects after this session was lost keeps a commit that waits for its confirm."""
+        self.kept = kept
         self._driver = driver
         self._port = port
         self._template = template

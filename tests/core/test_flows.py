@@ -229,7 +229,10 @@ def test_flows_that_go_by_others_routes_or_by_none_are_not_of_our_knowing() -> N
 
 
 def test_a_prefix_that_drops_from_now_on_moves_no_flow_to_another_node() -> None:
-    assert at_risk([change("10.96.0.1/32", (), DISCARD)], ours=RANGE) is None
+    wider = change("10.96.0.0/12", hops(1, 2, 3), hops(1, 2))
+    found = at_risk([wider, change("10.96.0.1/32", (), DISCARD)])
+    assert found is not None
+    assert [shift.prefix for shift in found.shifts] == [wider.prefix]
     assert at_risk([change("10.96.0.1/32", DISCARD, ())], ours=RANGE) is None
 
 

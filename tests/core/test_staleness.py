@@ -38,7 +38,7 @@ def test_moved_names_the_hops_then_and_now() -> None:
 def test_a_stale_router_is_told_with_few_words() -> None:
     many = [change(hops("10.0.0.1"), (), Prefix.parse(f"10.96.1.{number}/32")) for number in range(8)]
     assert stale_text("r1", many, running()).endswith("; and 3 more")
-    assert "one of ours elsewhere" in stale_text("r1", [MADE], running())
+    assert "either another route of ours has changed" in stale_text("r1", [MADE], running())
 
 
 def test_as_left_is_every_prefix_with_its_hops_its_marks_and_its_distance() -> None:

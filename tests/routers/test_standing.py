@@ -9,13 +9,14 @@ import yaml
 
 from k8s_ecmp.core.plan import plan_prefixes
 from k8s_ecmp.core.rules import Rules
-from k8s_ecmp.errors import LockHeld, NotLeading, PlanRefused, RouterError, VerifyFailed
+from k8s_ecmp.errors import LockHeld, NotLeading, PlanRefused, RouterError, Unreachable, VerifyFailed
 from k8s_ecmp.model import Prefix, RouterPlan
 from k8s_ecmp.routers.drivers.frr import FrrDriver
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.standing import StandingSession
 from k8s_ecmp.settings import GuardSettings, RolloutSettings, Settings
 from tests.core.build import TAG, cluster, decided, endpoints, node, p, service
+from tests.world.cutting import cut_in_the_next_commit
 from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
 
@@ -222,6 +223,18 @@ def test_a_session_that_was_lost_says_so(router: FrrRouter, session: StandingSes
     assert session.table is None
     session.read(recover=True)
     session.commit(step(session, "n1"), allowed)
+    fib(router, "10.0.0.1")
+
+
+def test_a_session_that_is_lost_while_the_router_commits_promises_nothing(
+    router: FrrRouter, session: StandingSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next reading keeps what was applied: no timer takes it back."""
+    cut_in_the_next_commit(router, monkeypatch)
+    with pytest.raises(Unreachable, match="whole or not at all, which the next reading finds out"):
+        session.commit(step(session, "n1"), allowed)
+    session.connect()
+    session.read(recover=True)
     fib(router, "10.0.0.1")
 
 

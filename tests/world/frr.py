@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -274,6 +274,19 @@ class FrrRouter:
                 os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not any(map(self.processes, daemons)), "FRR is gone")
         self.run("sh", "-c", "sh /run/world/frr.sh >/dev/null 2>&1")
+
+    @contextlib.contextmanager
+    def stopped(self, comm: str) -> Iterator[None]:
+        """The router's processes of that name do nothing meanwhile."""
+        pids = self.processes(comm)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def kill_sshd(self) -> None:
         """Ends the listener and every session, as a crash would."""

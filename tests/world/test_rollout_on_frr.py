@@ -1,11 +1,9 @@
 """Rollouts on real FRR routers: what only tables show, in a wave and in the pause after it; interrupted and resumed."""
 
 import contextlib
-import os
 import re
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from k8s_ecmp.routers.transaction import Transaction
 from k8s_ecmp.settings import Settings, load_settings
 from tests.fleet import Watcher, outcomes
 from tests.site import Outcome, ended, new_site, read_until
+from tests.world.cutting import cut_in_the_next_commit
 from tests.world.edge import FOREIGN
 from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
@@ -244,24 +243,7 @@ def test_a_session_that_is_lost_while_the_router_commits_is_told(
     """Whether the router got as far as the commit is not known; what it does by itself is."""
     world.site.settings(rollout={"confirm_within_s": confirm_within_s})
     router = world.routers[0]
-    commit = Transaction.commit
-
-    def cut() -> None:
-        wait_for(lambda: "tx.applying" in router.run("ls", "/run/k8s-ecmp"), "the commit has begun")
-        router.kill_sshd()
-        router.start_sshd()
-
-    def cut_in_the_middle(session: Transaction, confirm_within_s: int, hops: int) -> None:
-        monkeypatch.undo()
-        with frozen(router, "staticd"):
-            cutting = threading.Thread(target=cut)
-            cutting.start()
-            try:
-                commit(session, confirm_within_s, hops)
-            finally:
-                cutting.join()
-
-    monkeypatch.setattr(Transaction, "commit", cut_in_the_middle)
+    cut_in_the_next_commit(router, monkeypatch)
     done = world.site.run_here("apply", "--yes", "--router", "r1")
     assert done.code == 1
     left = (
@@ -272,16 +254,3 @@ def test_a_session_that_is_lost_while_the_router_commits_is_told(
     assert left in " ".join(done.out.split())
     assert world.run("apply", "--yes", "--router", "r1").code == 0
     assert world.ours(router)
-
-
-@contextlib.contextmanager
-def frozen(router: FrrRouter, comm: str) -> Iterator[None]:
-    """The daemon takes nothing meanwhile."""
-    pids = router.processes(comm)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)

@@ -115,7 +115,11 @@ class FileDriver:
             raise CommitFailed("a file router has no commit timer")
         if self._candidate is None:
             raise CommitFailed(f"{self._path}: no candidate is loaded")
-        if self._read() != self._base:
+        try:
+            now = self._read()
+        except Unreachable as error:
+            raise CommitFailed(f"{error.message}; nothing was written") from error
+        if now != self._base:
             raise CommitFailed(f"{self._path} was changed by somebody who does not lock it; nothing was written")
         self._write(self._candidate)
         self._last = (self._base, self._candidate)

@@ -42,6 +42,15 @@ def test_a_commit_changes_only_its_lines_and_keeps_every_other_byte(path: Path) 
     assert path.read_bytes() == CONFIG
 
 
+def test_a_file_that_is_gone_at_the_commit_gets_nothing_and_says_so(path: Path) -> None:
+    router = driver(path)
+    router.load_merge_candidate(config="ip route 10.96.0.0/12 10.0.0.1 tag 4201\n")
+    path.rename(path.with_suffix(".away"))
+    with pytest.raises(CommitFailed, match="cannot be read: No such file or directory; nothing was written"):
+        router.commit_config()
+    assert not path.exists()
+
+
 def test_a_rollback_keeps_what_others_wrote_since(path: Path) -> None:
     router = driver(path)
     router.load_merge_candidate(config="ip route 10.96.0.0/12 10.0.0.1 tag 4201\nno ip route 192.0.2.0/24 10.0.0.9\n")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_ecmp.errors import CommitFailed, ConfigRejected, ConfirmExpired, LockHeld, RouterError
+from k8s_ecmp.errors import CommitFailed, ConfigRejected, ConfirmExpired, LockHeld, RouterError, Unreachable
 from k8s_ecmp.routers.drivers.frr import FrrDriver
 from tests.routers.drivers.conftest import Connect
 from tests.world import frr_release
@@ -217,16 +217,10 @@ def test_a_save_without_an_answer_is_not_asked_for_again_at_the_end(router: FrrR
         return show(*commands)
 
     driver._remote.show = counted  # type: ignore[method-assign]
-    still = router.processes("vtysh")
-    try:
-        for pid in still:
-            os.kill(pid, signal.SIGSTOP)
+    with router.stopped("vtysh"):
         with pytest.raises(RouterError):
             driver.keeping.save_startup()
         driver.close()
-    finally:
-        for pid in still:
-            os.kill(pid, signal.SIGCONT)
     assert asked == ["write memory"]
     assert driver.keeping.unsaved
 
@@ -401,6 +395,19 @@ def test_what_others_left_in_the_candidate_is_not_committed(router: FrrRouter, d
 
 
 @pytest.mark.frr_releases(*frr_release.RELEASES, installed=False)
+def test_a_refusal_is_told_where_the_agent_cannot_be_started_again(
+    driver: FrrDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.load_merge_candidate(config="ip route 10.9.0.0/24 10.0.0.1\nip route 10.9.0.0/24 Null0\n")
+
+    def lost() -> None:
+        raise Unreachable("the session was lost")
+
+    monkeypatch.setattr(driver._remote, "restart_agent", lost)
+    with pytest.raises(ConfigRejected, match="is as before"):
+        driver.commit_config()
+
+
 def test_a_refused_change_leaves_the_configuration_open_to_others(router: FrrRouter, driver: FrrDriver) -> None:
     driver.load_merge_candidate(config="ip route 10.9.0.0/24 10.0.0.1\nip route 10.9.0.0/24 Null0\n")
     with pytest.raises(ConfigRejected, match="blackhole"):

@@ -400,7 +400,8 @@ class FrrDriver:
             return
         self._last = None
         self._remote.forget_running()
-        self._remote.restart_agent()
+        with suppress(Unreachable, DeadlineExceeded):  # what became of the change is known, and to be told
+            self._remote.restart_agent()
         if started != "STARTED":
             why = _NOT_STARTED.get(started, "the work directory takes no more files")
             raise CommitFailed(f"router {self.hostname}: nothing was applied: {why}", remedy="load the candidate again")
