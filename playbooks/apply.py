@@ -42,6 +42,8 @@ def main() -> int:
         for result in roll_out(nornir, settings, plan.routers, record=record, frozen=frozen):
             print(f"{result.router}: {result.outcome} {result.error or ''}".rstrip(), flush=True)
             results.append(result)
+    if why := runs.why_stopped(plan, results):
+        print(why)
     return runs.apply_exit(plan, results)
 
 

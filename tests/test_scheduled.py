@@ -1,5 +1,6 @@
 """docs/guides/scheduled.md: the very commands of the page, on embedded routers."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -59,6 +60,26 @@ def shell(site: Site, commands: str, shell: str = "bash", **environment: str) ->
     )
 
 
+def by_cron(site: Site, command: str) -> subprocess.CompletedProcess[str]:
+    """As cron does it: its own shell and environment, and what the crontab sets."""
+    name, _, path = blocks("cron", "cron")[0].splitlines()[0].partition("=")
+    assert name == "PATH"
+    return subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd="/",
+        env={
+            "SHELL": "/bin/sh",
+            "LOGNAME": "k8s-ecmp",
+            "HOME": "/nonexistent",
+            "PATH": path.replace("/opt/k8s-ecmp/bin", str(Path(sys.executable).parent)),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
 def configs(site: Site) -> dict[str, str]:
     return {path.name: path.read_text() for path in site.folder.glob("inventories/demo/routers/*.cfg")}
 
@@ -77,7 +98,7 @@ def cron(site: Site) -> dict[str, str]:
     """The two scripts in their place, and what the crontab says: name -> command."""
     scripts = blocks("cron", "sh")[:2]
     commands = {}
-    for line in blocks("cron", "cron")[0].splitlines():
+    for line in blocks("cron", "cron")[0].splitlines()[1:]:
         *schedule, user, command = line.split()
         assert next(CronSim(" ".join(schedule), datetime.now(UTC)))
         assert user == "k8s-ecmp"
@@ -87,6 +108,12 @@ def cron(site: Site) -> dict[str, str]:
         path.write_text(script)
         path.chmod(0o755)
     return commands
+
+
+def conflict(site: Site) -> None:
+    """Somebody else's route stands at a prefix of ours on edge1."""
+    router = site.config("edge1")
+    router.write_text(f"ip route 198.51.100.10/32 192.0.2.77\n{router.read_text()}")
 
 
 def approved(site: Site) -> None:
@@ -99,18 +126,18 @@ def approved(site: Site) -> None:
 
 def test_cron_plans_a_person_approves_and_cron_applies_exactly_that(site: Site, cron: dict[str, str]) -> None:
     before = configs(site)
-    planned = shell(site, cron["plan.sh"], "sh")
+    planned = by_cron(site, cron["plan.sh"])
     assert planned.returncode == 2, planned.stderr
     assert "a plan waits for approval: waiting/" in planned.stdout
     text = next((site.folder / "waiting").glob("*.md")).read_text()
     assert "14 to create" in text
-    assert shell(site, cron["apply.sh"], "sh").returncode == 0
+    assert by_cron(site, cron["apply.sh"]).returncode == 0
     assert configs(site) == before, "nobody has approved anything"
     (site.folder / "approved").mkdir(exist_ok=True)
     approved(site)
     wanted = identity(site.folder / "approved/CHG-17.plan")
     assert wanted in text
-    applied = shell(site, cron["apply.sh"], "sh")
+    applied = by_cron(site, cron["apply.sh"])
     assert applied.returncode == 0, applied.stdout + applied.stderr
     (review,) = entries(site, "review")
     assert review.body["plan"] == wanted
@@ -118,35 +145,86 @@ def test_cron_plans_a_person_approves_and_cron_applies_exactly_that(site: Site, 
     assert [path.name for path in (site.folder / "done").iterdir()] == ["CHG-17.plan"]
     done = configs(site)
     assert done != before
-    assert shell(site, cron["apply.sh"], "sh").returncode == 0
-    assert shell(site, cron["plan.sh"], "sh").returncode == 0
+    assert by_cron(site, cron["apply.sh"]).returncode == 0
+    assert by_cron(site, cron["plan.sh"]).returncode == 0
     assert configs(site) == done
     assert len(list((site.folder / "waiting").iterdir())) == 2, "a plan without changes leaves nothing"
 
 
 def test_cron_refuses_what_no_longer_fits_and_lays_it_away(site: Site, cron: dict[str, str]) -> None:
     (site.folder / "approved").mkdir()
-    assert shell(site, cron["plan.sh"], "sh").returncode == 2
+    assert by_cron(site, cron["plan.sh"]).returncode == 2
     approved(site)
     router = site.config("edge1")
     router.write_text(f"ip route 10.96.0.0/12 10.192.0.9\n{router.read_text()}")
     before = configs(site)
-    done = shell(site, cron["apply.sh"], "sh")
+    done = by_cron(site, cron["apply.sh"])
     assert done.returncode == 3
     assert "the routes on edge1 are not those that the plan was made for" in done.stderr
     assert configs(site) == before
     assert [path.name for path in (site.folder / "refused").iterdir()] == ["CHG-17.plan"]
 
 
+def test_cron_files_a_plan_as_applied_where_conflicts_are_all_that_is_left(site: Site, cron: dict[str, str]) -> None:
+    (site.folder / "approved").mkdir()
+    conflict(site)
+    assert by_cron(site, cron["plan.sh"]).returncode == 2
+    approved(site)
+    done = by_cron(site, cron["apply.sh"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == (
+        "approved/CHG-17.plan is done; what it leaves alone, such as conflicts, stands in reports/CHG-17.json\n"
+    )
+    assert "Exit code 3 is for what it leaves alone: 1 conflict (198.51.100.10/32 on edge1)." in done.stderr
+    assert [path.name for path in (site.folder / "done").iterdir()] == ["CHG-17.plan"]
+    assert not any((site.folder / "refused").iterdir())
+    report = json.loads((site.folder / "reports/CHG-17.json").read_text())
+    assert [conflict["prefix"] for conflict in report["conflicts"]] == ["198.51.100.10/32"]
+    assert {entry.body["outcome"] for entry in entries(site, "result")} == {"committed"}
+
+
+def test_cron_does_not_file_as_applied_what_a_freeze_held_beside_a_conflict(site: Site, cron: dict[str, str]) -> None:
+    (site.folder / "approved").mkdir()
+    conflict(site)
+    assert by_cron(site, cron["plan.sh"]).returncode == 2
+    approved(site)
+    before = configs(site)
+    site.settings(guards={"freeze_file": "freeze"})
+    (site.folder / "freeze").touch()
+    held = by_cron(site, cron["apply.sh"])
+    assert held.returncode == 3
+    assert "approved/CHG-17.plan was refused or stopped" in held.stdout
+    assert "Exit code 3 is for" not in held.stderr
+    assert configs(site) == before
+    (site.folder / "freeze").unlink()
+    (site.folder / "refused/CHG-17.plan").rename(site.folder / "approved/CHG-17.plan")
+    assert by_cron(site, cron["apply.sh"]).returncode == 0
+    assert (site.folder / "done/CHG-17.plan").exists()
+
+
+def test_cron_leaves_a_run_alone_that_takes_longer(site: Site, cron: dict[str, str]) -> None:
+    (site.folder / "approved").mkdir()
+    assert by_cron(site, cron["plan.sh"]).returncode == 2
+    approved(site)
+    before = configs(site)
+    with (site.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = by_cron(site, cron["apply.sh"])
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert configs(site) == before
+    assert by_cron(site, cron["apply.sh"]).returncode == 0
+    assert configs(site) != before
+
+
 def test_cron_goes_on_with_a_file_whose_run_failed(site: Site, cron: dict[str, str]) -> None:
     (site.folder / "approved").mkdir()
-    assert shell(site, cron["plan.sh"], "sh").returncode == 2
+    assert by_cron(site, cron["plan.sh"]).returncode == 2
     approved(site)
     site.settings(journal="cluster.yaml/journal.sqlite")
-    assert shell(site, cron["apply.sh"], "sh").returncode == 1
+    assert by_cron(site, cron["apply.sh"]).returncode == 1
     assert (site.folder / "approved/CHG-17.plan").exists()
     site.settings(journal="journal.sqlite")
-    assert shell(site, cron["apply.sh"], "sh").returncode == 0
+    assert by_cron(site, cron["apply.sh"]).returncode == 0
     assert (site.folder / "done/CHG-17.plan").exists()
 
 
@@ -184,6 +262,21 @@ def test_gitlab(site: Site) -> None:
     assert "10.192.0.2" in configs(site)["edge1.cfg"]
 
 
+def test_gitlab_fails_for_what_was_not_done_and_not_for_conflicts(site: Site) -> None:
+    found = jobs("GitLab")
+    conflict(site)
+    before = configs(site)
+    assert shell(site, "\n".join(found["plan"]["script"])).returncode == 0
+    applied = shell(site, "\n".join(found["apply"]["script"]))
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert "1 conflict (198.51.100.10/32 on edge1)" in applied.stderr
+    assert configs(site) != before
+    assert found["apply"]["artifacts"]["paths"] == ["report.json"]
+    assert json.loads((site.folder / "report.json").read_text())["complete"] is True
+    (site.folder / "today.plan").write_text("{}")
+    assert shell(site, "\n".join(found["apply"]["script"])).returncode == 1
+
+
 def test_gitlab_fails_where_a_plan_does(site: Site) -> None:
     (site.folder / "cluster.yaml").write_text("kind: [")
     assert shell(site, "\n".join(jobs("GitLab")["plan"]["script"])).returncode == 1
@@ -206,6 +299,22 @@ def test_github(site: Site) -> None:
     exactly(site, before, "run 4712", "approved in environment routers")
     assert shell(site, plan, **files).returncode == 0
     assert (site.folder / "GITHUB_OUTPUT").read_text() == "code=2\ncode=0\n", "and `apply` is skipped"
+
+
+def test_github_fails_for_what_was_not_done_and_not_for_conflicts(site: Site) -> None:
+    found = jobs("GitHub")
+    conflict(site)
+    files = {name: str(site.folder / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    (plan,) = (step["run"] for step in found["plan"]["steps"] if "run" in step)
+    (apply,) = (step["run"] for step in found["apply"]["steps"] if "run" in step)
+    assert shell(site, plan, **files).returncode == 0
+    applied = shell(site, apply)
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert applied.stdout == "::warning::applied; the log says what the plan leaves alone\n"
+    assert "1 conflict (198.51.100.10/32 on edge1)" in applied.stderr
+    (site.folder / "today.plan").write_text("{}")
+    refused = shell(site, apply)
+    assert (refused.returncode, refused.stdout) == (1, "")
 
 
 def test_the_next_day(site: Site) -> None:

@@ -48,7 +48,8 @@ class ApplyReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `plan` is the plan's id and `file` the file that it came from, None for a plan made on the spot. `journal` are the
     numbers of the entries on the run as a whole: its plan or review, and its overrides. `exit_code` is that of the
-    command. `stopped` says why nothing was attempted at all, where that was not a guard. `summary` counts routers by
+    command. `complete`: no change of the plan is left to be made; conflicts, and prefixes that a guard holds, are no
+    changes. `stopped` says why nothing was attempted at all, where that was not a guard. `summary` counts routers by
     outcome and, as "changes", the prefixes that were changed; the way back counts as none.
     """
 
@@ -57,6 +58,7 @@ class ApplyReport(msgspec.Struct, frozen=True, kw_only=True):
     file: str | None
     owner: str
     exit_code: int
+    complete: bool
     stopped: str | None
     overrides: tuple[str, ...]
     guards: tuple[GuardDocument, ...]
@@ -75,6 +77,20 @@ class Kept(msgspec.Struct, frozen=True):
 
 NOT_KEPT = Kept()
 """Of a run that wrote nothing down, because there was nothing to do."""
+
+
+def complete(plan: Plan, results: Sequence[CommitResult]) -> bool:
+    """Whether no change of the plan is left to be made.
+
+    Args:
+        plan: what was applied. A router on which all that differs is held is "blocked" in it, and has no changes.
+        results: of each of its routers.
+    """
+    changing = {router.name for router in plan.routers if router.changes}
+    return all(
+        result.outcome in ("committed", "unchanged") or (result.outcome == "blocked" and result.router not in changing)
+        for result in results
+    )
 
 
 def apply_report(
@@ -109,6 +125,7 @@ def apply_report(
         file=file,
         owner=plan.owner,
         exit_code=exit_code,
+        complete=stopped is None and complete(plan, results),
         stopped=stopped,
         overrides=plan.overrides,
         guards=tuple(twin(GuardDocument, trip) for trip in plan.guards),

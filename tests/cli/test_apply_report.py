@@ -41,6 +41,7 @@ def test_a_reviewed_plan_that_is_done(site: Site) -> None:
     document = done.json()
     assert (document["version"], document["plan"], document["file"]) == (1, plan["id"], path)
     assert (document["owner"], document["exit_code"], document["stopped"]) == (plan["owner"], 0, None)
+    assert document["complete"] is True
     assert document["guards"] == document["conflicts"] == document["overrides"] == []
     changes = {router["name"]: len(router["changes"]) for router in plan["routers"]}
     assert {name: router["changes"] for name, router in routers(document).items()} == changes
@@ -113,6 +114,7 @@ def test_a_router_that_cannot_be_read_fails_alone(site: Site) -> None:
     done = site.run_here("apply", "--yes", "--format", "json")
     document = done.json()
     assert (done.code, document["exit_code"]) == (1, 1)
+    assert document["complete"] is False
     assert routers(document)["edge1"]["outcome"] == "committed"
     assert routers(document)["edge2"]["outcome"] == "failed"
     assert "edge2.cfg" in routers(document)["edge2"]["error"]
@@ -156,11 +158,13 @@ def test_what_stops_it_stands_in_it(site: Site) -> None:
     assert held.code == held.json()["exit_code"] == 3
     assert "panic" in {guard["guard"] for guard in held.json()["guards"]}
     assert held.json()["stopped"] is None
+    assert held.json()["complete"] is False
     assert {router["outcome"] for router in held.json()["routers"]} == {"blocked"}
     site.settings(mode="observe")
     stopped = site.run_here("apply", "--yes", "--format", "json")
     assert stopped.code == 3
     assert stopped.json()["stopped"] == "mode is observe, which writes to no router"
+    assert stopped.json()["complete"] is False
     assert {router["outcome"] for router in stopped.json()["routers"]} == {"blocked"}
 
 
@@ -172,6 +176,29 @@ def test_a_conflict_stands_in_it(site: Site) -> None:
     (conflict,) = done.json()["conflicts"]
     assert (conflict["router"], conflict["prefix"]) == ("edge1", "10.96.0.0/12")
     assert done.json()["summary"]["committed"] == 2
+    assert done.json()["complete"] is True
+    assert "1 conflict (10.96.0.0/12 on edge1)" in done.err
+    again = site.run_here("apply", "--yes")
+    assert again.code == 3
+    last = again.out.partition("Apply: 2 unchanged.\n")[2]
+    assert last == (
+        "No change of this plan is left to be made. Exit code 3 is for what it leaves alone: "
+        "1 conflict (10.96.0.0/12 on edge1).\n"
+    )
+
+
+def test_prefixes_that_a_guard_holds_are_no_changes_of_the_plan(site: Site) -> None:
+    assert site.run_here("apply", "--yes").code == 0
+    site.not_ready("node3")  # the one node with a local endpoint of Service shop/cart
+    path = str(site.folder / "today.plan")
+    site.run_here("plan", "--out", path)
+    done = site.run_here("apply", path, "--format", "json")
+    assert (done.code, done.json()["complete"]) == (3, True)
+    assert {guard["guard"] for guard in done.json()["guards"]} == {"last-next-hop"}
+    assert "what guards hold (last-next-hop: 10.97.10.2/32 on edge1; last-next-hop: 10.97.10.2/32 on edge2)" in done.err
+    again = site.run_here("apply", "--yes", "--format", "json")
+    assert {router["outcome"] for router in again.json()["routers"]} == {"blocked"}
+    assert (again.code, again.json()["complete"]) == (3, True)
 
 
 def test_a_file_that_is_refused_is_an_error_as_ever(site: Site) -> None:
