@@ -12,16 +12,18 @@ from nornir.core import Nornir
 
 from k8s_ecmp.core.undo import done_of
 from k8s_ecmp.errors import JournalError, PlanRefused
-from k8s_ecmp.journal import Author, Journal
+from k8s_ecmp.journal import Author, Entry, Journal
 from k8s_ecmp.journal import Begun as BegunEntry
 from k8s_ecmp.journal.entry import Kind
 from k8s_ecmp.journal.only_writer import holder, only_writer
-from k8s_ecmp.model import CommitResult, Outcome, Plan, RouteChange
+from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, Plan, RouteChange
 from k8s_ecmp.routers.finding_out import find_out
 from k8s_ecmp.routers.tasks import run
 from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.document import plan_id
 from k8s_ecmp.views.schema import Summary
+
+_Said = tuple[Kind, dict[str, Any]]
 
 
 class RunRecord:
@@ -112,6 +114,21 @@ def begun(settings: Settings, plan: Plan, file: Path) -> dict[str, Begun]:
     return found
 
 
+def not_taken_back(entries: Sequence[Entry]) -> list[Entry]:
+    """Of the entries of one run those that began a change which is in force, in whole or in part, one of a router.
+
+    What became of a change that failed or died is not known; the routers tell.
+    """
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        router = entry.router or ""
+        if entry.kind == "begin" and "takes_back" not in entry.body:
+            found[router] = entry
+        elif entry.kind == "result" and entry.body["outcome"] == "rolled-back":
+            found.pop(router, None)
+    return list(found.values())
+
+
 def file_id(file: Path) -> str:
     """The id of the plan in a plan file that was verified."""
     return msgspec.json.decode(file.read_bytes(), type=_File).id
@@ -151,13 +168,43 @@ def recording(
     author = Author.here(settings.owner, ticket, reason)
     with Journal(settings.journal) as journal, only_writer(journal.path, settings.owner, author.who):
         identity = plan_id(plan) if file is None else file_id(file)
-        body = _plan(plan, identity, file)
-        if resumed:
-            body["resumed"] = sorted(resumed)
-        entries = [journal.write(author, "review" if file is not None else "plan", body)]
-        if named := sorted({*plan.overrides, *overrides}):
-            entries.append(journal.write(author, "override", {"plan": identity, "guards": named}))
+        opening = _opening(plan, identity, file, overrides, resumed)
+        entries = [journal.write(author, kind, body) for kind, body in opening]
         yield RunRecord(journal, author, identity, entries)
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """The numbers of entries on what writes to no router; or why they could not be written, which stops nothing."""
+
+    entries: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def record_held(
+    settings: Settings,
+    plan: Plan,
+    why: str,
+    *,
+    file: Path | None,
+    overrides: Collection[str] = (),
+    ticket: str | None = None,
+    reason: str | None = None,
+) -> Noted:
+    """Writes down that an apply was held as a whole: the plan with its guards, the overrides, and why.
+
+    Args:
+        settings: owner, and where the journal is.
+        plan: what would have been applied.
+        why: what held it.
+        file: the plan file that was reviewed, None for a plan made on the spot.
+        overrides: names of guards that were switched off all the same.
+        ticket: the change's number elsewhere.
+        reason: why it was to be made.
+    """
+    identity = plan_id(plan) if file is None else file_id(file)
+    said = result_body(CommitResult("", "refused", error=f"{why}; nothing was written"), identity, None)
+    entries = [*_opening(plan, identity, file, overrides), ("result", said)]
+    return _noted(settings, entries, Author.here(settings.owner, ticket, reason))
 
 
 def record_plan(settings: Settings, plan: Plan, file: Path) -> tuple[str, ...]:
@@ -167,7 +214,7 @@ def record_plan(settings: Settings, plan: Plan, file: Path) -> tuple[str, ...]:
         Why that was not possible: it writes to no router, and so is no reason to stop.
     """
     body = _plan(plan, plan_id(plan), file)
-    return _noted(settings, [("plan", body)], Author.here(settings.owner))
+    return _noted(settings, [("plan", body)], Author.here(settings.owner)).warnings
 
 
 @contextmanager
@@ -189,18 +236,29 @@ def refusals_recorded(
         said = result_body(CommitResult("", "refused", error=str(error)), None, None)
         review = {"plan": None, "file": str(file)}
         author = Author.here(settings.owner, ticket, reason)
-        warn(_noted(settings, [("review", review), ("result", said)], author))
+        warn(_noted(settings, [("review", review), ("result", said)], author).warnings)
         raise
 
 
-def _noted(settings: Settings, entries: Sequence[tuple[Kind, dict[str, Any]]], author: Author) -> tuple[str, ...]:
+def _noted(settings: Settings, entries: Sequence[_Said], author: Author) -> Noted:
     try:
         with Journal(settings.journal) as journal:
-            for kind, body in entries:
-                journal.write(author, kind, body)
+            return Noted(tuple(journal.write(author, kind, body) for kind, body in entries))
     except JournalError as error:
-        return (f"this is not in the journal: {error}",)
-    return ()
+        return Noted(warnings=(f"this is not in the journal: {error}",))
+
+
+def _opening(
+    plan: Plan, identity: str, file: Path | None, overrides: Collection[str], resumed: Collection[str] = ()
+) -> list[_Said]:
+    """The entries with which a run begins."""
+    body = _plan(plan, identity, file)
+    if resumed:
+        body["resumed"] = sorted(resumed)
+    entries: list[_Said] = [("plan" if file is None else "review", body)]
+    if named := sorted({*plan.overrides, *overrides}):
+        entries.append(("override", {"plan": identity, "guards": named}))
+    return entries
 
 
 def _plan(plan: Plan, identity: str, file: Path | None) -> dict[str, Any]:
@@ -209,9 +267,14 @@ def _plan(plan: Plan, identity: str, file: Path | None) -> dict[str, Any]:
         "file": None if file is None else str(file),
         "cluster": {"source": plan.cluster_source, "digest": plan.cluster_digest},
         "summary": {name: getattr(Summary.of(plan.routers), name) for name in Summary.__struct_fields__},
-        "guards": [{"guard": trip.guard, "router": trip.router, "detail": trip.detail} for trip in plan.guards],
+        "guards": [_guard(trip) for trip in plan.guards],
         "routers": {router.name: router.status for router in plan.routers},
     }
+
+
+def _guard(trip: GuardTrip) -> dict[str, Any]:
+    prefix = None if trip.prefix is None else str(trip.prefix)
+    return {"guard": trip.guard, "router": trip.router, "prefix": prefix, "detail": trip.detail}
 
 
 def changes_body(changes: Sequence[RouteChange]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ Two ways that do not need each other: values that this process was given as secr
 (`remember`, `redacted`), and in what routers say whatever follows a word such as `password` is taken out (`sanitized`).
 """
 
+import os
 import re
 import threading
 
@@ -11,9 +12,11 @@ _HIDDEN = "***"
 _PLAIN = re.compile(r"\A(?:.{0,3}|[a-z]{4,11})\Z", re.DOTALL)
 """Values that stand in too many texts by chance, such as `password`; to hide them there would tell what they are."""
 
-_LOGINS = (
-    (r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}", r"\1 ***"),
-    (r"(\w://)[^\s/@'\"]+@", r"\1***@"),
+_VARIABLE = re.compile(r"K8S_ECMP_(?:\w+_)?(?:PASSWORD|ENABLE_SECRET|KEY_PASSPHRASE)")
+
+_LOGINS = (  # each behind words without which it is not looked for: texts may be long
+    (("bearer", "basic"), r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}", r"\1 ***"),
+    (("://",), r"(\w://)[^\s/@'\"]+@", r"\1***@"),
 )
 
 # The words of NAPALM's sanitized=True and of RANCID's filters, for all platforms together. What follows one of them
@@ -50,12 +53,19 @@ def remember(*secrets: str | None) -> None:
         _shapes = tuple(sorted(shapes, key=len, reverse=True))
 
 
+def remember_environment() -> None:
+    """As `remember`, with the secrets that the environment has for routers, be they asked for or not."""
+    remember(*(value for name, value in os.environ.items() if _VARIABLE.fullmatch(name)))
+
+
 def redacted(text: str) -> str:
     """The text without remembered secrets, logins in URLs and HTTP authorizations, which become `***`."""
     for shape in _shapes:
         text = text.replace(shape, _HIDDEN)
-    for pattern, replacement in _LOGINS:
-        text = re.sub(pattern, replacement, text)
+    folded = text.casefold()
+    for words, pattern, replacement in _LOGINS:
+        if any(word in folded for word in words):
+            text = re.sub(pattern, replacement, text)
     return text
 
 

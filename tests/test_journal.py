@@ -1,6 +1,7 @@
 """The journal: what it keeps, what it refuses, and what `check` finds."""
 
 import os
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from k8s_ecmp import redaction
 from k8s_ecmp.errors import JournalError
 from k8s_ecmp.journal import Author, Journal
+from k8s_ecmp.journal.entry import hash_of
 
 AUTHOR = Author.here("prod", ticket="CHG-17", reason="move rack")
 
@@ -54,10 +57,48 @@ def test_what_is_written_is_read_again(path: Path):
             journal.entry(9)
 
 
+def test_a_process_may_have_it_open_twice_beside_others(path: Path):
+    """A file that is closed gives up the locks of its process: the other would take SQLite's log away then."""
+    elsewhere = f"""
+from k8s_ecmp.journal import Author, Journal
+with Journal({str(path)!r}) as journal:
+    journal.write(Author.here("prod"), "begin", {{}})
+"""
+    with Journal(path) as one, Journal(path) as another:
+        one.write(AUTHOR, "begin", {})
+        subprocess.run([sys.executable, "-c", elsewhere], check=True)
+        another.write(AUTHOR, "begin", {})
+        subprocess.run([sys.executable, "-c", elsewhere], check=True)
+        one.write(AUTHOR, "begin", {})
+    with Journal(path) as journal:
+        assert [entry.id for entry in journal.entries()] == [1, 2, 3, 4, 5]
+        assert list(journal.check()) == []
+
+
 def test_the_file_is_its_owners_alone(path: Path):
     filled(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("uid", "sudo", "said"),
+    [
+        (0, None, f"root@{socket.gethostname()} process"),
+        (0, "alice", f"root@{socket.gethostname()} (sudo: alice) process"),
+        (2_000_000_123, "alice", f"2000000123@{socket.gethostname()} process"),
+    ],
+)
+def test_who_writes_is_told_by_the_uid(monkeypatch: pytest.MonkeyPatch, uid: int, sudo: str | None, said: str):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody-else")
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    if sudo is not None:
+        monkeypatch.setenv("SUDO_USER", sudo)
+    monkeypatch.setattr(os, "getuid", lambda: uid)
+    assert Author.here("prod").who == f"{said} {os.getpid()}"
+    daemon = Author.here("prod", identity="k8s-ecmp run one").who
+    assert daemon == f"k8s-ecmp run one@{socket.gethostname()} process {os.getpid()}"
 
 
 @pytest.mark.parametrize("statement", ["UPDATE entry SET body = '{}'", "DELETE FROM entry"])
@@ -83,6 +124,37 @@ def test_entries_can_neither_be_changed_nor_deleted(path: Path, statement: str):
 def test_check_finds_what_was_done_to_the_chain(path: Path, statements: list[str], found: list[str]):
     filled(path)
     assert tampered(path, *statements) == found
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE entry SET body = '{}' WHERE id = 3", "entry 3 was changed"),
+        ("UPDATE entry SET body = 'no JSON' WHERE id = 3", "entry 3 was changed"),
+        ("DELETE FROM entry WHERE id = 2", "entry 2 missing"),
+        ("DELETE FROM entry WHERE id = 4", "entry 4 missing"),
+        ("UPDATE entry SET hash = 'forged' WHERE id = 2", "entry 3 does not follow the one before it"),
+        ("UPDATE entry SET previous = 'forged' WHERE id = 4", "entry 4 does not follow the one before it"),
+        ("UPDATE entry SET body = '{}' WHERE id IN (2, 4)", None),
+        ("UPDATE entry SET previous = 'forged' WHERE id IN (2, 5)", None),
+    ],
+)
+def test_one_entry_and_its_place_in_the_chain_are_verified_alone(path: Path, statement: str, found: str | None):
+    filled(path)
+    tampered(path, statement)
+    with Journal(path) as journal:
+        assert journal.spoiled(3) == found
+        assert journal.entry(3).id == 3
+
+
+def test_an_entry_with_a_new_hash_is_betrayed_by_the_next_one(path: Path):
+    filled(path)
+    with sqlite3.connect(path) as connection:
+        row = list(connection.execute("SELECT * FROM entry WHERE id = 3").fetchone())
+    row[9] = "{}"
+    tampered(path, f"UPDATE entry SET body = '{{}}', hash = '{hash_of(row[:-1])}' WHERE id = 3")
+    with Journal(path) as journal:
+        assert journal.spoiled(3) == "entry 4 does not follow the one before it"
 
 
 def test_threads_and_processes_make_one_chain(path: Path):
@@ -200,6 +272,7 @@ def test_a_full_file_is_closed_and_the_next_goes_on(path: Path):
         assert [entry.id for entry in journal.entries(last=25)] == list(range(last - 24, last + 1))
         assert len(journal.entries(router="r1")) == 20
         assert all(journal.entry(number).id == number for number in (1, 20, last))
+        assert [number for number in range(1, last + 1) if journal.spoiled(number)] == []
         assert journal.first == 1
     assert all(stat.S_IMODE((path.parent / name).stat().st_mode) == 0o600 for name in names(path))
 
@@ -262,6 +335,36 @@ def test_a_file_that_was_taken_away_is_missed(path: Path):
         path.rename(path.with_name("elsewhere.sqlite"))
         with pytest.raises(JournalError, match="was moved or removed"):
             journal.write(AUTHOR, "plan", {})
+
+
+def test_no_secret_of_this_process_is_written(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A short one may stand in a hash or an address by chance: what is read again stays."""
+    monkeypatch.setattr(redaction, "_shapes", ())  # other tests of this process have addresses that begin so
+    monkeypatch.setenv("K8S_ECMP_PASSWORD", "8a1.Tiger")
+    monkeypatch.setenv("K8S_ECMP_EDGE_1_KEY_PASSPHRASE", 'Lion says "7"')
+    monkeypatch.setenv("K8S_ECMP_ENABLE_SECRET", "10.97")
+    change = {"prefix": "10.97.0.0/16", "before": ["10.97.0.1"], "after": [], "reasons": ["8a1.Tiger is out"]}
+    body = {
+        "plan": "sha256:10.97",
+        "changes": [change],
+        "commands": ["no ip route x", "password 8a1.Tiger"],
+        "error": 'login failed: Lion says "7"',
+        "cluster": {"source": "https://me:word@api.example"},
+        "elapsed_s": 10.97,
+    }
+    with Journal(path) as journal:
+        journal.write(Author("prod", "me", "run", "T 8a1.Tiger", "pw 8a1.Tiger"), "begin", body)
+        entry = journal.entry(1)
+        assert list(journal.check()) == []
+    assert (entry.ticket, entry.reason) == ("T ***", "pw ***")
+    assert entry.body == {
+        **body,
+        "changes": [{**change, "reasons": ["*** is out"]}],
+        "commands": ["no ip route x", "password ***"],
+        "error": "login failed: ***",
+        "cluster": {"source": "https://***@api.example"},
+    }
+    assert "Tiger" not in "".join(file.read_bytes().decode("latin-1") for file in path.parent.iterdir())
 
 
 def test_what_was_begun_and_has_no_result(path: Path):

@@ -1,7 +1,6 @@
 """`history`: what was done, by whom and why; one entry whole; the way back; and whether the journal is whole."""
 
 import sys
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,6 @@ from k8s_ecmp.errors import EcmpError, JournalError
 
 if TYPE_CHECKING:
     from k8s_ecmp.journal import Entry, Journal
-    from k8s_ecmp.model import Plan
     from k8s_ecmp.settings import Settings
 
 _MORE = 200  # entries, for the results of changes that were begun before the first one shown
@@ -60,7 +58,12 @@ def listed(
 @history.command()
 def show(
     context: typer.Context,
-    number: Annotated[int, typer.Argument(metavar="ID", help="A number from `k8s-ecmp history`.")],
+    number: Annotated[
+        int,
+        typer.Argument(
+            metavar="ID", help="A number from `k8s-ecmp history`; or of the plan or review that a whole run began with."
+        ),
+    ],
     output: FormatOption = HistoryFormat.text,
 ) -> int:
     """Show one entry whole, and the others of its run that belong to it: plan, overrides, change, outcome."""
@@ -70,14 +73,15 @@ def show(
         entry = journal.entry(number)
         found = [e for e in journal.entries(run=entry.run) if e.router in (None, entry.router)]
         if (plan := entry.body.get("plan")) is not None:
-            made = [e for e in journal.entries(kinds=("plan",)) if e.run != entry.run and e.body["plan"] == plan]
+            made = [e for e in journal.entries(kinds=("plan",)) if e.run != entry.run and e.body.get("plan") == plan]
             found = made + found
+        spoiled = {e.id: journal.spoiled(e.id) for e in found}
     if output is HistoryFormat.json:
         import msgspec
 
-        _json([msgspec.to_builtins(e) for e in found])
+        _json([msgspec.to_builtins(e) | {"spoiled": spoiled[e.id]} for e in found])
     else:
-        print_entries(found)
+        print_entries(found, spoiled)
     return 0
 
 
@@ -101,85 +105,70 @@ def check(context: typer.Context) -> int:
 @history.command()
 def undo(
     context: typer.Context,
-    number: Annotated[int, typer.Argument(metavar="ID", help="A number from `k8s-ecmp history`.")],
+    number: Annotated[
+        int,
+        typer.Argument(
+            metavar="ID", help="A number from `k8s-ecmp history`; or of the plan or review that a whole run began with."
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE.plan", help="Write the plan, for `apply FILE.plan`.")
     ] = None,
     override: OverrideOption = None,
 ) -> int:
-    """Plan the way back from a change. Writes to no router: apply the plan file for that, with a reason.
+    """Plan the way back from a change, or from a whole run: ID is then that of the plan or review it began with.
+
+    Writes to no router: apply the plan file for that, with a reason.
 
     What was changed since is left alone. The cluster is not asked: where it still wants the change, the next plan makes
-    it again.
+    it again. An entry that is not as it was written is refused.
     """
     from k8s_ecmp import runs
+    from k8s_ecmp.cli.way_back import way_back
     from k8s_ecmp.recording import record_plan
     from k8s_ecmp.views.document import plan_id, write_plan
-    from k8s_ecmp.views.plan_about import PlanFile
+    from k8s_ecmp.views.plan_about import PlanFile, written
     from k8s_ecmp.views.plan_text import print_plan
 
     settings, opened = _journal(context)
     with opened as journal:
         entry = journal.entry(number)
-        if entry.kind != "begin":
-            raise JournalError(f"entry {number} is no change of a router", remedy="`k8s-ecmp history` lists those")
-        if entry.owner != settings.owner:
-            raise JournalError(f"entry {number} is owner {entry.owner}'s, the settings say {settings.owner}")
-    planned = _way_back(context, settings, entry, override or [])
+        begun = _begun(journal, entry)
+    if entry.owner != settings.owner:
+        raise JournalError(f"entry {number} is owner {entry.owner}'s, the settings say {settings.owner}")
+    planned = way_back(settings, settings_of(context)[1], entry, begun, override or [])
     if out is not None:
         write_plan(out, planned)
         warn_all(record_plan(settings, planned, out))
     print_plan(planned, file=None if out is None else PlanFile(str(out), plan_id(planned)))
     if out is not None:
-        say(f"written to {out}; `k8s-ecmp apply {out}` does it")
+        say(written(planned, out))
     return runs.plan_exit(planned)
 
 
-def _way_back(context: typer.Context, settings: "Settings", entry: "Entry", overrides: list[str]) -> "Plan":
-    from k8s_ecmp import runs
-    from k8s_ecmp.cli.common import routers_of
-    from k8s_ecmp.core.freeze import freeze_of
-    from k8s_ecmp.core.rules import Rules
-    from k8s_ecmp.core.undo import done_of
-    from k8s_ecmp.core.waves import rollout_of
-    from k8s_ecmp.model import GuardTrip, Plan, RouterPlan
-    from k8s_ecmp.model.plan import JOURNAL_ENTRY
-    from k8s_ecmp.routers.connection import error_text
-    from k8s_ecmp.routers.tasks import outcomes, run
-    from k8s_ecmp.routers.undoing import undo_routes
+def _begun(journal: "Journal", entry: "Entry") -> "list[Entry]":
+    """The changes that an entry stands for, as they were written; of a run those that were not taken back."""
+    from k8s_ecmp.recording import not_taken_back
 
-    runs.check_overrides(overrides)
-    now = datetime.now(UTC)
-    freeze = freeze_of(settings.guards, now, runs.freeze_file_text(settings))
-    frozen = freeze is not None and "frozen" not in overrides
-    holds = (GuardTrip("frozen", None, None, freeze.detail),) if freeze is not None and frozen else ()
-    rules = Rules(
-        settings.tag,
-        settings.owner,
-        settings.guards,
-        settings.mode,
-        settings.policy,
-        freeze,
-        holds,
-        frozenset(overrides),
-    )
-    nornir = routers_of(settings, settings_of(context)[1], [entry.router or ""], None)
-    why = f"takes back entry {entry.id} of {entry.at[:19]}Z by {entry.who}"
-    results = run(nornir, undo_routes, settings=settings, rules=rules, done=done_of(entry.body["changes"]), why=why)
-    routers = outcomes(results, RouterPlan, lambda name, error: RouterPlan(name, "", "failed", error=error_text(error)))
-    return Plan(
-        created=now,
-        expires=now + timedelta(seconds=settings.plan.expires_s),
-        owner=settings.owner,
-        tag=settings.tag,
-        cluster_source=f"{JOURNAL_ENTRY}{entry.id}",
-        cluster_digest=f"sha256:{entry.hash}",
-        rollout=rollout_of(settings.rollout),
-        routers=tuple(routers),
-        holds=holds if any(router.changes for router in routers) else (),
-        skipped=tuple(skip for router in routers for skip in router.skipped),
-        overrides=tuple(sorted(overrides)),
-    )
+    if entry.kind not in ("begin", "plan", "review"):
+        raise JournalError(
+            f"entry {entry.id} is no change of a router, and not what a run began with",
+            remedy="`k8s-ecmp history` lists changes; `k8s-ecmp history show ID` of one shows what its run began with",
+        )
+    told = [entry] if entry.kind == "begin" else journal.entries(run=entry.run)
+    for one in told:
+        if (spoiled := journal.spoiled(one.id)) is not None:
+            raise JournalError(
+                f"entry {one.id} is not as it was written: {spoiled}; no way back is planned from it",
+                remedy="`k8s-ecmp history check` names every broken place; plan from the cluster with `k8s-ecmp plan`",
+            )
+    found = [entry] if entry.kind == "begin" else not_taken_back(told)
+    if not found:
+        raise JournalError(
+            f"the run of entry {entry.id} has no change of a router that was not taken back",
+            remedy="`k8s-ecmp history` lists changes; `k8s-ecmp history show ID` of one shows what its run began with",
+        )
+    return found
 
 
 def _journal(context: typer.Context) -> "tuple[Settings, Journal]":

@@ -1,9 +1,9 @@
 """An entry of the journal: what it holds, who writes it, and the hash that chains it to the one before."""
 
-import getpass
 import hashlib
 import json
 import os
+import pwd
 import socket
 import uuid
 from collections.abc import Sequence
@@ -57,18 +57,27 @@ class Author(msgspec.Struct, frozen=True):
     def here(
         cls, owner: str, ticket: str | None = None, reason: str | None = None, *, identity: str | None = None
     ) -> Self:
-        """Of the process that asks: user (a daemon's `identity` instead), host and process number."""
-        if identity is None:
-            try:
-                identity = getpass.getuser()
-            except (KeyError, OSError):
-                identity = str(os.getuid())
-        who = f"{identity}@{socket.gethostname()} process {os.getpid()}"
+        """Of the process that asks: user (a daemon's `identity` instead), host, who called sudo, and process number."""
+        by = "" if identity is not None else _sudo()
+        who = f"{identity or _user()}@{socket.gethostname()}{by} process {os.getpid()}"
         return cls(owner, who, str(uuid.uuid4()), ticket, reason)
 
     def again(self) -> Self:
         """The same one in a run of its own."""
         return msgspec.structs.replace(self, run=str(uuid.uuid4()))
+
+
+def _user() -> str:
+    """By the real uid: what LOGNAME and its like say anybody can set."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _sudo() -> str:
+    name = os.environ.get("SUDO_USER") if os.getuid() == 0 else None
+    return f" (sudo: {name})" if name else ""
 
 
 def hash_of(fields: Sequence[Any]) -> str:
@@ -77,6 +86,10 @@ def hash_of(fields: Sequence[Any]) -> str:
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
-    """The entry of a row."""
+    """The entry of a row; a body that somebody has made unreadable stands as its "text"."""
     fields = dict(zip(Entry.__struct_fields__, row, strict=True))
-    return Entry(**fields | {"body": json.loads(fields["body"])})
+    try:
+        body = json.loads(fields["body"])
+    except ValueError:
+        body = None
+    return Entry(**fields | {"body": body if isinstance(body, dict) else {"text": fields["body"]}})

@@ -6,14 +6,18 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
 from k8s_ecmp.errors import JournalError
 from k8s_ecmp.journal.entry import Author, Begun, Entry, Kind, entry_of, hash_of
+from k8s_ecmp.journal.redacting import without_secrets
+from k8s_ecmp.redaction import remember_environment
 
 _BUSY_S = 10.0
 _FILE_BYTES = 64 * 2**20
@@ -42,6 +46,7 @@ _MIGRATIONS = (
     """,
 )
 _SELECT = "SELECT id, at, kind, run, owner, who, router, ticket, reason, body, previous, hash FROM entry"
+_AND_NEIGHBOURS = "(?1, (SELECT max(id) FROM entry WHERE id < ?1), (SELECT min(id) FROM entry WHERE id > ?1))"
 _ENDS = (
     "SELECT id, CASE kind WHEN 'result' THEN ifnull(json_extract(body, '$.begin'), 0) END "
     "FROM entry WHERE owner = ? AND kind IN ('begin', 'result') ORDER BY id"
@@ -62,6 +67,7 @@ class Journal:
         Raises:
             JournalError: it cannot be opened or written, or a newer version of this program has written it.
         """
+        remember_environment()
         self.path = Path(path).expanduser()
         self._busy_s = _BUSY_S if busy_s is None else busy_s
         self._lock = threading.Lock()
@@ -206,17 +212,30 @@ class Journal:
         for file in self._numbers():
             with self._reading(file) as connection, self._translated("read"):
                 for row in connection.execute(f"{_SELECT} ORDER BY id"):
-                    number, stated_previous, stated = row[0], row[-2], row[-1]
                     if expected == 1 and file > 1:
-                        expected, previous = number, stated_previous
-                    if number != expected:
-                        lost = f"entry {expected}" if number == expected + 1 else f"entries {expected} to {number - 1}"
-                        yield f"{lost} missing"
-                    elif stated_previous != previous:
-                        yield f"entry {number} does not follow the one before it"
-                    if hash_of(row[:-1]) != stated:
-                        yield f"entry {number} was changed"
-                    expected, previous = number + 1, stated
+                        expected, previous = row[0], row[-2]
+                    if (gap := _gap(row, expected, previous)) is not None:
+                        yield gap
+                    if _is_changed(row):
+                        yield f"entry {row[0]} was changed"
+                    expected, previous = row[0] + 1, row[-1]
+
+    def spoiled(self, number: int) -> str | None:
+        """What `check` says of one entry and of its place between its neighbours; None: it is as it was written."""
+        rows: list[Sequence[Any]] = []
+        for file in self._numbers():
+            with self._reading(file) as connection, self._translated("read"):
+                rows += connection.execute(f"{_SELECT} WHERE id IN {_AND_NEIGHBOURS}", (number,)).fetchall()
+        before, own, after = (
+            [row for row in rows if row[0] < number],
+            [row for row in rows if row[0] == number],
+            [row for row in rows if row[0] > number],
+        )
+        if any(map(_is_changed, own)):
+            return f"entry {number} was changed"
+        near = [*sorted(before, key=itemgetter(0))[-1:], *own, *sorted(after, key=itemgetter(0))[:1]]
+        gaps = (_gap(row, one[0] + 1, one[-1]) for one, row in pairwise(near))
+        return next((gap for gap in gaps if gap is not None), None)
 
     # --- inside ---
 
@@ -235,7 +254,9 @@ class Journal:
     def _open(self, number: int) -> None:
         file = self._file(number)
         try:
-            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+            # Only a new one: closing a file gives up all locks that this process has on it, those of SQLite too.
+            with suppress(FileExistsError):
+                os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             self._identity = _identity(file)
         except OSError as error:
             raise self._not_opened(file, error) from error
@@ -296,10 +317,11 @@ class Journal:
     def _add(
         self, last: tuple[int, str], author: Author, kind: Kind, body: Mapping[str, Any], router: str | None
     ) -> int:
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(without_secrets(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        ticket, reason = without_secrets(author.ticket), without_secrets(author.reason)
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         number, previous = last[0] + 1, last[1]
-        row = (number, at, kind, author.run, author.owner, author.who, router, author.ticket, author.reason, text)
+        row = (number, at, kind, author.run, author.owner, author.who, router, ticket, reason, text)
         self._connection.execute(_INSERT, (*row, previous, hash_of((*row, previous))))
         return number
 
@@ -336,6 +358,21 @@ class Journal:
 
 
 _REMEDY = "nothing is written to routers without it; see to the disk and the file's rights, or set `journal` elsewhere"
+
+
+def _is_changed(row: Sequence[Any]) -> bool:
+    return hash_of(row[:-1]) != str(row[-1])
+
+
+def _gap(row: Sequence[Any], expected: int, previous: str) -> str | None:
+    """Why a row is not the one that is expected after another."""
+    number = row[0]
+    if number < expected:
+        return f"entry {number} stands there twice"
+    if number > expected:
+        lost = f"entry {expected}" if number == expected + 1 else f"entries {expected} to {number - 1}"
+        return f"{lost} missing"
+    return None if row[-2] == previous else f"entry {number} does not follow the one before it"
 
 
 def _identity(file: Path) -> tuple[int, int]:

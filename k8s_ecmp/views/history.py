@@ -44,17 +44,21 @@ def rows(entries: Iterable["Entry"], writing: "Mapping[str, Holder | None]") -> 
     Args:
         entries: of the journal.
         writing: who writes for an owner at this moment: what any other has begun and not ended, has died.
+
+    An entry that somebody has spoiled may lack anything in its body.
     """
     found: dict[int, HistoryRow] = {}
     for entry in entries:
         if entry.kind == "begin":
             outcome = "begun" if _goes_on(entry, writing.get(entry.owner)) else "died"
-            found[entry.id] = _row(entry, outcome, len(entry.body["changes"]), None)
-        elif (begun := entry.body["begin"]) in found:
-            outcome, error = entry.body["outcome"], entry.body["error"]
+            found[entry.id] = _row(entry, outcome, len(entry.body.get("changes", ())), None)
+            continue
+        outcome, error = entry.body.get("outcome", "unknown"), entry.body.get("error")
+        begun = entry.body.get("begin")
+        if begun in found:
             found[begun] = msgspec.structs.replace(found[begun], outcome=outcome, error=error)
         elif begun is None:
-            found[entry.id] = _row(entry, entry.body["outcome"], 0, entry.body["error"])
+            found[entry.id] = _row(entry, outcome, 0, error)
     return [found[number] for number in sorted(found)]
 
 
@@ -101,22 +105,60 @@ def _by(who: str, ticket: str | None) -> str:
     return f"by {who}, ticket {ticket}" if ticket else f"by {who}"
 
 
-def print_entries(found: Sequence["Entry"], console: "Console | None" = None) -> None:
-    """Entries whole: changes as lines with "-" and "+", everything else as it was written."""
+def print_entries(
+    found: Sequence["Entry"], spoiled: Mapping[int, str | None], console: "Console | None" = None
+) -> None:
+    """Entries whole: changes as lines with "-" and "+", everything else as it was written.
+
+    Args:
+        found: the entries.
+        spoiled: by number, what shows that an entry is not as it was written.
+        console: rich's; None: standard output.
+    """
     page = Page(console)
     for entry in found:
         page.line((f"{entry.id} {entry.kind}", "bold"), f"  {entry.at}  {entry.router or ''}".rstrip())
+        wrong = spoiled.get(entry.id)
+        if wrong is not None:
+            page.prose(
+                f"not as it was written: {wrong}; `k8s-ecmp history check` names every broken place",
+                style="bold red",
+                indent=2,
+                hang=4,
+            )
         page.prose(_by(entry.who, entry.ticket), indent=2)
         if entry.reason:
             page.prose(f"because: {entry.reason}", indent=2)
-        if entry.kind == "begin":
-            _changes(page, entry.body)
+        body = dict(entry.body)
+        if entry.kind == "begin" and wrong is None:  # of another one nobody knows what its body is like
+            changes, commands = body.pop("changes"), body.pop("commands")
+            _fields(page, body)
+            _changes(page, changes, commands)
         else:
-            for name, value in entry.body.items():
-                page.prose(f"{name}: {_words(value)}", indent=2, hang=4)
+            _fields(page, body)
         page.prose(f"hash: {entry.hash}", indent=2)
         page.line()
     page.show()
+
+
+def _fields(page: Page, body: Mapping[str, Any]) -> None:
+    """A line for each name that has a value; where that is a list of things, a line for each of them."""
+    for name, value in body.items():
+        if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+            page.line(f"  {name}:")
+            for each in page.first(value, _MOST_LINES):
+                page.prose(_guard(each) or _words(each), indent=4, hang=6)
+            page.left_out(value, _MOST_LINES, name, indent=4)
+        elif value not in (None, [], {}):
+            page.prose(f"{name}: {_words(value)}", indent=2, hang=4)
+
+
+def _guard(value: Any) -> str | None:
+    """What a guard that tripped says; None: the value is none."""
+    if not isinstance(value, Mapping) or "guard" not in value:
+        return None
+    where = [str(value[name]) for name in ("prefix", "router") if value.get(name) is not None] or ["all routers"]
+    return f"{value['guard']} on {' on '.join(where)}: {value.get('detail')}"
 
 
 def _words(value: Any) -> str:
@@ -128,9 +170,8 @@ def _words(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _changes(page: Page, body: dict[str, Any]) -> None:
-    page.prose(f"plan: {body['plan']}", indent=2)
-    for change in page.first(body["changes"], _MOST_LINES):
+def _changes(page: Page, changes: Sequence[dict[str, Any]], commands: Sequence[str]) -> None:
+    for change in page.first(changes, _MOST_LINES):
         page.prose(
             f"{change['action']} {change['prefix']} in VRF {change['vrf']}: {'; '.join(change['reasons'])}",
             indent=2,
@@ -143,8 +184,8 @@ def _changes(page: Page, body: dict[str, Any]) -> None:
         ):
             if labels:
                 page.prose(f"{sign} {', '.join(labels)}", style=style, indent=4, hang=6)
-    page.left_out(body["changes"], _MOST_LINES, "changes", indent=2)
+    page.left_out(changes, _MOST_LINES, "changes", indent=2)
     page.line("  commands:")
-    for command in page.first(body["commands"], _MOST_LINES):
+    for command in page.first(commands, _MOST_LINES):
         page.line(f"    {command}")
-    page.left_out(body["commands"], _MOST_LINES, "commands", indent=4)
+    page.left_out(commands, _MOST_LINES, "commands", indent=4)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_ecmp.journal import Journal
+from k8s_ecmp.journal import Author, Journal
 from k8s_ecmp.journal.only_writer import holder
 from tests.site import COMMAND, Site
 from tests.world.netns import wait_for
@@ -53,6 +53,14 @@ def test_apply_writes_down_what_it_does_and_history_shows_it(site: Site) -> None
     assert len(entries(site)) == 2, "nothing to change leaves no entry"
     checked = site.run_here("history", "check")
     assert (checked.code, "is whole" in checked.out) == (0, True)
+
+
+def test_a_password_in_a_reason_is_not_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("K8S_ECMP_PASSWORD", "Wander-Falke9")
+    assert site.run_here("apply", "--yes", "--reason", "pw Wander-Falke9").code == 0
+    shown = site.run_here("history").out
+    assert "pw ***" in shown
+    assert "Falke" not in shown + site.run_here("history", "show", "1").out
 
 
 def test_a_reviewed_file_and_an_override_stand_there_too(site: Site) -> None:
@@ -140,6 +148,64 @@ def test_the_plan_file_and_its_refusal_stand_there(site: Site) -> None:
     done = next(row["id"] for row in entries(site) if row["router"] == "edge1")
     first = site.run_here("history", "show", str(done), "--format", "json").json()["entries"][0]
     assert (first["id"], first["kind"]) == (made.id, "plan"), "who made the plan is shown with what was done by it"
+
+
+HOLDS: dict[str, tuple[dict[str, object], str]] = {
+    "freeze": ({"guards": {"freeze_file": "cluster.yaml"}}, "held by frozen"),
+    "max-changes": ({"guards": {"max_changes": 1}}, "held by max-changes"),
+    "mode": ({"mode": "observe"}, "mode"),
+}
+
+
+@pytest.mark.parametrize("reviewed", [False, True])
+@pytest.mark.parametrize("hold", HOLDS)
+def test_what_is_held_as_a_whole_stands_there_with_the_guards(site: Site, hold: str, *, reviewed: bool) -> None:
+    path = str(site.folder / "today.plan")
+    assert site.run_here("plan", "--out", path).code == 2
+    changed, said = HOLDS[hold]
+    site.settings(**changed)
+    done = site.run_here("apply", *([path] if reviewed else ["--yes"]), "--ticket", "CHG-19", "--reason", "nightly")
+    assert done.code == 3
+    (row,) = entries(site)
+    assert (row["router"], row["outcome"], row["changes"]) == ("-", "refused", 0)
+    assert (row["ticket"], row["reason"]) == ("CHG-19", "nightly")
+    assert said in str(row["error"])
+    found = site.run_here("history", "show", str(row["id"])).out
+    assert ("review" in found) == reviewed
+    if hold != "mode":
+        assert f"    {hold.replace('freeze', 'frozen')} on all routers: " in found
+        assert "; `k8s-ecmp history show ID` shows an entry" in done.out
+    assert site.run_here("history", "check").code == 0
+
+
+def test_an_override_beside_a_guard_that_holds_stands_there(site: Site) -> None:
+    site.settings(guards={"freeze_file": "cluster.yaml", "max_changes": 1})
+    assert site.run_here("apply", "--yes", "--override", "frozen").code == 3
+    (row,) = entries(site)
+    assert (row["outcome"], row["error"]) == ("refused", "held by max-changes; nothing was written")
+    with Journal(site.folder / "journal.sqlite") as journal:
+        made, override, result = journal.entries()
+    assert override.body["guards"] == ["frozen"]
+    assert made.body["plan"] == override.body["plan"] == result.body["plan"]
+    assert [trip["guard"] for trip in made.body["guards"]] == ["max-changes"]
+
+
+@pytest.mark.parametrize("changed", [{}, {"mode": "observe"}])
+def test_nothing_to_do_and_a_mere_plan_leave_no_entry(site: Site, changed: dict[str, object]) -> None:
+    assert site.run_here("apply", "--yes").code == 0
+    before = len(entries(site))
+    site.settings(**changed)
+    site.run_here("apply", "--yes")
+    site.not_ready("node2", "node3")
+    assert site.run_here("plan").code == 3
+    assert len(entries(site)) == before
+
+
+def test_a_hold_that_cannot_be_written_down_is_said_and_changes_nothing(site: Site) -> None:
+    site.settings(journal=str(site.folder / "cluster.yaml" / "journal.sqlite"), guards={"max_changes": 1})
+    done = site.run_here("apply", "--yes")
+    assert done.code == 3
+    assert "this is not in the journal" in done.err
 
 
 @pytest.mark.parametrize("way", ["rebased", "undo"])
@@ -295,6 +361,40 @@ def test_a_broken_chain_is_said(site: Site) -> None:
     assert "entry 2 was changed" in done.out
 
 
+@pytest.mark.parametrize("body", [None, "{}", "no JSON"])
+def test_a_changed_entry_is_shown_as_such_and_never_undone(site: Site, body: str | None) -> None:
+    """None: its prefixes are others, as in an edit that is meant to be believed."""
+    assert site.run_here("apply", "--yes").code == 0
+    number = next(row["id"] for row in entries(site) if row["router"] == "edge1")
+    with sqlite3.connect(site.folder / "journal.sqlite") as connection:
+        connection.execute("DROP TRIGGER entry_stays")
+        (text,) = connection.execute("SELECT body FROM entry WHERE id = ?", (number,)).fetchone()
+        new = text.replace("10.97.10.1/32", "10.97.10.77/32") if body is None else body
+        connection.execute("UPDATE entry SET body = ? WHERE id = ?", (new, number))
+    back = site.folder / "back.plan"
+    done = site.run_here("history", "undo", str(number), "--out", str(back), "--override", "empty-desired")
+    assert (done.code, back.exists()) == (1, False)
+    assert f"entry {number} was changed; no way back is planned from it" in done.err
+    assert "`k8s-ecmp history check`" in done.err
+    shown = site.run_here("history", "show", str(number))
+    assert (shown.code, shown.out.count("not as it was written")) == (0, 1)
+    assert f"not as it was written: entry {number} was changed" in shown.out
+    document = site.run_here("history", "show", str(number), "--format", "json").json()
+    assert {one["id"]: one["spoiled"] for one in document["entries"] if one["spoiled"]} == {
+        number: f"entry {number} was changed"
+    }
+    assert "edge1" in site.run_here("history").out
+
+
+def test_an_entry_is_shown_in_lines_not_in_what_it_is_stored_as(site: Site) -> None:
+    site.not_ready("node2", "node3")
+    assert site.run_here("plan", "--out", str(site.folder / "held.plan")).code == 3
+    shown = site.run_here("history", "show", "1").out
+    assert "    panic on all routers: " in shown
+    assert "none" not in shown
+    assert "{" not in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -310,5 +410,74 @@ def test_before_the_first_apply_there_is_none(site: Site, arguments: list[str], 
 
 def test_what_is_no_change_cannot_be_undone(site: Site) -> None:
     assert site.run_here("apply", "--yes").code == 0
-    assert "no change of a router" in site.run_here("history", "undo", "1").err
+    with Journal(site.folder / "journal.sqlite") as journal:
+        result = journal.entries(kinds=("result",))[0].id
+    assert "no change of a router" in site.run_here("history", "undo", str(result)).err
     assert "no entry 99" in site.run_here("history", "undo", "99").err
+
+
+WITHDRAWING = ("--override", "empty-desired", "--override", "mass-withdrawal")
+
+
+def test_a_whole_run_is_taken_back_by_one_plan(site: Site) -> None:
+    before = configs(site)
+    assert site.run_here("apply", "--yes").code == 0
+    path = str(site.folder / "back.plan")
+    planned = site.run_here("history", "undo", "1", "--out", path, *WITHDRAWING)
+    assert planned.code == 2, planned.out + planned.err
+    changed = [row["id"] for row in entries(site)]
+    assert all(f"takes back entry {number} of" in planned.out for number in changed)
+    assert site.run_here("apply", path, "--reason", "all of it").code == 0
+    assert {name: sorted(text.splitlines()) for name, text in configs(site).items()} == {
+        name: sorted(text.splitlines()) for name, text in before.items()
+    }
+    assert site.run_here("history", "undo", "1").code == 0, "there is nothing left to take back"
+
+
+def test_of_a_run_only_what_is_in_force_is_taken_back(site: Site) -> None:
+    """edge2 took its change back itself, and edge1 is no more in the inventory."""
+    assert site.run_here("apply", "--yes").code == 0
+    with sqlite3.connect(site.folder / "journal.sqlite") as connection:
+        (run,) = connection.execute("SELECT run FROM entry WHERE id = 1").fetchone()
+    author = Author("demo", "me", run)
+    with Journal(site.folder / "journal.sqlite") as journal:
+        journal.write(author, "begin", {"takes_back": 0, "changes": [], "commands": [], "plan": None}, "edge2")
+        journal.write(author, "result", {"outcome": "rolled-back", "begin": 6, "error": None}, "edge2")
+    done = site.run_here("history", "undo", "1", *WITHDRAWING)
+    assert done.code == 2, done.out + done.err
+    assert "edge1" in done.out
+    assert "edge2" not in done.out
+    site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts.pop("edge1"))
+    assert "no router edge1 in the inventory" in site.run_here("history", "undo", "1").err
+
+
+def test_a_router_that_is_gone_does_not_hold_up_the_others(site: Site) -> None:
+    assert site.run_here("apply", "--yes").code == 0
+    site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts.pop("edge1"))
+    done = site.run_here("history", "undo", "1", *WITHDRAWING)
+    assert done.code == 2, done.out + done.err
+    assert "router edge1: the inventory does not have it; its change is left alone" in done.out
+
+
+def test_of_a_run_with_a_changed_entry_nothing_is_planned(site: Site) -> None:
+    assert site.run_here("apply", "--yes").code == 0
+    with sqlite3.connect(site.folder / "journal.sqlite") as connection:
+        connection.execute("DROP TRIGGER entry_stays")
+        (number,) = connection.execute("SELECT max(id) FROM entry WHERE kind = 'begin'").fetchone()
+        connection.execute("UPDATE entry SET kind = 'trouble' WHERE id = ?", (number,))
+    done = site.run_here("history", "undo", "1", *WITHDRAWING)
+    assert done.code == 1
+    assert f"entry {number} was changed; no way back" in done.err
+
+
+def test_a_run_that_changed_nothing_has_no_way_back(site: Site) -> None:
+    assert site.run_here("plan", "--out", str(site.folder / "today.plan")).code == 2
+    assert "the run of entry 1 has no change of a router" in site.run_here("history", "undo", "1").err
+
+
+def test_a_way_back_that_is_too_large_is_held(site: Site) -> None:
+    assert site.run_here("apply", "--yes").code == 0
+    site.settings(guards={"max_changes": 2})
+    done = site.run_here("history", "undo", "1", *WITHDRAWING)
+    assert done.code == 3
+    assert "more than the 2 of guards.max_changes" in done.out
