@@ -22,6 +22,7 @@ from k8s_ecmp.routers.reviewing import Standing, compare_with_review
 from k8s_ecmp.routers.session import Progress, close_kept
 from k8s_ecmp.routers.tasks import VerifyReport, outcomes, run
 from k8s_ecmp.settings import Settings
+from k8s_ecmp.views.apply_report import complete
 from k8s_ecmp.views.document import decode_plan
 from k8s_ecmp.views.next_step import anew
 from k8s_ecmp.views.plan_rows import difference
@@ -162,16 +163,18 @@ def read_plan(path: Path, settings: Settings) -> Plan:
 
 
 def _held_today(plan: Plan, settings: Settings, now: datetime, overrides: frozenset[str]) -> Plan:
-    freeze = _new_freeze(plan, settings, now)
+    freeze, frozen = _new_freeze(plan, settings, now), _freeze_now(settings, now)
     named = overrides | set(plan.overrides)
-    holds = tuple(trip for trip in plan.holds if trip.guard not in overrides)
+    holds = tuple(_as_of_now(trip, frozen) for trip in plan.holds if trip.guard not in overrides)
     if not any(trip.guard == "max-changes" for trip in holds):
         holds += run_holds({router.name: router.changes for router in plan.routers}, settings.guards, named)
     if freeze is not None and "frozen" not in overrides and not any(trip.guard == "frozen" for trip in holds):
         holds += (GuardTrip("frozen", None, None, freeze.detail),)
     routers = []
     for router in plan.routers:
-        guards = tuple(trip for trip in router.guards if trip.prefix is not None or trip.guard not in overrides)
+        guards = tuple(
+            _as_of_now(trip, frozen) for trip in router.guards if trip.prefix is not None or trip.guard not in overrides
+        )
         status = router.status
         if router.changes and status in ("changes", "blocked"):
             blocked = holds or any(trip.prefix is None for trip in guards)
@@ -180,9 +183,20 @@ def _held_today(plan: Plan, settings: Settings, now: datetime, overrides: frozen
     return msgspec.structs.replace(plan, holds=holds, routers=tuple(routers), overrides=tuple(sorted(named)))
 
 
+def _freeze_now(settings: Settings, now: datetime) -> Freeze | None:
+    return freeze_of(settings.guards, now, freeze_file_text(settings))
+
+
+def _as_of_now(trip: GuardTrip, freeze: Freeze | None) -> GuardTrip:
+    """The trip of a plan file: it stays when the freeze that it speaks of is over, and says so."""
+    if trip.guard != "frozen" or freeze is not None:
+        return trip
+    return msgspec.structs.replace(trip, detail=f"when this was planned, and no longer: {trip.detail}")
+
+
 def _new_freeze(plan: Plan, settings: Settings, now: datetime) -> Freeze | None:
     """The freeze in force, but not a window in which the plan was made: it holds already what the window holds."""
-    freeze = freeze_of(settings.guards, now, freeze_file_text(settings))
+    freeze = _freeze_now(settings, now)
     if freeze is None or freeze.everything or freeze.since is None or plan.created < freeze.since:
         return freeze
     return None
@@ -274,6 +288,22 @@ def apply_exit(plan: Plan, results: Sequence[CommitResult]) -> int:
     refused = any(result.outcome in ("blocked", "refused") for result in results)
     conflicts = any(router.conflicts for router in plan.routers)
     return STOPPED if refused or conflicts or plan.guards else DONE
+
+
+def why_stopped(plan: Plan, results: Sequence[CommitResult]) -> str | None:
+    """Why an apply that made all changes of its plan exits with 3; None where it did not, or exits otherwise."""
+    if apply_exit(plan, results) != STOPPED or not complete(plan, results):
+        return None
+    conflicts = [f"{conflict.prefix} on {router.name}" for router in plan.routers for conflict in router.conflicts]
+    held = [f"{trip.guard}: {trip.prefix} on {trip.router}" if trip.prefix else trip.guard for trip in plan.guards]
+    left = [f"{len(conflicts)} conflict{'s' if len(conflicts) > 1 else ''} ({_few(conflicts)})"] if conflicts else []
+    left += [f"what guards hold ({_few(held)})"] if held else []
+    return f"No change of this plan is left to be made. Exit code 3 is for what it leaves alone: {' and '.join(left)}."
+
+
+def _few(names: Sequence[str], most: int = 5) -> str:
+    rest = len(names) - most
+    return "; ".join(names[:most]) + (f"; and {rest} more" if rest > 0 else "")
 
 
 def verify_exit(found: Sequence[VerifyReport]) -> int:

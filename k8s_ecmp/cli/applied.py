@@ -50,13 +50,13 @@ class Shown:
             console = Console(stderr=True)
         print_plan(self._plan, console, file=self._file, applies=True)
 
-    def stopped(self, why: str) -> int:
-        """Says that nothing is attempted at all, and returns the command's exit code."""
+    def stopped(self, why: str, kept: "Kept | None" = None) -> int:
+        """Says that nothing is attempted at all, and returns the command's exit code; `kept` as of `results`."""
         from k8s_ecmp import runs
 
         say(f"stopped: {why}")
         code = runs.ERROR if any(router.status == "failed" for router in self._plan.routers) else runs.STOPPED
-        self.results(_not_attempted(self._plan), code, stopped=why)
+        self.results(_not_attempted(self._plan), code, kept, stopped=why)
         return code
 
     def results(
@@ -70,18 +70,21 @@ class Shown:
             kept: what the journal has of it; None: nothing, because nothing was attempted.
             stopped: why nothing was attempted, where that was no guard; as text it has been said already.
         """
+        from k8s_ecmp import runs
         from k8s_ecmp.views.apply_report import NOT_KEPT, apply_report
         from k8s_ecmp.views.document import plan_id
         from k8s_ecmp.views.next_step import NextSteps
         from k8s_ecmp.views.text import print_results
 
+        why = runs.why_stopped(self._plan, results) if stopped is None else None
         identity = plan_id(self._plan) if self._file is None else self._file.id
         if self._output is ApplyFormat.text:
             if stopped is None:
                 kept = kept or NOT_KEPT
                 file = None if self._file is None else self._file.path
                 steps = NextSteps(self._plan.guards, file, kept.routers, self._plan.undoes)
-                print_results(results, overrides=self._plan.overrides, identity=identity, kept=kept, steps=steps)
+                overrides = self._plan.overrides
+                print_results(results, overrides=overrides, identity=identity, kept=kept, steps=steps, why_stopped=why)
             return
         document = apply_report(
             self._plan,
@@ -94,6 +97,8 @@ class Shown:
         )
         sys.stdout.buffer.write(document + b"\n")
         sys.stdout.buffer.flush()
+        if why is not None:
+            say(why)
 
 
 def _not_attempted(plan: "Plan") -> "list[CommitResult]":

@@ -107,7 +107,7 @@ def apply(
     """
     from k8s_ecmp import runs
     from k8s_ecmp.core.waves import rollout_of
-    from k8s_ecmp.recording import recording, refusals_recorded
+    from k8s_ecmp.recording import record_held, recording, refusals_recorded
     from k8s_ecmp.routers.inventory import select
     from k8s_ecmp.routers.record import UNRECORDED
     from k8s_ecmp.routers.rollout import placed
@@ -136,8 +136,14 @@ def apply(
         planned = _plan_now(settings, nornir, overrides, write=_writes(settings))
     shown = Shown(planned, plan_file, output)
     shown.plan()
+    held = _held(planned, settings)
+    kept = NOT_KEPT
+    if held is not None:
+        noted = record_held(settings, planned, held, file=plan_file, overrides=overrides, ticket=ticket, reason=reason)
+        warn_all(noted.warnings)
+        kept = Kept(noted.entries)
     if not _writes(settings):
-        return shown.stopped(f"mode is {settings.mode}, which writes to no router")
+        return shown.stopped(_mode(settings), kept)
     _find_out(settings, nornir)
     ready = [plan.name for plan in planned.routers if plan.status == "changes"]
     if ready and not planned.holds:
@@ -152,7 +158,6 @@ def apply(
         kept = Kept(record.run_entries, record.entries)
     else:
         results = _roll_out(settings, nornir, planned, overrides, UNRECORDED)
-        kept = NOT_KEPT
     code = runs.apply_exit(planned, results)
     shown.results(results, code, kept)
     say_what_is_not_recorded(results, settings.journal)
@@ -245,6 +250,19 @@ def _writes(settings: Settings) -> bool:
     from k8s_ecmp.routers.session import NEVER_WRITE
 
     return settings.mode not in NEVER_WRITE
+
+
+def _mode(settings: Settings) -> str:
+    return f"mode is {settings.mode}, which writes to no router"
+
+
+def _held(planned: "Plan", settings: Settings) -> str | None:
+    """What holds all that a plan would do; None: nothing does, or there is nothing to do."""
+    if not _writes(settings):
+        return _mode(settings) if any(plan.changes for plan in planned.routers) else None
+    if not planned.guards or any(plan.status == "changes" for plan in planned.routers):
+        return None
+    return f"held by {', '.join(dict.fromkeys(trip.guard for trip in planned.guards))}"
 
 
 def _ask(count: int) -> None:

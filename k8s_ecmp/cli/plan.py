@@ -56,6 +56,7 @@ def plan(
     from k8s_ecmp.recording import record_plan
     from k8s_ecmp.routers.tasks import plan_routes, run
     from k8s_ecmp.views.document import write_plan
+    from k8s_ecmp.views.plan_about import written
 
     settings, base = settings_of(context)
     nornir = routers_of(settings, base, router, filters)
@@ -69,7 +70,7 @@ def plan(
         warn_all(record_plan(settings, planned, out))
     _show(planned, output, intent.desired.nodes, out)
     if out is not None:
-        say(f"wrote {out}; apply it with: k8s-ecmp apply {out}")
+        say(written(planned, out))
     return runs.plan_exit(planned)
 
 

@@ -37,6 +37,7 @@ def rebase(
     from k8s_ecmp.views.difference_text import print_difference
     from k8s_ecmp.views.document import decode_plan, encode_plan, write_plan
     from k8s_ecmp.views.next_step import anew
+    from k8s_ecmp.views.plan_about import written
 
     old = runs.read_plan(file, settings)
     if old.undoes is not None:
@@ -51,7 +52,7 @@ def rebase(
     if out is not None:
         write_plan(out, new)
         warn_all(record_plan(settings, new, out))
-        say(f"wrote {out}; apply it with: k8s-ecmp apply {out}")
+        say(written(new, out))
     if any(router.status == "failed" for router in fresh.routers):
         return runs.ERROR
     return runs.CHANGES if found else runs.DONE

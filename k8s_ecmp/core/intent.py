@@ -100,4 +100,6 @@ class Intent:
             skipped=self.desired.skipped + tuple(skip for router in routers for skip in router.skipped),
             contested=contested(list(routers)),
             rollout=rollout_of(self.settings.rollout),
+            mode=self.settings.mode,
+            policy=self.settings.policy,
         )

@@ -12,6 +12,7 @@ What is decided for each prefix in the router's VRF:
 """
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -37,11 +38,19 @@ from k8s_ecmp.model import (
 )
 
 _MOST_REMARKS = 10  # of a router
+_MOST_WITHHELD = 3  # prefixes that are named
 _NO_DISCARD = (
     "{} has no endpoint, and a discard route cannot be announced: where it is needed, configure it on the router"
 )
 
 _NO_FAMILY = "{} not announced: the router's bgp.families has no ipv{}"
+
+
+class Withheld(NamedTuple):
+    """A change that mode or policy keep back, and what they leave of it."""
+
+    change: RouteChange
+    left: RouteChange | None
 
 
 def plan_router(
@@ -67,13 +76,16 @@ def plan_router(
     """
     marks = traits.marks(rules, router)
     table = Table.of(running, marks, router.vrf)
-    plan = plan_prefixes(router, traits, desired, table, rules, unresolved)
+    withheld: list[Withheld] = []
+    plan = plan_prefixes(router, traits, desired, table, rules, unresolved, withheld=withheld)
     touched = [change.prefix for change in plan.changes]
     return msgspec.structs.replace(
         plan,
         fingerprint=fingerprint(running, marks, router.vrf, touched),
+        skipped=plan.skipped + _withheld(router, rules, withheld),
         failure_domain=router.failure_domain,
         standing=Standing(frozenset(table.here), frozenset(table.owned)),
+        withheld=len(withheld),
     )
 
 
@@ -88,6 +100,7 @@ def plan_prefixes(
     scope: Collection[Prefix] | None = None,
     start: Size | None = None,
     made: int | None = None,
+    withheld: list[Withheld] | None = None,
 ) -> RouterPlan:
     """The plan of one router without fingerprint, commands and diff; for some of its prefixes where `scope` names them.
 
@@ -101,6 +114,7 @@ def plan_prefixes(
         scope: the prefixes to look at; None: all.
         start: what the router carried of ours when the guards' window began; None: what it carries now.
         made: prefixes that were changed on it since then; None: there is no window.
+        withheld: is given what mode and policy keep back; None: nobody asks.
     """
     marks = traits.marks(rules, router)
     here = table.here
@@ -147,7 +161,16 @@ def plan_prefixes(
         for change in changes
         if change.prefix.family in closed and change.add
     ]
-    allowed = [left for change in changes if (left := _permit(change, rules, closed)) is not None]
+    allowed: list[RouteChange] = []
+    for change in changes:
+        possible = _removals(change) if change.prefix.family in closed else change
+        if possible is None:
+            continue
+        left = _permit(possible, rules)
+        if left is not None:
+            allowed.append(left)
+        if withheld is not None and left is not possible and (left is None or set(left.after) != set(possible.after)):
+            withheld.append(Withheld(possible, left))
     dead = {hop.address for change in allowed for hop in change.before if hop.address and reasons.is_dead(hop.address)}
     kept, prefix_trips = hold_prefixes(router.name, allowed, wanted, dead, rules.freeze, rules.overrides)
     trips = prefix_trips + router_guards(
@@ -201,14 +224,37 @@ def _status(
     return "conflict" if conflicts else "in-sync"
 
 
-def _permit(change: RouteChange, rules: Rules, closed: Collection[int]) -> RouteChange | None:
-    """What policy, mode and families to which nothing can be added leave of a change."""
-    if (rules.mode == "withdraw-only" or change.prefix.family in closed) and change.action != "delete":
-        staying = set(change.next_hops)
-        after = tuple(hop for hop in change.before if hop.label in staying)
-        if change.action == "create" or len(after) == len(change.before):
-            return None
-        change = RouteChange.between(change.vrf, change.prefix, change.before, after)
-    if change.action == "delete" and rules.policy != "sync":
+def _removals(change: RouteChange) -> RouteChange | None:
+    """What a change takes away; None where it takes nothing."""
+    if change.action == "delete":
+        return change
+    staying = set(change.next_hops)
+    after = tuple(hop for hop in change.before if hop.label in staying)
+    if change.action == "create" or len(after) == len(change.before):
         return None
-    return None if change.action == "update" and rules.policy == "create-only" else change
+    return RouteChange.between(change.vrf, change.prefix, change.before, after)
+
+
+def _permit(change: RouteChange, rules: Rules) -> RouteChange | None:
+    """What policy and mode leave of a change."""
+    left = _removals(change) if rules.mode == "withdraw-only" else change
+    if left is None or (left.action == "delete" and rules.policy != "sync"):
+        return None
+    return None if left.action == "update" and rules.policy == "create-only" else left
+
+
+def _withheld(router: RouterView, rules: Rules, withheld: Sequence[Withheld]) -> tuple[Skipped, ...]:
+    """What mode and policy keep back of a router, in a sentence."""
+    if not withheld:
+        return ()
+    settings = [f"mode {rules.mode}"] if rules.mode == "withdraw-only" else []
+    settings += [f"policy {rules.policy}"] if rules.policy != "sync" else []
+    named = [
+        f"{one.change.action} {one.change.prefix}" + ("" if one.left is None else " in part")
+        for one in withheld[:_MOST_WITHHELD]
+    ]
+    rest = len(withheld) - len(named)
+    count = "1 change is" if len(withheld) == 1 else f"{len(withheld)} changes are"
+    more = f" and {rest} more" if rest else ""
+    reason = f"{count} withheld by {' and '.join(settings)}: {', '.join(named)}{more}"
+    return (Skipped(f"router {router.name}", reason),)

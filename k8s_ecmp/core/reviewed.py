@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from k8s_ecmp.core.ownership import Marks
-from k8s_ecmp.core.rules import Mode, Policy
-from k8s_ecmp.model import NextHop, RouteChange, RunningRoutes
+from k8s_ecmp.model import Mode, NextHop, Policy, RouteChange, RunningRoutes
 
 
 def reviewed_changes(

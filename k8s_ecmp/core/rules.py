@@ -1,18 +1,15 @@
 """What governs a plan beside the routes: settings, the clock, the command line, and the router's platform."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from k8s_ecmp.core.freeze import Freeze
 from k8s_ecmp.core.guards import Limits
 from k8s_ecmp.core.ownership import NO_FEATURES, Features, Marks
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.errors import SettingsError
-from k8s_ecmp.model import GuardTrip
+from k8s_ecmp.model import GuardTrip, Mode, Policy
 from k8s_ecmp.settings import GuardSettings
-
-Mode = Literal["observe", "propose", "withdraw-only", "full"]
-Policy = Literal["sync", "upsert-only", "create-only"]
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,9 @@ class GuardTrip(msgspec.Struct, frozen=True):
     detail: str
 
 
+Mode = Literal["observe", "propose", "withdraw-only", "full"]
+Policy = Literal["sync", "upsert-only", "create-only"]
+
 RouterStatus = Literal["in-sync", "changes", "conflict", "blocked", "failed"]
 
 
@@ -104,6 +107,7 @@ class Standing(msgspec.Struct, frozen=True):
 class RouterPlan(msgspec.Struct, frozen=True):
     """What shall happen on one router.
 
+    `withheld` counts the changes that mode or policy keep back, in whole or in part; `skipped` names the first ones.
     `standing` is for comparing routers while a plan is made (`core.contested`); the finished plan does not have it.
     """
 
@@ -123,6 +127,7 @@ class RouterPlan(msgspec.Struct, frozen=True):
     failure_domain: str | None = None
     undo: Undo | None = None
     standing: Standing | None = None
+    withheld: int = 0
 
 
 class Rollout(msgspec.Struct, frozen=True):
@@ -144,7 +149,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `cluster_digest` is the "sha256:..." of the desired routes' canonical JSON; `holds` are the guards that stop every
     router; `overrides` names those that somebody switched off. Routers are in the inventory's order. `contested` has
-    each prefix of a conflict once. `rollout` None: by the settings of whoever applies it.
+    each prefix of a conflict once. `rollout` None: by the settings of whoever applies it. `mode` and `policy` are those
+    by which it was made, None where a file of an older program does not say them; those of the time of apply decide.
     """
 
     created: datetime
@@ -159,6 +165,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[str, ...] = ()
     contested: tuple[Contested, ...] = ()
     rollout: Rollout | None = None
+    mode: Mode | None = None
+    policy: Policy | None = None
 
     @property
     def undoes(self) -> int | None:

@@ -98,6 +98,8 @@ def _identified(plan: Plan) -> PlanDocument:
         overrides=plan.overrides,
         contested=tuple(twin(ContestedDocument, place) for place in plan.contested),
         rollout=None if plan.rollout is None else _rollout_document(plan.rollout, plan.routers),
+        mode=plan.mode,
+        policy=plan.policy,
     )
     fields = {name: getattr(body, name) for name in body.__struct_fields__}
     return PlanDocument(id=_sha256(canonical_json(body)), **fields)
@@ -266,6 +268,8 @@ def plan_of(document: PlanDocument) -> Plan:
         overrides=document.overrides,
         contested=tuple(twin(Contested, place, prefix=Prefix.parse(place.prefix)) for place in document.contested),
         rollout=None if document.rollout is None else twin(Rollout, document.rollout),
+        mode=document.mode,
+        policy=document.policy,
     )
 
 

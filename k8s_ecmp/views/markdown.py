@@ -12,6 +12,8 @@ from k8s_ecmp.views.page import visible
 
 _RUNS = re.compile(r"`+")
 _WORD = re.compile(r"(\(*)(.*?)([),.;:]*)")
+# Words, and several of somebody else's between quotes as one, such as a schedule or a line of a configuration.
+_WORDS = re.compile(r"\(*'[^'\s]*\s[^']*'[),.;:]*(?!\S)|\S+")
 # Words that no forge takes for anything else, such as a commit's hash or an issue.
 _PLAIN = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*|\d{1,6}%?")
 
@@ -32,8 +34,8 @@ def codes(texts: Iterable[str], most: int = 1 << 30) -> str:
 
 
 def prose(text: str, most: int = 1 << 30) -> str:
-    """A sentence; words that could be markup are code."""
-    return " ".join(map(_word, cut(visible(text).replace("\t", " "), most).split()))
+    """A sentence; words that could be markup are code, quoted ones together."""
+    return " ".join(map(_word, _WORDS.findall(cut(visible(text).replace("\t", " "), most))))
 
 
 def html_code(text: str, most: int = 1 << 30) -> str:

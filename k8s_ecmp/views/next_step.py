@@ -35,6 +35,7 @@ class NextSteps:
     ) -> None:
         self._guards = guards
         self._file = file
+        self._apply = "k8s-ecmp apply" if file is None else f"k8s-ecmp apply {file}"
         self._entries = entries or {}
         self._undoes = undoes
 
@@ -82,21 +83,23 @@ class NextSteps:
 
     def _blocked(self, result: CommitResult) -> str:
         trips = [trip for trip in self._guards if trip.router in (None, result.router)]
-        # One that holds single prefixes holds nothing else.
-        names = [trip.guard for trip in trips if trip.prefix is None] or [trip.guard for trip in trips]
+        # One that holds single prefixes holds nothing else, and what it holds is in no plan.
+        whole = [trip.guard for trip in trips if trip.prefix is None]
+        names = whole or [trip.guard for trip in trips]
         if result.error and result.error.startswith("guard frozen"):  # it came meanwhile
-            return f"guard frozen: {guard_words('frozen')[1]}; when it is over go on with {self._again()}"
+            return f"guard frozen: wait for the end of the freeze; when it is over go on with {self._again()}"
         if result.error:  # found while the change was staged
-            names = ["foreign-lines"]
+            names = whole = ["foreign-lines"]
         if not names:
             return "nothing is written while the settings' `mode` forbids it: change it, then plan again"
         return "; ".join(
-            f"guard {guard}: {guard_words(guard)[1]}; if all is as it should be, plan with `--override {guard}`"
+            f"guard {guard}: {guard_words(guard)[1]}; if all is as it should be, "
+            + (f"`{self._apply} --override {guard}`" if whole else f"plan with `--override {guard}`")
             for guard in dict.fromkeys(names)
         )
 
     def _again(self) -> str:
-        return f"`k8s-ecmp apply {self._file} --resume`" if self._file else "`k8s-ecmp apply`, which plans anew"
+        return f"`{self._apply} --resume`" if self._file else f"`{self._apply}`, which plans anew"
 
     def _anew(self) -> str:
         if self._file is None:

@@ -17,7 +17,7 @@ from k8s_ecmp.views import plan_rollout as rollout
 from k8s_ecmp.views import plan_rows as rows
 from k8s_ecmp.views.drawing import draw
 from k8s_ecmp.views.page import counted, visible
-from k8s_ecmp.views.plan_about import UNWRITTEN, PlanFile, about, scope
+from k8s_ecmp.views.plan_about import UNWRITTEN, PlanFile, about, scope, terms
 from k8s_ecmp.views.plan_flows import MEANING, TITLE, flow_lines
 from k8s_ecmp.views.schema import Summary
 
@@ -78,6 +78,7 @@ def plan_html(plan: Plan, nodes: Mapping[str, NodeVerdict] = _NO_NODES, file: Pl
         about=about(plan, file),
         unwritten=UNWRITTEN,
         scope=scope(plan),
+        terms=terms(plan),
         order=rollout,
         stages=rollout.waves(plan),
         rules=rollout.rules(plan),
@@ -86,6 +87,7 @@ def plan_html(plan: Plan, nodes: Mapping[str, NodeVerdict] = _NO_NODES, file: Pl
         count=Summary.of(plan.routers),
         changing=sum(bool(router.changes) for router in plan.routers),
         blocked=sum(router.status == "blocked" for router in plan.routers),
+        withheld=sum(router.withheld for router in plan.routers),
         routers=plan.routers[:_MOST_ROUTERS],
         flows=flow_lines(plan),
         flow_title=TITLE,

@@ -8,7 +8,7 @@ from k8s_ecmp.views import plan_rollout as rollout
 from k8s_ecmp.views import plan_rows as rows
 from k8s_ecmp.views.markdown import code, codes, fenced, html_code, prose, table
 from k8s_ecmp.views.page import MOST_WORDS, counted
-from k8s_ecmp.views.plan_about import UNWRITTEN, About, PlanFile, about, scope
+from k8s_ecmp.views.plan_about import UNWRITTEN, About, PlanFile, about, scope, terms
 from k8s_ecmp.views.plan_flows import MEANING, TITLE, flow_lines
 
 T = TypeVar("T")
@@ -72,6 +72,9 @@ class _Writer:
         yield ""
         yield f"{UNWRITTEN} {scope(plan)}"
         yield ""
+        if said := terms(plan):
+            yield f"> **{said}**"
+            yield ""
         if plan.holds:
             yield f"> **{rows.HELD}**, see guards."
             yield ""

@@ -58,8 +58,8 @@ def _rules(rollout: Rollout, routers: list[RouterPlan], count: int) -> Iterator[
     if count > 1 and rollout.pause_s:
         yield (
             f"After each wave but the last a pause of {rollout.pause_s:g} s, in which the routers of the wave are "
-            "verified again; one that differs, or cannot be read, gets the inverse of its change if it can be reached, "
-            "and no later wave is begun."
+            "verified again; one that differs, or cannot be read, gets the inverse of its change, unless it cannot "
+            "be reached or somebody else has changed these routes; and no later wave is begun."
         )
     elif count > 1:
         yield "No pause between waves."

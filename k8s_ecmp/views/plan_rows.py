@@ -1,9 +1,9 @@
 """A plan in words and rows: what its text, its Markdown and its page have in common."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Action, Conflict, GuardTrip, Plan, Prefix, RouteChange, RouterPlan
+from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Action, Conflict, Plan, Prefix, RouteChange, RouterPlan
 from k8s_ecmp.views.page import counted
 from k8s_ecmp.views.schema import Summary
 
@@ -13,12 +13,13 @@ LEGEND = "prefixes: + create, ~ update, - delete; next hops, all in all: + gain,
 SIGNS: dict[Action, str] = {"create": "+", "update": "~", "delete": "-"}
 
 STATUS_WORDS = {
-    "in-sync": "has every route that it can use; nothing is written",
+    "in-sync": "has every route that it can use and may get; nothing is written",
     "changes": "will be changed as shown",
-    "conflict": "differs only at prefixes where somebody else's route stands; nothing is written",
+    "conflict": "where it differs nothing may be written, for the reasons under Conflicts",
     "blocked": "a guard holds it; nothing is written",
     "failed": "could not be read or planned; nothing is written",
 }
+_MOST_HELD = 6  # prefixes that a guard holds for the same reason
 _UNTOLD = ("conflict", "blocked")  # what else stands in the plan does not say what these words mean
 DIFF_SOURCES = {"device": "computed by the router", "predicted": "predicted by k8s-ecmp"}
 HELD = "Held: nothing is written to any router"
@@ -115,11 +116,13 @@ class Group(NamedTuple):
 class Held(NamedTuple):
     """What one guard holds: each detail with the routers where it is said, none where it holds everything.
 
-    `what` says what is held, `meaning` what the guard is afraid of, `remedy` what to do about it.
+    `what` says what is held, `meaning` what the guard is afraid of, `remedy` what to do about it. `prefixes`: it holds
+    single prefixes, which are in no plan until it is planned without the guard.
     """
 
     guard: str
     everything: bool
+    prefixes: bool
     what: str
     details: tuple[tuple[str, tuple[str, ...]], ...]
     meaning: str
@@ -129,6 +132,10 @@ class Held(NamedTuple):
     def option(self) -> str:
         """The option that switches the guard off for one plan."""
         return f"--override {self.guard}"
+
+    def lifted(self, applying: str | None = None) -> str:
+        """What goes on in spite of the guard; `applying` is the command that applies the plan, None: it is made."""
+        return f"plan with {self.option}" if applying is None or self.prefixes else f"`{applying} {self.option}`"
 
 
 class Clash(NamedTuple):
@@ -176,8 +183,9 @@ GUARD_WORDS = {
         "finish or discard that change on the router, then plan again",
     ),
     "frozen": (
-        "Changes are frozen.",
-        "wait for the end of the freeze, then plan again",
+        "Routers are not changed during a freeze.",
+        "once the freeze is over, plan again: a file from during the freeze stays held, one from before it can be "
+        "applied then",
     ),
 }
 
@@ -276,22 +284,13 @@ class Sheet:
 
     def held(self) -> list[Held]:
         """The guards that tripped, those for everything first; alike ones of several routers as one."""
-        found: dict[tuple[str, bool, bool], dict[str, dict[str, None]]] = {}
+        found: dict[tuple[str, bool, bool], dict[tuple[str, Prefix | None], dict[str, None]]] = {}
         for trip in self.plan.guards:
             key = (trip.guard, trip.router is None, trip.prefix is not None)
-            routers = found.setdefault(key, {}).setdefault(_detail(trip), {})
+            routers = found.setdefault(key, {}).setdefault((trip.detail, trip.prefix), {})
             if trip.router is not None:
                 routers[trip.router] = None
-        return [
-            Held(
-                guard,
-                everything,
-                _held_what(everything, one),
-                tuple((detail, tuple(routers)) for detail, routers in details.items()),
-                *guard_words(guard),
-            )
-            for (guard, everything, one), details in found.items()
-        ]
+        return [_held(*key, details) for key, details in found.items()]
 
     def clashes(self) -> list[Clash]:
         """The conflicts; alike ones of several routers as one."""
@@ -354,6 +353,8 @@ def summary(routers: Sequence[RouterPlan]) -> str:
     if blocked:
         withheld = f" ({_counts(blocked)})" if any(router.changes for router in blocked) else ""
         parts.append(f"{counted(len(blocked), 'router')} blocked, nothing is written there{withheld}")
+    if some := [router.withheld for router in routers if router.withheld]:
+        parts.append(f"{counted(sum(some), 'change')} withheld on {counted(len(some), 'router')}, see Skipped")
     if not parts:
         left_out = sum(len(router.skipped) for router in routers)
         but = f"; {left_out} left out for them, see Skipped" if left_out else ""
@@ -407,11 +408,26 @@ def _diffs(routers: Sequence[RouterPlan], seen: dict[tuple[str, str, str], str])
         seen.setdefault(key, names[0])
 
 
-def _detail(trip: GuardTrip) -> str:
-    return trip.detail if trip.prefix is None else f"{trip.prefix}: {trip.detail}"
+def _held(
+    guard: str, everything: bool, single: bool, details: Mapping[tuple[str, Prefix | None], Iterable[str]]
+) -> Held:
+    """Of one guard: prefixes that it holds for the same reason on the same routers share a detail."""
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (detail, prefix), routers in details.items():
+        prefixes = alike.setdefault((detail, tuple(routers)), [])
+        if prefix is not None:
+            prefixes.append(str(prefix))
+    said = tuple((_detail(detail, prefixes), routers) for (detail, routers), prefixes in alike.items())
+    what = f"So nothing is written to {'any' if everything else 'this'} router."
+    if single:
+        stays = "this prefix stays as it is" if len(details) == 1 else "these prefixes stay as they are"
+        what = f"So {stays}; this guard holds nothing else."
+    if any(len(prefixes) > _MOST_HELD for prefixes in alike.values()):
+        what += " The plan's JSON names them all."
+    return Held(guard, everything, single, what, said, *guard_words(guard))
 
 
-def _held_what(everything: bool, one_prefix: bool) -> str:
-    if one_prefix:
-        return "So this prefix stays as it is; this guard holds nothing else."
-    return f"So nothing is written to {'any' if everything else 'this'} router."
+def _detail(detail: str, prefixes: Sequence[str]) -> str:
+    if len(prefixes) > 1:
+        return f"{len(prefixes)} prefixes ({listed(prefixes, _MOST_HELD)}): {detail}"
+    return ": ".join([*prefixes, detail])

@@ -11,7 +11,7 @@ from k8s_ecmp.model import Plan, Skipped
 from k8s_ecmp.views import plan_rollout as rollout
 from k8s_ecmp.views import plan_rows as rows
 from k8s_ecmp.views.page import MOST_WORDS, Page, Part, header, status
-from k8s_ecmp.views.plan_about import UNWRITTEN, PlanFile, about, scope, time_text
+from k8s_ecmp.views.plan_about import UNWRITTEN, PlanFile, about, scope, terms, time_text
 from k8s_ecmp.views.plan_flows import MEANING, TITLE, flow_lines
 
 if TYPE_CHECKING:
@@ -44,13 +44,16 @@ def print_plan(
     made = f"Route plan of owner {plan.owner}, made {time_text(plan.created)} from {plan.cluster_source}."
     page.prose(made if applies else f"{made} {UNWRITTEN}")
     page.prose(scope(plan))
+    if said := terms(plan):
+        page.prose(said, style="bold yellow")
     if plan.overrides:
         page.prose(rows.overridden(plan.overrides), style="bold yellow")
     page.line()
     held = sheet.held()
+    applying = f"k8s-ecmp apply{'' if file is None else f' {file.path}'}" if applies else None
     if plan.holds:
         page.line((rows.HELD, "bold red"))
-        _guards(page, [one for one in held if one.everything])
+        _guards(page, [one for one in held if one.everything], applying)
         page.line()
     _plan_table(page, sheet)
     for group in sheet.groups:
@@ -59,7 +62,7 @@ def print_plan(
     if some := [one for one in held if not one.everything]:
         page.line()
         page.line(("Guards", "bold"))
-        _guards(page, some)
+        _guards(page, some, applying)
     if clashes := sheet.clashes():
         page.line()
         _conflicts(page, clashes)
@@ -158,14 +161,14 @@ def _changes(page: Page, changes: Sequence[rows.Row]) -> None:
     page.left_out(changes, _MOST_CHANGES, "changes", indent=2, how=_SEE_ALL)
 
 
-def _guards(page: Page, found: Sequence[rows.Held]) -> None:
+def _guards(page: Page, found: Sequence[rows.Held], applying: str | None) -> None:
     for held in found:
         for detail, routers in page.first(held.details, _MOST_ITEMS):
             where = f" on {page.few(routers, ', ')}" if routers else ""
             page.prose(f"guard {held.guard}{where}: {detail}", style="red", indent=2, hang=4)
         page.left_out(held.details, _MOST_ITEMS, "of this guard", indent=2)
         page.prose(f"{held.meaning} {held.what}".strip(), indent=4)
-        page.prose(f"to do: {held.remedy}; if all is as it should be, plan with {held.option}", indent=4)
+        page.prose(f"to do: {held.remedy}; if all is as it should be, {held.lifted(applying)}", indent=4)
 
 
 def _conflicts(page: Page, clashes: Sequence[rows.Clash]) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from k8s_ecmp.model import Action, Hashing, Prefix, RouterPlan, RouterStatus, Undo
+from k8s_ecmp.model import Action, Hashing, Mode, Policy, Prefix, RouterPlan, RouterStatus, Undo
 
 VERSION = 1
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -118,6 +118,7 @@ class RouterDocument(msgspec.Struct, frozen=True):
     flows: FlowsDocument | None = None
     failure_domain: str | None = None
     undo: Undo | None = None
+    withheld: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class ClusterDocument(msgspec.Struct, frozen=True):
@@ -167,6 +168,8 @@ class PlanBody(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[str, ...] = ()
     contested: tuple[ContestedDocument, ...] = ()
     rollout: RolloutDocument | None = None
+    mode: Mode | None = None
+    policy: Policy | None = None
 
 
 class PlanDocument(PlanBody, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ def print_results(
     identity: str | None = None,
     kept: Kept = NOT_KEPT,
     steps: NextSteps | None = None,
+    why_stopped: str | None = None,
 ) -> None:
     """Shows what became of every router's plan.
 
@@ -37,6 +38,7 @@ def print_results(
         identity: the plan's id.
         kept: what the journal has of it.
         steps: what to do next.
+        why_stopped: why the command exits with 3 though no change is left to be made; None: it is not so.
     """
     page = Page(console)
     rows = [
@@ -71,6 +73,8 @@ def print_results(
     if kept.run:
         page.prose(f"Journal, on the run as a whole: {_numbers(kept.run)}; `k8s-ecmp history show ID` shows an entry.")
     page.line((f"Apply: {_tally(result.outcome for result in results)}.", "bold"))
+    if why_stopped is not None:
+        page.prose(why_stopped)
     page.show()
 
 

@@ -6,9 +6,10 @@ import pytest
 from k8s_ecmp.core.freeze import Freeze
 from k8s_ecmp.core.guards import cluster_holds
 from k8s_ecmp.core.ownership import Marks
-from k8s_ecmp.core.plan import plan_router
+from k8s_ecmp.core.plan import plan_prefixes, plan_router
 from k8s_ecmp.core.reviewed import forbids, reviewed_changes
 from k8s_ecmp.core.selection import RouterView
+from k8s_ecmp.core.table import Table
 from k8s_ecmp.model import ClusterState, NextHop, RouterPlan, StaticRoute
 from k8s_ecmp.settings import GuardSettings
 from tests.core.build import (
@@ -108,6 +109,7 @@ def test_where_nothing_can_be_added_what_is_dead_still_goes() -> None:
     plan = plan_router(router(), traits(), decided(dual), closed, rules(guards=OPEN))
     assert lines(plan) == ["update 10.96.0.0/12 + -10.0.0.77", "update fd00:96::/112 +fd00::2,fd00::3 -"]
     assert [(str(c.prefix), c.reason) for c in plan.conflicts] == [("10.96.0.0/12", "it takes one path")]
+    assert (plan.withheld, plan.skipped) == (0, ()), "the conflict says it"
 
 
 def test_in_sync_means_no_change_in_whatever_order_the_hops_stand() -> None:
@@ -209,6 +211,44 @@ def test_withdraw_only_reduces_to_removals() -> None:
         guards=OPEN,
     )
     assert lines(plan) == ["update 10.96.0.0/12 + -10.0.0.77", "delete 10.96.0.9/32 + -10.0.0.1"]
+
+
+def withheld(plan: RouterPlan) -> tuple[int, list[str]]:
+    return plan.withheld, [skip.reason for skip in plan.skipped if skip.object == "router r1"]
+
+
+def test_what_mode_and_policy_keep_back_is_counted_and_named() -> None:
+    empty = planned(mode="withdraw-only")
+    assert (empty.status, empty.changes) == ("in-sync", ())
+    assert withheld(empty) == (
+        2,
+        ["2 changes are withheld by mode withdraw-only: create 10.96.0.0/12, create 10.96.0.1/32"],
+    )
+    one_hop = ours("10.96.0.1/32", "10.0.0.1")
+    stale = [ours(f"10.96.0.{number}/32", "10.0.0.1") for number in (7, 8, 9)]
+    only = planned(SYNCED[0], one_hop, *stale, policy="create-only")
+    named = "update 10.96.0.1/32, delete 10.96.0.7/32, delete 10.96.0.8/32 and 1 more"
+    assert withheld(only) == (4, [f"4 changes are withheld by policy create-only: {named}"])
+    upsert = planned(SYNCED[0], one_hop, stale[0], policy="upsert-only")
+    assert withheld(upsert) == (1, ["1 change is withheld by policy upsert-only: delete 10.96.0.7/32"])
+    part = planned(ours("10.96.0.0/12", *ALL[:2], "10.0.0.77"), SYNCED[1], mode="withdraw-only", guards=OPEN)
+    assert lines(part) == ["update 10.96.0.0/12 + -10.0.0.77"]
+    assert withheld(part) == (1, ["1 change is withheld by mode withdraw-only: update 10.96.0.0/12 in part"])
+
+
+@pytest.mark.parametrize("rule", [{}, {"mode": "observe"}, {"mode": "withdraw-only"}, {"policy": "upsert-only"}])
+def test_nothing_is_withheld_where_all_may_be_done_that_is_to_be_done(rule: dict[str, Any]) -> None:
+    assert withheld(planned(*SYNCED, **rule)) == (0, [])
+    extra = planned(ours("10.96.0.0/12", *ALL, "10.0.0.77"), SYNCED[1], guards=OPEN, **rule)
+    assert len(extra.changes) == 1
+    assert withheld(extra) == (0, [])
+
+
+def test_a_daemon_that_plans_is_told_nothing_of_it() -> None:
+    rule = rules(mode="withdraw-only")
+    table = Table.of(running(), traits().marks(rule, router()), "default")
+    plan = plan_prefixes(router(), traits(), decided(cluster(*THREE, *WEB)), table, rule)
+    assert (plan.changes, plan.skipped, plan.withheld) == ((), (), 0)
 
 
 def test_withdraw_only_never_takes_the_last_hop_of_a_wanted_prefix() -> None:

@@ -136,6 +136,8 @@ def plan_of(
         skipped=skipped,
         contested=contested,
         rollout=rollout,
+        mode="full",
+        policy="sync",
     )
 
 

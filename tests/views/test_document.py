@@ -76,8 +76,11 @@ def test_the_document_is_the_contract_s():
             "confirm_within_s": 120,
             "waves": [["r1"], ["r2"]],
         },
+        "mode": "full",
+        "policy": "sync",
     }
     first = routers[0]
+    assert first["withheld"] == 0
     assert first["undo"] == {"timer_s": 120, "by": "router", "restores": "routes"}
     assert first["failure_domain"] == "rack-1"
     assert routers[3]["undo"] is None

@@ -37,7 +37,7 @@ def test_every_outcome_but_success_has_one_in_the_document(
         assert router["remedy"] is None
     else:
         assert re.search(r"`k8s-ecmp |`--override ", router["remedy"])
-        assert ("today.plan" in router["remedy"]) == (file is not None and outcome != "blocked")
+        assert ("today.plan" in router["remedy"]) == (file is not None)
 
 
 def test_what_the_error_says_stands_first() -> None:
@@ -85,8 +85,10 @@ def test_a_guard_is_named_with_its_remedy() -> None:
     assert "`--override last-next-hop`" in str(alone)
     everything = NextSteps((GuardTrip("panic", None, None, "3 of 4"),)).of(of_router)
     assert everything is not None
-    assert "`--override panic`" in everything
-    assert "`--override foreign-lines`" in str(NextSteps().of(result("blocked", "stage")))
+    assert "`k8s-ecmp apply --override panic`" in everything
+    of_file = str(NextSteps((GuardTrip("frozen", None, None, "audit"),), "a.plan").of(of_router))
+    assert "`k8s-ecmp apply a.plan --override frozen`" in of_file, "the override of a plan is not that of its apply"
+    assert "`k8s-ecmp apply --override foreign-lines`" in str(NextSteps().of(result("blocked", "stage")))
     meanwhile = result("blocked", error="guard frozen: the freeze file /etc/freeze exists")
     assert "when it is over go on with `k8s-ecmp apply a.plan --resume`" in str(NextSteps((), "a.plan").of(meanwhile))
     assert "mode" in str(NextSteps().of(result("blocked", error=None)))

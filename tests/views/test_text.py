@@ -3,11 +3,14 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from k8s_ecmp.core.explain import Answer, NodeAnswer, RouterAnswer
 from k8s_ecmp.model import CommitResult, NextHop, Prefix, RouteChange, RouterPlan, Skipped
+from k8s_ecmp.routers.tasks import VerifyReport
+from k8s_ecmp.runs import report_lines
 from k8s_ecmp.views.history import HistoryRow, print_history
 from k8s_ecmp.views.text import print_desired, print_plan, print_results, print_verify
 from k8s_ecmp.views.why import print_answer
@@ -31,6 +34,26 @@ from tests.views.plans import (
     shown,
 )
 from tests.views.shapes import SHAPES, shape_text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ((), hops("10.0.0.1", "10.0.0.2"), "is not configured, and should be: 10.0.0.1 10.0.0.2: why"),
+        (hops("10.0.0.1"), (), "is configured, and should not be: why"),
+        (hops("10.0.0.1"), hops("10.0.0.1", "10.0.0.2"), "lacks 10.0.0.2: why"),
+        (hops("10.0.0.1", "10.0.0.2"), hops("10.0.0.2"), "has 10.0.0.1, and should not: why"),
+        (hops("10.0.0.1"), hops("10.0.0.2"), "lacks 10.0.0.2; has 10.0.0.1, and should not: why"),
+        (hops("10.0.0.1"), hops("10.0.0.1", distance=5), "has its next hops with other attributes: why"),
+    ],
+)
+def test_what_differs_is_said_of_what_is_there(
+    before: tuple[NextHop, ...], after: tuple[NextHop, ...], said: str
+) -> None:
+    change = RouteChange.between("red", Prefix.parse("10.96.0.1/32"), before, after)
+    plan = RouterPlan("r1", "frr", "changes", changes=(msgspec.structs.replace(change, reasons=("why",)),))
+    lines = report_lines(VerifyReport("r1", plan=plan))
+    assert lines == ["drift: 1 difference", f"10.96.0.1/32 vrf red {said}"]
 
 
 @pytest.mark.parametrize("medium", MEDIA)
