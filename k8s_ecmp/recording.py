@@ -114,19 +114,19 @@ def begun(settings: Settings, plan: Plan, file: Path) -> dict[str, Begun]:
     return found
 
 
-def not_taken_back(entries: Sequence[Entry]) -> list[Entry]:
-    """Of the entries of one run those that began a change which is in force, in whole or in part, one of a router.
+def not_taken_back(begun: Sequence[Entry], since: Sequence[Entry]) -> list[Entry]:
+    """Of changes that were begun those that are in force, in whole or in part, as far as the journal knows.
 
     What became of a change that failed or died is not known; the routers tell.
+
+    Args:
+        begun: changes and ways back.
+        since: what was begun since then, and what became of it, by whatever run.
     """
-    found: dict[str, Entry] = {}
-    for entry in entries:
-        router = entry.router or ""
-        if entry.kind == "begin" and "takes_back" not in entry.body:
-            found[router] = entry
-        elif entry.kind == "result" and entry.body["outcome"] == "rolled-back":
-            found.pop(router, None)
-    return list(found.values())
+    ended = {entry.body["begin"]: entry.body["outcome"] for entry in since if entry.kind == "result"}
+    gone = {number for number, outcome in ended.items() if outcome in ("rolled-back", "refused")}
+    gone |= {entry.body["takes_back"] for entry in since if "takes_back" in entry.body and entry.id in gone}
+    return [entry for entry in begun if "takes_back" not in entry.body and entry.id not in gone]
 
 
 def file_id(file: Path) -> str:

@@ -130,7 +130,9 @@ def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) ->
                 raise PlanRefused(
                     f"the plan in {path} would {change.action} {change.prefix} on {router.name}, "
                     f"which the settings' {forbidden} does not allow",
-                    remedy="make a new plan",
+                    remedy="make a new plan"
+                    if plan.undoes is None
+                    else "apply this way back with settings that allow it",
                 )
     return _held_today(plan, settings, now, frozenset(overrides))
 
@@ -195,11 +197,13 @@ def _as_of_now(trip: GuardTrip, freeze: Freeze | None) -> GuardTrip:
 
 
 def _new_freeze(plan: Plan, settings: Settings, now: datetime) -> Freeze | None:
-    """The freeze in force, but not a window in which the plan was made: it holds already what the window holds."""
+    """The freeze in force, but not a window in which the plan was made: what that holds is not in it already, unless it
+    was made in spite of the window.
+    """
     freeze = _freeze_now(settings, now)
     if freeze is None or freeze.everything or freeze.since is None or plan.created < freeze.since:
         return freeze
-    return None
+    return freeze if "frozen" in plan.overrides else None
 
 
 def freeze_meanwhile(plan: Plan, settings: Settings, overrides: Collection[str] = ()) -> Callable[[], str | None]:
@@ -298,7 +302,10 @@ def why_stopped(plan: Plan, results: Sequence[CommitResult]) -> str | None:
     held = [f"{trip.guard}: {trip.prefix} on {trip.router}" if trip.prefix else trip.guard for trip in plan.guards]
     left = [f"{len(conflicts)} conflict{'s' if len(conflicts) > 1 else ''} ({_few(conflicts)})"] if conflicts else []
     left += [f"what guards hold ({_few(held)})"] if held else []
-    return f"No change of this plan is left to be made. Exit code 3 is for what it leaves alone: {' and '.join(left)}."
+    alone = " and ".join(left)
+    return (
+        f"No change of this plan is left to be made on these routers. Exit code 3 is for what is left alone: {alone}."
+    )
 
 
 def _few(names: Sequence[str], most: int = 5) -> str:

@@ -175,7 +175,7 @@ def test_cron_files_a_plan_as_applied_where_conflicts_are_all_that_is_left(site:
     assert done.stdout == (
         "approved/CHG-17.plan is done; what it leaves alone, such as conflicts, stands in reports/CHG-17.json\n"
     )
-    assert "Exit code 3 is for what it leaves alone: 1 conflict (198.51.100.10/32 on edge1)." in done.stderr
+    assert "Exit code 3 is for what is left alone: 1 conflict (198.51.100.10/32 on edge1)." in done.stderr
     assert [path.name for path in (site.folder / "done").iterdir()] == ["CHG-17.plan"]
     assert not any((site.folder / "refused").iterdir())
     report = json.loads((site.folder / "reports/CHG-17.json").read_text())

@@ -260,7 +260,8 @@ def _held(planned: "Plan", settings: Settings) -> str | None:
     """What holds all that a plan would do; None: nothing does, or there is nothing to do."""
     if not _writes(settings):
         return _mode(settings) if any(plan.changes for plan in planned.routers) else None
-    if not planned.guards or any(plan.status == "changes" for plan in planned.routers):
+    statuses = {plan.status for plan in planned.routers}
+    if "blocked" not in statuses or "changes" in statuses:
         return None
     return f"held by {', '.join(dict.fromkeys(trip.guard for trip in planned.guards))}"
 

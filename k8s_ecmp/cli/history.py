@@ -1,6 +1,7 @@
 """`history`: what was done, by whom and why; one entry whole; the way back; and whether the journal is whole."""
 
 import sys
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -162,10 +163,12 @@ def _begun(journal: "Journal", entry: "Entry") -> "list[Entry]":
                 f"entry {one.id} is not as it was written: {spoiled}; no way back is planned from it",
                 remedy="`k8s-ecmp history check` names every broken place; plan from the cluster with `k8s-ecmp plan`",
             )
-    found = [entry] if entry.kind == "begin" else not_taken_back(told)
+    since = journal.entries(kinds=("begin", "result"), since=datetime.fromisoformat(entry.at))
+    found = not_taken_back([one for one in told if one.kind == "begin"], since)
     if not found:
+        what = f"entry {entry.id} is" if entry.kind == "begin" else f"the run of entry {entry.id} has"
         raise JournalError(
-            f"the run of entry {entry.id} has no change of a router that was not taken back",
+            f"{what} no change of a router that was not taken back",
             remedy="`k8s-ecmp history` lists changes; `k8s-ecmp history show ID` of one shows what its run began with",
         )
     return found

@@ -256,7 +256,7 @@ class Journal:
         try:
             # Only a new one: closing a file gives up all locks that this process has on it, those of SQLite too.
             with suppress(FileExistsError):
-                os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+                os.close(os.open(os.path.realpath(file), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             self._identity = _identity(file)
         except OSError as error:
             raise self._not_opened(file, error) from error

@@ -92,11 +92,12 @@ class NextSteps:
             names = whole = ["foreign-lines"]
         if not names:
             return "nothing is written while the settings' `mode` forbids it: change it, then plan again"
-        return "; ".join(
-            f"guard {guard}: {guard_words(guard)[1]}; if all is as it should be, "
-            + (f"`{self._apply} --override {guard}`" if whole else f"plan with `--override {guard}`")
-            for guard in dict.fromkeys(names)
-        )
+        named = dict.fromkeys(names)
+        look = "; ".join(f"guard {guard}: {guard_words(guard)[1]}" for guard in named)
+        options = " ".join(f"--override {guard}" for guard in named)
+        resume = " --resume" if self._file else ""
+        lifted = f"`{self._apply} {options}{resume}`" if whole else f"plan with `{options}`"
+        return f"{look}; if all is as it should be, {lifted}"
 
     def _again(self) -> str:
         return f"`{self._apply} --resume`" if self._file else f"`{self._apply}`, which plans anew"

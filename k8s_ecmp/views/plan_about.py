@@ -39,7 +39,11 @@ def scope(plan: Plan) -> str:
 
 def terms(plan: Plan) -> str:
     """The mode and the policy by which it was made, where they are not the usual ones; "" where they are."""
-    return " ".join(filter(None, (_MODES.get(plan.mode), _POLICIES.get(plan.policy))))
+    if plan.undoes is None or plan.mode in _NEVER_APPLIED:
+        return " ".join(filter(None, (_MODES.get(plan.mode), _POLICIES.get(plan.policy))))
+    named = [f"mode {plan.mode}"] if plan.mode in _MODES else []
+    named += [f"policy {plan.policy}"] if plan.policy in _POLICIES else []
+    return f"A way back is made whatever {' and '.join(named)} say; apply refuses what they forbid." if named else ""
 
 
 def apply_command(plan: Plan, path: str | Path) -> str:

@@ -182,7 +182,7 @@ def test_a_conflict_stands_in_it(site: Site) -> None:
     assert again.code == 3
     last = again.out.partition("Apply: 2 unchanged.\n")[2]
     assert last == (
-        "No change of this plan is left to be made. Exit code 3 is for what it leaves alone: "
+        "No change of this plan is left to be made on these routers. Exit code 3 is for what is left alone: "
         "1 conflict (10.96.0.0/12 on edge1).\n"
     )
 

@@ -434,19 +434,24 @@ def test_a_whole_run_is_taken_back_by_one_plan(site: Site) -> None:
     assert site.run_here("history", "undo", "1").code == 0, "there is nothing left to take back"
 
 
-def test_of_a_run_only_what_is_in_force_is_taken_back(site: Site) -> None:
-    """edge2 took its change back itself, and edge1 is no more in the inventory."""
+@pytest.mark.parametrize("itself", [True, False])
+def test_of_a_run_only_what_is_in_force_is_taken_back(site: Site, itself: bool) -> None:
+    """The run took edge2's change back, or another run found out that it was; and edge1 is no more in the inventory."""
     assert site.run_here("apply", "--yes").code == 0
-    with sqlite3.connect(site.folder / "journal.sqlite") as connection:
-        (run,) = connection.execute("SELECT run FROM entry WHERE id = 1").fetchone()
-    author = Author("demo", "me", run)
     with Journal(site.folder / "journal.sqlite") as journal:
-        journal.write(author, "begin", {"takes_back": 0, "changes": [], "commands": [], "plan": None}, "edge2")
-        journal.write(author, "result", {"outcome": "rolled-back", "begin": 6, "error": None}, "edge2")
+        (number,) = [entry.id for entry in journal.entries(kinds=["begin"], router="edge2")]
+        author = Author("demo", "me", journal.entry(1).run if itself else "another")
+        if itself:
+            back = {"takes_back": number, "changes": [], "commands": [], "plan": None}
+            number = journal.write(author, "begin", back, "edge2")
+        journal.write(author, "result", {"outcome": "rolled-back", "begin": number, "error": None}, "edge2")
     done = site.run_here("history", "undo", "1", *WITHDRAWING)
     assert done.code == 2, done.out + done.err
     assert "edge1" in done.out
     assert "edge2" not in done.out
+    gone = site.run_here("history", "undo", str(number), *WITHDRAWING)
+    assert gone.code == 1
+    assert f"entry {number} is no change of a router that was not taken back" in gone.err
     site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts.pop("edge1"))
     assert "no router edge1 in the inventory" in site.run_here("history", "undo", "1").err
 

@@ -87,7 +87,9 @@ def test_a_guard_is_named_with_its_remedy() -> None:
     assert everything is not None
     assert "`k8s-ecmp apply --override panic`" in everything
     of_file = str(NextSteps((GuardTrip("frozen", None, None, "audit"),), "a.plan").of(of_router))
-    assert "`k8s-ecmp apply a.plan --override frozen`" in of_file, "the override of a plan is not that of its apply"
+    assert "`k8s-ecmp apply a.plan --override frozen --resume`" in of_file, "that of a plan is not that of its apply"
+    both = str(NextSteps((*BLOCKED.guards, GuardTrip("panic", None, None, "3 of 4"))).of(of_router))
+    assert both.endswith("`k8s-ecmp apply --override mass-withdrawal --override panic`")
     assert "`k8s-ecmp apply --override foreign-lines`" in str(NextSteps().of(result("blocked", "stage")))
     meanwhile = result("blocked", error="guard frozen: the freeze file /etc/freeze exists")
     assert "when it is over go on with `k8s-ecmp apply a.plan --resume`" in str(NextSteps((), "a.plan").of(meanwhile))
