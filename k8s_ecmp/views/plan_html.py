@@ -73,6 +73,8 @@ def plan_html(plan: Plan, nodes: Mapping[str, NodeVerdict] = _NO_NODES, file: Pl
     """
     sheet = rows.Sheet(plan)
     page = _environment().get_template("plan.html.j2")
+    changing = [router for router in plan.routers if router.changes]
+    ready = [] if plan.holds else [router for router in changing if router.status != "blocked"]
     return page.render(
         plan=plan,
         about=about(plan, file),
@@ -85,7 +87,9 @@ def plan_html(plan: Plan, nodes: Mapping[str, NodeVerdict] = _NO_NODES, file: Pl
         undo=rollout.undo_lines(plan),
         sheet=sheet,
         count=Summary.of(plan.routers),
-        changing=sum(bool(router.changes) for router in plan.routers),
+        made=Summary.of(ready or changing),
+        changing=len(ready or changing),
+        all_held=not ready,
         blocked=sum(router.status == "blocked" for router in plan.routers),
         withheld=sum(router.withheld for router in plan.routers),
         routers=plan.routers[:_MOST_ROUTERS],

@@ -19,7 +19,7 @@ from k8s_ecmp.views.plan_html import plan_html
 from k8s_ecmp.views.plan_rows import GUARD_WORDS, STATUS_WORDS, shares
 from tests.views.hostile import PAYLOADS, plan_with, texts
 from tests.views.large import large
-from tests.views.plans import CALM, DOCUMENTS, EVERYTHING, GOLDEN, HELD, NODES, TWINS, hops, plan_of, verdict
+from tests.views.plans import BLOCKED, CALM, DOCUMENTS, EVERYTHING, GOLDEN, HELD, NODES, TWINS, hops, plan_of, verdict
 
 CSS = (Path(module.__file__).parent / "templates/plan.css").read_text()
 EMPTY = {"meta", "path", "rect", "img", "br", "link"}
@@ -115,9 +115,10 @@ def test_it_can_be_walked_by_landmarks_headings_and_table_heads():
 
 
 def test_the_headline_counts():
-    assert words(page_of(EVERYTHING).xpath("//h1")[0]) == "24 route changes on 6 routers"
+    assert words(page_of(EVERYTHING).xpath("//h1")[0]) == "21 route changes on 5 routers"
     assert words(page_of(CALM).xpath("//h1")[0]) == "No changes"
     assert words(page_of(HELD).xpath("//h1")[0]) == "1 route change on 1 router, all held"
+    assert words(page_of(plan_of(BLOCKED)).xpath("//h1")[0]) == "3 route changes on 1 router, all held"
 
 
 def test_every_router_has_its_row_and_every_status_its_words():
