@@ -1,13 +1,10 @@
 """A running ExaBGP takes over another configuration; where that is not possible, the one before stays in force."""
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from k8s_ecmp.bgp.alone import alone
 from k8s_ecmp.bgp.client import BridgeClient
 from k8s_ecmp.bgp.config import BRIDGE, EXABGP, Files, write
 from k8s_ecmp.bgp.speaker import validate
@@ -50,7 +47,11 @@ def reload(files: Files) -> Reloaded:
     try:
         if (problem := refused(files)) is not None:
             raise SettingsError(f"ExaBGP refuses the configuration, {_KEPT}: {problem}")
-        with _alone(files.folder):
+        # Each of two would take the other's files for those before its own.
+        taken = SettingsError(
+            f"another reload of {files.folder} is under way, {_KEPT}", remedy="try again when it has ended"
+        )
+        with alone(files.folder / "reload.lock", taken, f", {_KEPT}"):
             before = _read(files)
             write(files)
             try:
@@ -61,23 +62,6 @@ def reload(files: Files) -> Reloaded:
             return Reloaded(tuple(done["changed"]), tuple(done["removed"]))
     finally:
         client.close()
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """No other reload of the folder meanwhile: each would take the other's files for those before its own."""
-    try:
-        lock = os.open(folder / "reload.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise SettingsError(f"{folder} cannot be used, {_KEPT}: {error.strerror}") from error
-    with os.fdopen(lock, "r+b"):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(
-                f"another reload of {folder} is under way, {_KEPT}", remedy="try again when it has ended"
-            ) from None
-        yield
 
 
 def _taken_back(client: BridgeClient) -> str:

@@ -1,7 +1,6 @@
 """ExaBGP as a process: started, and again when it dies, so that peers lose nothing within their restart time."""
 
 import contextlib
-import fcntl
 import os
 import pwd
 import signal
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from k8s_ecmp.bgp.alone import alone
 from k8s_ecmp.bgp.config import EXABGP
 from k8s_ecmp.errors import SettingsError
 from k8s_ecmp.redaction import sanitized
@@ -83,16 +83,12 @@ def keep_running(folder: Path, prepare: Callable[[], None], tell: Callable[[str]
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(folder / "exabgp.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise SettingsError(f"{folder} cannot be used: {error.strerror}") from error
-    with os.fdopen(lock, "r+b"):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(
-                f"an ExaBGP of {folder} runs already", remedy="end that one; k8s-ecmp bgp status says whether it works"
-            ) from None
+    taken = SettingsError(
+        f"an ExaBGP of {folder} runs already", remedy="end that one; k8s-ecmp bgp status says whether it works"
+    )
+    with alone(folder / "exabgp.lock", taken) as lock:
         prepare()
         return _run(folder, tell, lock)
 
