@@ -165,7 +165,8 @@ def read_plan(path: Path, settings: Settings) -> Plan:
 
 
 def _held_today(plan: Plan, settings: Settings, now: datetime, overrides: frozenset[str]) -> Plan:
-    freeze, frozen = _new_freeze(plan, settings, now), _freeze_now(settings, now)
+    frozen = _freeze_now(settings, now)
+    freeze = _new_to(plan, frozen)
     named = overrides | set(plan.overrides)
     holds = tuple(_as_of_now(trip, frozen) for trip in plan.holds if trip.guard not in overrides)
     if not any(trip.guard == "max-changes" for trip in holds):
@@ -196,11 +197,10 @@ def _as_of_now(trip: GuardTrip, freeze: Freeze | None) -> GuardTrip:
     return msgspec.structs.replace(trip, detail=f"when this was planned, and no longer: {trip.detail}")
 
 
-def _new_freeze(plan: Plan, settings: Settings, now: datetime) -> Freeze | None:
+def _new_to(plan: Plan, freeze: Freeze | None) -> Freeze | None:
     """The freeze in force, but not a window in which the plan was made: what that holds is not in it already, unless it
     was made in spite of the window.
     """
-    freeze = _freeze_now(settings, now)
     if freeze is None or freeze.everything or freeze.since is None or plan.created < freeze.since:
         return freeze
     return freeze if "frozen" in plan.overrides else None
@@ -213,7 +213,7 @@ def freeze_meanwhile(plan: Plan, settings: Settings, overrides: Collection[str] 
     """
 
     def frozen() -> str | None:
-        freeze = None if "frozen" in overrides else _new_freeze(plan, settings, datetime.now(UTC))
+        freeze = None if "frozen" in overrides else _new_to(plan, _freeze_now(settings, datetime.now(UTC)))
         return None if freeze is None else freeze.detail
 
     return frozen

@@ -163,7 +163,8 @@ def _begun(journal: "Journal", entry: "Entry") -> "list[Entry]":
                 f"entry {one.id} is not as it was written: {spoiled}; no way back is planned from it",
                 remedy="`k8s-ecmp history check` names every broken place; plan from the cluster with `k8s-ecmp plan`",
             )
-    since = journal.entries(kinds=("begin", "result"), since=datetime.fromisoformat(entry.at))
+    began = datetime.fromisoformat(entry.at)
+    since = journal.entries(router=entry.router, kinds=("begin", "result"), since=began)
     found = not_taken_back([one for one in told if one.kind == "begin"], since)
     if not found:
         what = f"entry {entry.id} is" if entry.kind == "begin" else f"the run of entry {entry.id} has"

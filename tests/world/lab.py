@@ -403,12 +403,6 @@ def _plug(switch: Namespace, port: str, namespace: Namespace, interface: str, ad
     switch.ip("link set", port, "master switch")
 
 
-if __name__ == "__main__":
-    from tests.world.labctl import main
-
-    sys.exit(main())
-
-
 def _answers(neighbour: Namespace, address: str) -> bool:
     """Whether the neighbour has an answer of the machine at the address: nobody serves this port there."""
     with neighbour.entered():
@@ -419,3 +413,9 @@ def _answers(neighbour: Namespace, address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+if __name__ == "__main__":
+    from tests.world.labctl import main
+
+    sys.exit(main())
