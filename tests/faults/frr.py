@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from k8s_ecmp.routers.drivers.frr import FrrDriver
-from tests.faults.routers import AFTER_COMMIT, BEFORE_COMMIT, Router
+from tests.faults.routers import AFTER_COMMIT, BEFORE_COMMIT, Router, configured
 from tests.faults.stepped import Stepped
 from tests.faults.watch import Hops, Poller, Seen, Table
 from tests.world.edge import FOREIGN, LINKS
@@ -132,6 +132,12 @@ class Frr(Router):
             return not self.router.end_timers() and not self.unsettled()
 
         wait_for(settled, f"{self.router.name} has no change pending", timeout=60, interval=0.05)
+        wait_for(self._forwards_as_configured, f"the kernel of {self.router.name} has what is configured")
+
+    def _forwards_as_configured(self) -> bool:
+        """vtysh is done when staticd has the lines; zebra gives them to the kernel after that."""
+        wanted = {prefix: hops for prefix, hops in configured(self.running()).items() if " " not in prefix}
+        return self.table() == wanted
 
 
 def router(folder: Path) -> FrrRouter:

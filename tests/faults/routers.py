@@ -106,7 +106,7 @@ class FileRouter(Router):
         raise FileNotFoundError(self._path)
 
     def table(self) -> Table:
-        return _table(self.running())
+        return configured(self.running())
 
     def restore(self, running: str) -> None:
         shutil.rmtree(self._path.with_name("r1.cfg.history"), ignore_errors=True)
@@ -133,7 +133,7 @@ class FileRouter(Router):
         finally:
             poller.stop()
             for version in sorted(self._path.parent.glob("r1.cfg.history/*.cfg")):
-                seen.note(_table(version.read_text()))
+                seen.note(configured(version.read_text()))
             seen.note(self.table())
 
     @contextmanager
@@ -290,8 +290,8 @@ class NexusRouter(Emulated):
         return super().unsettled() + [f"the checkpoint {name}" for name in self.device.files]
 
 
-def _table(text: str) -> Table:
-    """Of a configuration of FRR with one address a line."""
+def configured(text: str) -> Table:
+    """The next hops that a configuration of FRR with one address a line asks for."""
     table: dict[str, frozenset[str]] = {}
     vrf = ""
     for line in text.splitlines():
