@@ -40,7 +40,7 @@ class Site:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=240,
             cwd="/",
             stdin=subprocess.DEVNULL if stdin is None else None,
         )
@@ -125,5 +125,5 @@ def read_until(process: "subprocess.Popen[str]", word: str) -> str:
 
 
 def ended(process: "subprocess.Popen[str]") -> Outcome:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     return Outcome(process.returncode, out, err)

@@ -161,11 +161,11 @@ def test_threads_and_processes_make_one_chain(path: Path):
     filled(path, 1)
     script = (
         "import sys; from k8s_ecmp.journal import Author, Journal\n"
-        "with Journal(sys.argv[1]) as journal:\n"
+        "with Journal(sys.argv[1], busy_s=60) as journal:\n"
         "    for number in range(25): journal.write(Author.here('prod'), 'plan', {'number': number})\n"
     )
     others = [subprocess.Popen([sys.executable, "-c", script, str(path)]) for _ in range(2)]
-    with Journal(path) as journal:
+    with Journal(path, busy_s=60) as journal:
         threads = [
             threading.Thread(target=lambda: [journal.write(AUTHOR, "plan", {}) for _ in range(25)]) for _ in range(2)
         ]
@@ -173,7 +173,7 @@ def test_threads_and_processes_make_one_chain(path: Path):
             thread.start()
         for thread in threads:
             thread.join()
-        assert [other.wait(60) for other in others] == [0, 0]
+        assert [other.wait(120) for other in others] == [0, 0]
         assert len(journal.entries()) == 101
         assert list(journal.check()) == []
 

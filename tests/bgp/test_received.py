@@ -215,7 +215,7 @@ def test_a_daemon_says_what_the_receiver_lacks(world: Edge) -> None:
         with world.daemon() as process:
             wait_for(lambda: "look at prefix-list NOTHING" in log.read_text(), "the daemon has said it", 180)
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
     (said,) = [entry for line in log.read_text().splitlines() if "problem" in (entry := json.loads(line))]
     assert said["router"] == "edge"
     assert said["problem"].startswith("fd00:96::/112 at the receiver: the router did not take it")

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.world, pytest.mark.slow, pytest.mark.long]
 LOCAL = {"a": "10.9.0.21", "b": "10.9.0.22"}
 MED = {"a": 100, "b": 200}
 MED_BEHIND = {"a": 300, "b": 400}
-HAND_OVER_S = 4
+HAND_OVER_S = 10  # a daemon that a busy machine keeps waiting is no dead one
 
 
 @dataclass
@@ -241,7 +241,7 @@ def test_a_frozen_daemon_hands_over_and_takes_back(site: Site) -> None:
         # The primary goes on announcing the node that is gone; the routers no longer listen to it.
         site.await_routes(after)
         assert site.a.announced("edge") == before
-        assert site.meds() == {"a": MED_BEHIND["a"], "b": MED["b"]}
+        site.await_meds(a=MED_BEHIND["a"], b=MED["b"])
         site.assert_undisturbed(since, before)
         since = time.monotonic()
     finally:

@@ -187,7 +187,7 @@ def test_a_daemon_follows_the_cluster_and_leaves_its_routes_when_it_is_stopped(w
         world.write_cluster()
         await_services(kernel, WANTED)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert world.held("edge") is None
         assert world.announced("edge") == WANTED
         await_services(kernel, WANTED)

@@ -80,7 +80,7 @@ def a_wave_that_is_taken_back(site: Site, *arguments: str) -> Outcome:
         assert process.stderr is not None
         said = next(line for line in process.stderr if "pause of 600 s; " in line)
         fleet.drop_lines("r2", "10.97.10.1/32 10.192.0.2")
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         return Outcome(process.returncode, out, said + err)
 
 
@@ -139,7 +139,7 @@ def test_a_router_whose_routes_moved_says_what_to_do(site: Site) -> None:
             changed = text.replace("ip route 172", "ip route 10.96.0.0/12 192.0.2.77\nip route 172")
             site.config("r2").write_text(changed)
             os.write(terminal, b"y\n")
-            out, _ = process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=120)
         finally:
             process.kill()
             os.close(terminal)

@@ -181,8 +181,13 @@ def test_a_confirmation_of_another_drain_never_counts(live: Site, kube_api: Kube
         pending = {"n2": {"edge1": ["10.43.0.0/16", "198.51.100.9/32"]}}
         return {DRAINED_ANNOTATION: encode_acks(acks), DRAIN_PENDING_ANNOTATION: encode_pending(pending)}
 
+    def told() -> bool:
+        return DRAIN_PENDING_ANNOTATION in kube_api.get(LEASE)["metadata"].get("annotations", {})
+
     with Daemon(tmp_path, stale):
-        done = live.run("drain", "n2", "--wait", "--timeout", "1")
+        assert live.run("drain", "n2").code == 0
+        wait_for(told, "the daemon says what is pending")
+        done = live.run("drain", "n2", "--wait", "--timeout", "10")
     assert done.code == 1
     assert "edge1: 10.43.0.0/16, 198.51.100.9/32" in done.err
     assert "k8s-ecmp undrain n2" in done.err
@@ -307,10 +312,10 @@ def test_an_api_server_that_goes_away_meanwhile(live: Site, kube_api: KubeApi, t
             target=lambda: done.append(live.run("drain", "n2", "--wait", "--timeout", "100")), daemon=True
         )
         waiting.start()
-        wait_for(lambda: ("GET", LEASE) in relay.seen[3:], "the command waits", timeout=30)
+        wait_for(lambda: ("GET", LEASE) in relay.seen[3:], "the command waits")
         relay.down = True
         asked = len(relay.seen)
-        wait_for(lambda: len(relay.seen) > asked + 3, "it asks again and again", timeout=30)
+        wait_for(lambda: len(relay.seen) > asked + 3, "it asks again and again")
         relay.down = False
         with Daemon(tmp_path, confirm):
             waiting.join()

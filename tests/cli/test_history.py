@@ -336,15 +336,15 @@ def test_an_apply_refuses_while_another_one_is_at_work(site: Site) -> None:
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         journal = site.folder / "journal.sqlite"
-        wait_for(lambda: holder(journal, "demo"), "the first one writes", timeout=30)
-        wait_for(lambda: "committed" in {row["outcome"] for row in entries(site)}, "its canary is done", timeout=30)
+        wait_for(lambda: holder(journal, "demo"), "the first one writes")
+        wait_for(lambda: "committed" in {row["outcome"] for row in entries(site)}, "its canary is done")
         before = configs(site)
         second = site.run_here("apply", "--yes")
         assert second.code == 1
         assert f"process {first.pid} is writing to routers for owner demo" in second.err
         assert configs(site) == before
         first.send_signal(signal.SIGINT)
-        assert first.wait(60) == 1
+        assert first.wait(120) == 1
         assert site.run_here("apply", "--yes").code == 0
     finally:
         first.kill()

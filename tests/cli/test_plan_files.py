@@ -47,7 +47,7 @@ def test_an_expired_plan_file_is_refused(site: Site) -> None:
     site.settings(plan={"expires_s": 1})
     path = plan_file(site)
     expires = json.loads(path.read_text())["expires"]
-    wait_for(lambda: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) > expires[:19], "it has expired", timeout=30)
+    wait_for(lambda: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) > expires[:19], "it has expired")
     done = site.run_here("apply", str(path))
     assert done.code == 3
     assert "expired" in done.err

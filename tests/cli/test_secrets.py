@@ -72,7 +72,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         (world.site.folder / "inventories/demo/groups.yaml").write_text("{}")
         world.site.settings(
             credentials={"sources": ["env", "netrc", "file"], "file": str(folder / "logins.yaml")},
-            rollout={"canary": 0, "confirm_within_s": 60, "verify_timeout_s": 5},
+            rollout={"canary": 0, "confirm_within_s": 60, "verify_timeout_s": 60},
             nodes={"hold_down_s": 0, "hold_up_s": 0},
         )
         yield world
@@ -190,7 +190,7 @@ def cluster_refuses(world: World) -> None:
             log = world.folder / f"output/{world.count}.err"
             wait_for(lambda log=log: "k8s_ecmp.kube" in log.read_text(), "it speaks of the cluster", timeout=60)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=60) == 0
     server.shutdown()
     server.server_close()
     settings.write_text(before)

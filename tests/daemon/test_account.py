@@ -19,7 +19,9 @@ CHANGE = RouteChange("create", "default", p("10.96.0.10/32"), (), (NextHop("10.0
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a journal whose disk may be slow: that is for the test of one that hangs."""
+    monkeypatch.setattr("k8s_ecmp.daemon.account._PATIENCE_S", 60.0)
     return tmp_path / "journal.sqlite"
 
 
@@ -88,15 +90,17 @@ def test_a_disk_that_hangs_lets_nothing_begin_and_is_told(path: Path, monkeypatc
         wait_for(lambda: journal.entries(kinds=["result"]), "the first change is told")
     # Only now: the first commit makes the file, which may well take longer.
     monkeypatch.setattr("k8s_ecmp.daemon.account._PATIENCE_S", 0.2)
-    answers = threading.Event()
+    begun, answers = threading.Event(), threading.Event()
     write = Journal.write
 
     def slow(self: Journal, *arguments: object, **named: object) -> int:
-        answers.wait(30)
+        begun.set()
+        answers.wait(60)
         return write(self, *arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Journal, "write", slow)
     begin = account.begin("r1", (CHANGE,), (), ())
+    assert begun.wait(60), "given up before, it would not be written at all"
     with pytest.raises(JournalError, match="took longer"):
         begin.wait()
     account.end(begin, CommitResult("r1", "refused"))

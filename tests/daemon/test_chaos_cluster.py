@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow, pytest
 FOLLOW_S = 60
 NODES = ("n1", "n2", "n3", "n4", "n5")
 SERVICES = 6
-GUARDED = {**SHORT_LEASE, "nodes": {"hold_down_s": 5, "hold_up_s": 0}, "guards": {"max_withdrawn_fraction": 0.5}}
+# The hold-down of the first node must not be over before most nodes were told of, one after the other.
+GUARDED = {**SHORT_LEASE, "nodes": {"hold_down_s": 15, "hold_up_s": 0}, "guards": {"max_withdrawn_fraction": 0.5}}
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,11 @@ def outcomes(site: Site) -> list[str]:
     return [row["outcome"] for row in site.run("history", "--format", "json").json()["entries"]]
 
 
+def await_results(site: Site) -> None:
+    """What became of each change is written down: the journal's thread does that behind the change."""
+    wait_for(lambda: "begun" not in outcomes(site), "what became of each change is written down")
+
+
 def node1_out(document: dict[str, Any]) -> bool:
     return any(node["name"] == "node1" and node["standing"] == "out" for node in document["nodes"])
 
@@ -95,8 +100,7 @@ def unwritable(running: Running, words: str) -> None:
     """Node 1 leaves, and no router is told; everything that can say so does."""
     before = configs(running.site)
     lose_node1(running)
-    document = running.until(lambda d: d["journal_trouble"], "it says so")
-    assert words in document["journal_trouble"]
+    running.until(lambda d: words in (d["journal_trouble"] or ""), "it says so")
     document = running.until(lambda d: set(routers(d).values()) == {"held"}, "everything is held")
     assert [hold["guard"] for hold in document["holds"]] == ["journal"]
     status, text = running.page("/readyz")
@@ -185,6 +189,7 @@ def test_a_journal_that_was_removed_is_missed(running: Running) -> None:
 def test_a_daemon_that_died_in_a_change_is_seen_and_the_next_one_says_what_became_of_it(running: Running) -> None:
     running.start()
     running.until(in_sync, "the routers are in sync")
+    await_results(running.site)
     spoilt(running.site, STOP_RESULT)
     lose_node1(running)
     running.said("nothing is written to routers: the journal cannot be written")
@@ -207,6 +212,7 @@ def test_a_daemon_that_died_in_a_change_is_seen_and_the_next_one_says_what_becam
 def test_apply_finds_out_too_and_resume_goes_on_from_there(running: Running) -> None:
     running.start()
     running.until(in_sync, "the routers are in sync")
+    await_results(running.site)
     spoilt(running.site, STOP_RESULT)
     lose_node1(running)
     running.said("nothing is written to routers: the journal cannot be written")
@@ -249,8 +255,7 @@ def test_a_daemon_waits_for_an_apply_and_for_another_daemon(site: Site, tmp_path
         one.start("--identity", "one")
         one.until(in_sync, "the routers are in sync")
         two.start("--identity", "two")
-        document = two.until(lambda d: d["journal_trouble"], "the second one is held")
-        assert "k8s-ecmp run one@" in document["journal_trouble"]
+        two.until(lambda d: "k8s-ecmp run one@" in (d["journal_trouble"] or ""), "the second one is held")
         lose_node1(one)
         one.until(in_sync, "the first one follows")
         assert two.page("/readyz")[0] == 503
@@ -258,9 +263,7 @@ def test_a_daemon_waits_for_an_apply_and_for_another_daemon(site: Site, tmp_path
         one.stop()
         two.until(in_sync, "the second one takes over")
         rewrite(site, lambda: site.node("node1", lambda item: item["status"]["conditions"][1].update(status="True")))
-        wait_for(
-            lambda: entries(site, "begin")[-1].who.startswith("k8s-ecmp run two@"), "the second one writes", timeout=30
-        )
+        wait_for(lambda: entries(site, "begin")[-1].who.startswith("k8s-ecmp run two@"), "the second one writes")
     finally:
         one.kill()
         two.kill()

@@ -106,7 +106,7 @@ def test_a_change_by_hand_is_reported_as_drift_and_healed(running: Running) -> N
     line = next(line for line in text.splitlines(keepends=True) if f"tag {tag}" in line)
     path.write_text(text.replace(line, ""))
     assert running.said("drift")["router"] == path.stem
-    wait_for(lambda: line.strip() in path.read_text(), "the line is back", timeout=30)
+    wait_for(lambda: line.strip() in path.read_text(), "the line is back")
 
 
 def yaml_tag(site: Site) -> str:

@@ -1,6 +1,7 @@
 """The matrix's FRR router: zebra, staticd and sshd in namespaces, watched in its kernel."""
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +84,15 @@ class Frr(Router):
     def cut(self, run: Stepped, moment: Drop, seen: Seen) -> None:
         run.until(AFTER_COMMIT if moment == "after-commit" else BEFORE_COMMIT)
         if moment == "in-commit":
-            seen.at_next_change(self._restart_sshd)
+            restarted = threading.Event()
+
+            def restart() -> None:
+                self._restart_sshd()
+                restarted.set()
+
+            seen.at_next_change(restart)
+            run.stands()  # the commit has ended at the latest, seen or not
+            wait_for(restarted.is_set, "the session is cut")
         else:
             self._restart_sshd()
         run.finish()
@@ -129,7 +138,7 @@ class Frr(Router):
 
     def settle(self) -> None:
         def settled() -> bool:
-            return not self.router.end_timers() and not self.unsettled()
+            return not self.router.end_timers() and not self.unsettled() and not self.router.locked()
 
         wait_for(settled, f"{self.router.name} has no change pending", timeout=60, interval=0.05)
         wait_for(self._forwards_as_configured, f"the kernel of {self.router.name} has what is configured")

@@ -2,7 +2,8 @@
 
     python -m tests.kube.candidate KUBECONFIG OWNER DURATION RENEW_DEADLINE RETRY IDENTITY
 
-Prints what its elector answers, without pause: "<term> write" or "<term> <why not>", a line each.
+Prints what its elector answers, without pause: "<when> <term> write" or "<when> <term> <why not>", a line each. It was
+asked not before that moment of the monotonic clock.
 """
 
 import sys
@@ -20,9 +21,10 @@ def main() -> None:
     elector = Elector(ClusterSettings(kubeconfig=config), settings, owner)
     elector.start()
     while True:
+        when = time.monotonic()
         why = elector.refusal()
         # Asked afterwards: a term that began in between would be later than the answer.
-        print(elector.term, why or "write", flush=True)
+        print(when, elector.term, why or "write", flush=True)
         time.sleep(0.002)
 
 

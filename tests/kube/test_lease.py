@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tests.world.netns import wait_for
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 CALM: dict[str, Any] = {"duration_s": 30, "renew_deadline_s": 20, "retry_s": 0.2}
 # For those that wait for an expiry.
-FAST: dict[str, Any] = {"duration_s": 2, "renew_deadline_s": 1.2, "retry_s": 0.2}
+FAST: dict[str, Any] = {"duration_s": 5, "renew_deadline_s": 3.5, "retry_s": 0.2}
 # Nothing happens by itself within a test's time.
 SLOW: dict[str, Any] = {"duration_s": 300, "renew_deadline_s": 200, "retry_s": 100}
 
@@ -103,16 +104,24 @@ class Candidate:
         command = [sys.executable, "-m", "tests.kube.candidate", str(world.config), world.owner, *times, identity]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPO)
         world.processes.append(self.process)
-        self.answers: list[str] = []
+        self.answers: list[tuple[float, str]] = []
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.answers.append(line.rstrip("\n"))
+            when, _, answer = line.rstrip("\n").partition(" ")
+            self.answers.append((float(when), answer))
 
     def writes(self) -> bool:
-        return bool(self.answers) and self.answers[-1].endswith(" write")
+        return bool(self.answers) and self.answers[-1][1].endswith(" write")
+
+    def before(self, moment: float) -> list[str]:
+        """What it answered when it was asked before that; all of it, once it has answered since."""
+        return [answer for when, answer in list(self.answers) if when < moment]
+
+    def since(self, moment: float) -> list[str]:
+        return [answer for when, answer in list(self.answers) if when >= moment]
 
     @staticmethod
     def terms(answers: Sequence[str]) -> list[int]:
@@ -168,50 +177,49 @@ def test_a_released_lease_is_taken_before_it_expires(world: World) -> None:
     wait_for(lambda: second.leader == "first", "the standby sees the leader")
     assert "first" in str(second.refusal())
     first.stop()
-    wait_for(lambda: second.leading, "the standby leads", timeout=30)
+    wait_for(lambda: second.leading, "the standby leads")
     assert world.lease()["spec"]["leaseTransitions"] == 1
 
 
 @pytest.mark.kubeworld
 def test_a_killed_leader_is_replaced(world: World) -> None:
     first = world.process("first")
-    wait_for(first.writes, "the process leads", timeout=30)
+    wait_for(first.writes, "the process leads")
     second = world.elector(identity="second")
     wait_for(lambda: second.leader == "first", "the standby sees it")
     first.process.kill()
-    wait_for(lambda: second.leading, "the standby leads", timeout=30)
+    wait_for(lambda: second.leading, "the standby leads")
 
 
 @pytest.mark.kubeworld
 def test_a_process_that_stood_still_does_not_write_when_it_wakes(world: World) -> None:
     first = world.process("first")
-    wait_for(first.writes, "the process leads", timeout=30)
+    wait_for(first.writes, "the process leads")
     second = world.elector(identity="second")
     wait_for(lambda: second.leader == "first", "the standby sees it")
     first.process.send_signal(signal.SIGSTOP)
-    wait_for(lambda: second.leading, "the standby leads", timeout=30)
-    asleep = len(first.answers)
+    wait_for(lambda: second.leading, "the standby leads")
+    woken = time.monotonic()
     first.process.send_signal(signal.SIGCONT)
-    wait_for(lambda: any("second has it" in answer for answer in first.answers[asleep:]), "it sees who leads now")
-    # The line that was on its way when it was stopped is the only one that may still be of before.
-    assert not [answer for answer in first.answers[asleep + 1 :] if answer.endswith(" write")]
+    wait_for(lambda: any("second has it" in answer for answer in first.since(woken)), "it sees who leads now")
+    assert not first.terms(first.since(woken))
     assert second.refusal() is None
 
 
 @pytest.mark.kubeworld
 def test_a_process_that_stood_still_alone_renews_first_and_reads_everything_again(world: World) -> None:
     first = world.process("first")
-    wait_for(first.writes, "the process leads", timeout=30)
+    wait_for(first.writes, "the process leads")
     first.process.send_signal(signal.SIGSTOP)
     begun = Clocks.now().monotonic
     wait_for(lambda: Clocks.now().monotonic - begun > FAST["renew_deadline_s"], "the deadline has passed")
     frozen = world.lease()["spec"]["renewTime"]
-    asleep = len(first.answers)
-    former = first.terms(first.answers)[-1]  # more than 1 where a renewal came too late
+    woken = time.monotonic()
     first.process.send_signal(signal.SIGCONT)
-    wait_for(lambda: max(first.terms(first.answers[asleep:]), default=0) > former, "it leads in a new term", timeout=30)
-    # The line that was on its way when it was stopped is the only one that may still be of before.
-    assert former not in first.terms(first.answers[asleep + 1 :])
+    wait_for(lambda: first.since(woken), "it goes on")
+    former = first.terms(first.before(woken))[-1]  # more than 1 where a renewal came too late
+    wait_for(lambda: max(first.terms(first.since(woken)), default=0) > former, "it leads in a new term")
+    assert former not in first.terms(first.since(woken))
     assert world.lease()["spec"]["renewTime"] > frozen
 
 
@@ -248,7 +256,7 @@ def test_an_api_server_that_is_silent_ends_the_right_and_gives_it_back(
         wait_for(lambda: elector.refusal() is not None, "it may not write any more")
         wait_for(lambda: not changes[-1][0], "who follows it is told")
         lost = changes[-1][1]  # more than 1 where a renewal came too late before
-    wait_for(lambda: elector.refusal() is None, "it leads again", timeout=30)
+    wait_for(lambda: elector.refusal() is None, "it leads again")
     wait_for(lambda: changes[-1][0] and changes[-1][1] > lost, "who follows it is told")
     said = [text for text in caplog.messages if "does not answer" in text or "and written again" in text]
     assert "does not answer" in said[0]

@@ -321,8 +321,8 @@ class TestFailures:
             wait_for(lambda: seen.reason("Node"), "it is said")
             for number in range(20):
                 # Others come again meanwhile.
-                teller.cut()
                 before = len(teller.queries(SERVICES))
+                teller.cut()
                 wait_for(lambda before=before: len(teller.queries(SERVICES)) > before, f"again, {number}")
             assert len(teller.queries(NODES)) == 1
 

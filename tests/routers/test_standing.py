@@ -1,5 +1,6 @@
 """A session that stays open, on a real FRR router: fast because it remembers, safe because it notices."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,14 +42,15 @@ def router(tmp_path: Path) -> Iterator[FrrRouter]:
 
 @pytest.fixture
 def session(router: FrrRouter, tmp_path: Path) -> Iterator[StandingSession]:
-    made = standing(router, tmp_path)
-    made.connect()
-    made.read(recover=True)
-    yield made
-    made.close()
+    with contextlib.closing(standing(router, tmp_path)) as made:
+        made.connect()
+        made.read(recover=True)
+        yield made
 
 
-def standing(router: FrrRouter, tmp_path: Path, username: str = "netops") -> StandingSession:
+def standing(
+    router: FrrRouter, tmp_path: Path, username: str = "netops", verify_timeout_s: float = 60
+) -> StandingSession:
     login = router.login(username)
     host = {
         "hostname": login["hostname"],
@@ -59,7 +61,8 @@ def standing(router: FrrRouter, tmp_path: Path, username: str = "netops") -> Sta
     inventory = tmp_path / "inventory"
     inventory.mkdir()
     (inventory / "hosts.yaml").write_text(yaml.safe_dump({"r1": host}))
-    settings = Settings(owner=OWNER, tag=TAG, inventory=str(inventory), rollout=RolloutSettings(verify_timeout_s=5))
+    rollout = RolloutSettings(verify_timeout_s=verify_timeout_s)
+    settings = Settings(owner=OWNER, tag=TAG, inventory=str(inventory), rollout=rollout)
     nornir = init_nornir(settings, tmp_path)
     return StandingSession(nornir.inventory.hosts["r1"], nornir.config, settings)
 
@@ -88,6 +91,16 @@ def step(session: StandingSession, *where: str) -> RouterPlan:
 
 def fib(router: FrrRouter, *hops: str) -> None:
     wait_for(lambda: router.fib(HOST.removesuffix("/32")) == set(hops), f"{hops} in the FIB")
+
+
+def shows(router: FrrRouter, protocol: str) -> None:
+    """Returns when FRR knows of a route that somebody else gave to the kernel; what is configured before that wins."""
+    wait_for(lambda: f'"{protocol}"' in router.vtysh(f"show ip route {HOST} json"), f"FRR has the {protocol} route")
+
+
+def drift(session: StandingSession, *wanted: str) -> None:
+    """FRR hears a little later that the kernel has taken its routes."""
+    wait_for(lambda: session.drift_in_tables() == wanted, f"the drift is {wanted}")
 
 
 def test_many_commits_read_the_configuration_once(router: FrrRouter, session: StandingSession) -> None:
@@ -124,6 +137,7 @@ def test_a_hop_typed_in_by_hand_is_seen_before_ours_joins_it(router: FrrRouter, 
 def test_a_floating_route_is_kept_behind_a_better_one(router: FrrRouter, session: StandingSession) -> None:
     session.view = session.view._replace(distance=250)
     router.ip(f"route add {HOST} via 10.0.0.200")
+    shows(router, "kernel")
     fib(router, "10.0.0.200")
     for where in (("n1",), ("n1", "n2"), ("n2", "n3")):
         (warning,) = session.commit(step(session, *where), allowed)
@@ -131,6 +145,7 @@ def test_a_floating_route_is_kept_behind_a_better_one(router: FrrRouter, session
         assert session.drift_in_tables() == ()
     fib(router, "10.0.0.200")
     router.configure(f"ip route {HOST} 10.0.0.99 250")
+    wait_for(lambda: "10.0.0.99" in router.vtysh(f"show ip route {HOST} json"), "the table has what was typed")
     before = router.running_config()
     with pytest.raises(PlanRefused, match=r"10\.96\.0\.10/32 on router r1 was changed by somebody else"):
         session.commit(step(session, "n1", "n2", "n3"), allowed)
@@ -139,7 +154,7 @@ def test_a_floating_route_is_kept_behind_a_better_one(router: FrrRouter, session
     session.read(recover=True)
     router.ip(f"route del {HOST} via 10.0.0.200")
     fib(router, "10.0.0.2", "10.0.0.3")
-    assert session.drift_in_tables() == ()
+    drift(session)
 
 
 def test_a_line_without_effect_at_a_prefix_that_is_new_to_us_is_seen(
@@ -156,16 +171,20 @@ def test_a_hop_of_ours_with_an_interface_is_put_right(router: FrrRouter, session
     router.configure("ip route 10.96.0.10/32 10.0.0.1 lan0 tag 4201")
     fib(router, "10.0.0.1")
     session.read(recover=True)
-    assert session.drift_in_tables() == ()
+    drift(session)
     session.commit(step(session, "n1", "n2"), allowed)
     fib(router, "10.0.0.1", "10.0.0.2")
     assert "lan0 tag 4201" not in router.running_config()
 
 
-def test_what_does_not_show_is_named(router: FrrRouter, session: StandingSession) -> None:
+def test_what_does_not_show_is_named(router: FrrRouter, tmp_path: Path) -> None:
     router.ip("addr", "add", "10.96.0.10/32", "dev", "lo")
-    with pytest.raises(VerifyFailed, match="was taken back") as failed:
-        session.commit(plan(session, "n1", scope=None), allowed)
+    shows(router, "connected")
+    with contextlib.closing(standing(router, tmp_path, verify_timeout_s=10)) as session:  # so long it takes to fail
+        session.connect()
+        session.read(recover=True)
+        with pytest.raises(VerifyFailed, match="was taken back") as failed:
+            session.commit(plan(session, "n1", scope=None), allowed)
     assert failed.value.prefixes == (p(HOST),)
     assert "tag 4201" not in router.running_config()
 
@@ -206,12 +225,12 @@ def test_drift_of_the_tables_is_found(router: FrrRouter, session: StandingSessio
     router.vtysh("configure terminal", "interface lan0", "shutdown", "end")
     wait_for(lambda: not router.fib("10.96.0.10"), "the link is down")
     # Hops that cannot be resolved are no drift: nothing that we write would mend it.
-    assert session.drift_in_tables() == ()
+    drift(session)
     router.vtysh("configure terminal", "interface lan0", "no shutdown", "end")
     fib(router, "10.0.0.1", "10.0.0.2")
     router.configure("no ip route 10.96.0.10/32 10.0.0.2 tag 4201")
     fib(router, "10.0.0.1")
-    assert session.drift_in_tables() == ("10.96.0.10/32 in the routing table lacks 10.0.0.2",)
+    drift(session, "10.96.0.10/32 in the routing table lacks 10.0.0.2")
 
 
 def test_a_session_that_was_lost_says_so(router: FrrRouter, session: StandingSession) -> None:
@@ -234,7 +253,7 @@ def test_a_session_that_is_lost_while_the_router_commits_promises_nothing(
     with pytest.raises(Unreachable, match="whole or not at all, which the next reading finds out"):
         session.commit(step(session, "n1"), allowed)
     session.connect()
-    session.read(recover=True)
+    wait_for(lambda: recovers(session), "the lost session's lock is free")
     fib(router, "10.0.0.1")
 
 

@@ -362,14 +362,14 @@ def test_a_confirmed_change_that_cannot_be_saved_stays_and_is_said(switch: Eos) 
 
 
 def test_an_apply_whose_change_cannot_be_saved_keeps_it_and_fails(router: Device) -> None:
-    router.site.settings(rollout={"confirm_within_s": 60, "verify_timeout_s": 60})
+    router.site.settings(rollout={"confirm_within_s": 600, "verify_timeout_s": 600})
     router.device.faults.hide = {"10.97.10.1/32"}  # so that verification waits
     command = [*COMMAND, "--config", str(router.site.folder / "k8s-ecmp.yaml"), "apply", "--yes"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        wait_for(router.device.pending, "the commit waits for its confirm", timeout=60)
+        wait_for(router.device.pending, "the commit waits for its confirm")
         router.device.faults.full_disk = True
         router.device.faults.hide = set()
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "in force, but not in the startup configuration" in " ".join(out.split())
     assert router.ours()[AGGREGATE] == NODES

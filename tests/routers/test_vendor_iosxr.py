@@ -89,7 +89,7 @@ def test_who_has_the_lock_is_said(device: IosXr) -> None:
     assert held.value.holder == ("netops on vty0" if isinstance(device, IosXrXml) else "NETCONF session 40001")
     assert held.value.retryable
     first.close()
-    wait_for(lambda: device.locked_by is None, "the lock ends with its session", timeout=10)
+    wait_for(lambda: device.locked_by is None, "the lock ends with its session")
     device.faults.holder = "alice"
     with pytest.raises(LockHeld) as held:
         second.load_merge_candidate(config="")

@@ -378,14 +378,16 @@ def test_a_switch_that_goes_on_after_our_patience_has_ended(api: NxosApi, tmp_pa
     router = Device(new_site(tmp_path / "site"), api)
     hosts = router.site.folder / "inventories/demo/hosts.yaml"
     content = yaml.safe_load(hosts.read_text())
-    content["r1"]["connection_options"]["napalm"]["extras"]["timeout"] = 2
+    patient = hosts.read_text()
+    content["r1"]["connection_options"]["napalm"]["extras"]["timeout"] = 4
     hosts.write_text(yaml.safe_dump(content))
-    api.faults.slow_commit_s = 6
+    api.faults.slow_commit_s = 10
     done = router.apply()
     assert done.code == 1, done.out + done.err
     assert router.ours() == {}
     assert router.untouched()
     api.faults.slow_commit_s = 0
+    hosts.write_text(patient)
     assert router.apply().code == 3
     assert router.ours()[AGGREGATE] == NODES
 

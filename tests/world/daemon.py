@@ -210,7 +210,7 @@ class Daemon:
 
     # --- other commands with its settings
 
-    def cli(self, *arguments: str, timeout: float = 120) -> CliResult:
+    def cli(self, *arguments: str, timeout: float = 240) -> CliResult:
         """`k8s-ecmp --config ... ARGUMENTS` inside the management network."""
         command = self.live.management.argv(COMMAND, "--config", str(self.settings_file), *arguments)
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}

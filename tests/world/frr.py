@@ -175,7 +175,7 @@ class FrrRouter:
             self._cable()
             self._write_files()
             self._boot()
-            wait_for(self._sshd_listens, f"sshd of {self.name} listens", timeout=60)
+            wait_for(self._sshd_listens, f"sshd of {self.name} listens")
         except BaseException:
             self.stop()
             raise
@@ -249,6 +249,16 @@ class FrrRouter:
         if self.processes("vtysh"):
             return False
         return not self.run("sh", "-c", "ls /run/k8s-ecmp | grep -e pending -e reverting -e applying -e undoing || :")
+
+    def locked(self) -> bool:
+        """Whether a session that took our lock is alive: a lost one keeps it until the router has noticed."""
+        newest = 'n=0; for f in lock.[0-9]*; do i=${f#lock.}; [ "$i" -gt "$n" ] && n=$i; done'
+        alive = f'cd /run/k8s-ecmp && {newest}; read -r pid rest <"lock.$n" && kill -0 "$pid" && echo alive'
+        return bool(self.run("sh", "-c", alive, check=False))
+
+    def await_unlocked(self) -> None:
+        """Returns when no session has our lock any more."""
+        wait_for(lambda: not self.locked(), f"nobody has the lock of {self.name}")
 
     def timers(self) -> list[int]:
         """Host pids of what commits that wait for their confirm sleep in."""
@@ -445,7 +455,7 @@ class FrrRouter:
         unshare = self._process.pid
         self.pid = int(Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()[0])
 
-    def _await_ready(self, log: Path, timeout: float = 60) -> None:
+    def _await_ready(self, log: Path, timeout: float = 120) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout

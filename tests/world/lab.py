@@ -245,7 +245,7 @@ class Lab:
                 host["data"] = {"k8s_ecmp": {"mode": "bgp", "bgp": session}}
         (folder / "hosts.yaml").write_text(yaml.safe_dump(hosts, sort_keys=False))
 
-    def cli(self, *arguments: str, timeout_s: float = 120) -> CliResult:
+    def cli(self, *arguments: str, timeout_s: float = 240) -> CliResult:
         """Runs `k8s-ecmp --config ... ARGUMENTS` inside the management network."""
         command = Path(sys.executable).with_name("k8s-ecmp")
         argv = self.management.argv(str(command), "--config", str(self.settings_file), *arguments)

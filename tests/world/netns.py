@@ -35,7 +35,7 @@ def missing() -> str | None:
     return None
 
 
-def run(*argv: str, input: str | None = None, check: bool = True, timeout: float = 60) -> str:
+def run(*argv: str, input: str | None = None, check: bool = True, timeout: float = 120) -> str:
     """Standard output of a command; a failure carries the command's standard error."""
     done = subprocess.run(argv, check=False, input=input, capture_output=True, text=True, timeout=timeout)
     if check and done.returncode != 0:
@@ -43,7 +43,7 @@ def run(*argv: str, input: str | None = None, check: bool = True, timeout: float
     return done.stdout
 
 
-def wait_for(condition: Callable[..., T | None], what: str, timeout: float = 60, interval: float = 0.005) -> T:
+def wait_for(condition: Callable[..., T | None], what: str, timeout: float = 120, interval: float = 0.005) -> T:
     """The first true answer of `condition`; fails with `what` at the deadline.
 
     `condition` is called without arguments; one that is made in a loop keeps the loop's values as defaults.
@@ -79,7 +79,7 @@ class Namespace:
         """`command` as one that runs inside this network namespace (files and processes stay the host's)."""
         return ["nsenter", f"--net={self.path}", *command]
 
-    def run(self, *command: str, input: str | None = None, check: bool = True, timeout: float = 60) -> str:
+    def run(self, *command: str, input: str | None = None, check: bool = True, timeout: float = 120) -> str:
         return run(*self.argv(*command), input=input, check=check, timeout=timeout)
 
     def popen(self, *command: str, **options: Any) -> subprocess.Popen[Any]:

@@ -109,7 +109,7 @@ def _forwarder(identity: Identity) -> Any:
     from dnslib.proxy import ProxyResolver
     from dnslib.server import BaseResolver
 
-    delegated = ProxyResolver(identity["resolver"], 53, timeout=3)
+    delegated = ProxyResolver(identity["resolver"], 53, timeout=25)
 
     class Company(BaseResolver):
         def resolve(self, request: Any, handler: Any) -> Any:

@@ -116,7 +116,7 @@ def test_a_failed_node_leaves_and_a_foreign_route_is_a_conflict(world: World) ->
     assert [c["prefix"] for c in planned.json()["routers"][0]["conflicts"]] == ["10.97.10.1/32"]
     assert planned.json()["routers"][1]["status"] == "in-sync"
     assert world.run("apply", "--yes").code == 3
-    assert first.fib("10.97.10.1/32") == {"192.0.2.77"}
+    wait_for(lambda: first.fib("10.97.10.1/32") == {"192.0.2.77"}, "the kernel has what was typed")
     first.configure("no ip route 10.97.10.1/32 192.0.2.77")
     assert world.run("apply", "--yes").code == 0
     assert first.fib("10.97.10.1/32") == {"10.192.0.1"}
@@ -124,7 +124,9 @@ def test_a_failed_node_leaves_and_a_foreign_route_is_a_conflict(world: World) ->
 
 def test_drift_in_the_tables_is_seen_by_verify(world: World) -> None:
     world.run("apply", "--yes")
-    world.routers[0].configure("no ip route 10.97.10.1/32 10.192.0.1")
+    router = world.routers[0]
+    router.configure("no ip route 10.97.10.1/32 10.192.0.1")
+    wait_for(lambda: "10.192.0.1" not in router.fib("10.97.10.1/32"), "the kernel follows")
     found = world.run("verify")
     assert found.code == 2
     assert "10.97.10.1/32" in found.out
@@ -233,6 +235,8 @@ def test_kill_9_at_any_moment_ends_old_or_new_and_the_next_run_heals(world: Worl
             except subprocess.TimeoutExpired:
                 os.kill(process.pid, signal.SIGKILL)
                 whole_s *= max(1, moment)
+        for router in world.routers:
+            router.await_unlocked()
         for router in world.routers if step % 2 else ():  # else the next run heals what is still under way
             name = router.name
             wait_for(lambda router=router: settled_at_once(router), f"{name} has no change pending")
@@ -303,6 +307,7 @@ def test_a_change_that_a_dead_run_left_is_told_by_plan_and_taken_back_by_apply(w
         found = world.run(command)
         assert found.code == 1
         assert "waits for its confirm" in found.out
+    router.await_unlocked()
     assert world.run("apply", "--yes").code == 0
     assert lines.strip() not in world.ours(router)
     assert len(world.ours(router)) == 16

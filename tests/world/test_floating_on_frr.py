@@ -29,7 +29,7 @@ def router(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FrrRouter
 def site(router: FrrRouter, tmp_path: Path) -> Site:
     made = new_site(tmp_path / "site")
     made.hosts(r1=router.host(data={"k8s_ecmp": {"distance": 250}}))
-    made.settings(rollout={"confirm_within_s": 60, "verify_timeout_s": 10})
+    made.settings(rollout={"confirm_within_s": 120, "verify_timeout_s": 60})
     return made
 
 
@@ -67,4 +67,5 @@ def test_a_floating_route_that_is_missing_behind_a_better_one_is_missed(router: 
     wait_for(lambda: router.fib(HOST) == {"10.192.0.253"}, "the kernel's route is in use")
     assert WORDS in one_line(site.run("verify"))
     router.configure(f"no ip route {HOST} 10.192.0.2 tag 4201 250")
+    wait_for(lambda: '"10.192.0.2"' not in router.vtysh(f"show ip route {HOST} json"), "zebra has one hop less")
     assert site.run("verify").code == 2

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.world
 
 def lab(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.world.lab", "--directory", str(directory), *words]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=240, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_plan_and_apply_by_hand_make_the_services_reachable(up: Path) -> None:
     planned = lab(up, "shell", "--", *shlex.split(f"{command} plan"))
     assert planned.returncode == 2, f"{planned.stdout}\n{planned.stderr}"
     inside(up, "operator", f"{command} apply --yes")
-    assert '"peer": "203.0.113.10"' in inside(up, "client", "curl -sS --max-time 5 http://10.101.0.10/")
+    assert '"peer": "203.0.113.10"' in inside(up, "client", "curl -sS --max-time 30 http://10.101.0.10/")
     assert inside(up, "client", "dig +short @10.100.0.10 mysql.default.svc.dev.cluster.local") == "10.100.1.5\n"
 
     for change in ("scale shop/customer node-3", "policy shop/web Local", "drain node-2"):

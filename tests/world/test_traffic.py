@@ -29,6 +29,8 @@ def test_only_established_connections_that_were_open_at_a_change_are_excused() -
     report = LoadReport(100, 1.0, (*excused, *counted), Counter())
     assert report.new_failures([CHANGE]) == counted
     assert report.new_failures([]) == [*excused, *counted]
+    slow = LoadReport(100, 1.0, (*excused, *counted), Counter(), longest_s=0.6)
+    assert slow.new_failures([CHANGE]) == counted[:3], "where working connections took as long"
 
 
 @pytest.fixture

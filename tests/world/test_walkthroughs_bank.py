@@ -66,7 +66,7 @@ def allow(lab: Lab, *ranges: str) -> None:
 
 
 def curl(lab: Lab, address: str) -> str:
-    return lab.client.run("curl", "-sS", "--max-time", "5", f"http://{address}/")
+    return lab.client.run("curl", "-sS", "--max-time", "30", f"http://{address}/")
 
 
 def test_customer_is_reached_by_every_published_step(bank: tuple[Lab, Cluster]) -> None:

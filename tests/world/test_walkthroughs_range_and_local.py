@@ -102,7 +102,7 @@ def test_service_range_then_local_service(clean: Lab, families: tuple[int, ...])
         assert {a.pod for a in answers} == {pod.name}, answers
         assert {a.peer for a in answers} == set(nodes[f]), "every node lets the clients in, and the pod sees that node"
         url = f"http://{CLUSTER_IPS[f]}/" if f == 4 else f"http://[{CLUSTER_IPS[f]}]/"
-        assert pod.name in lab.client.run("curl", "-sS", "--max-time", "5", url)
+        assert pod.name in lab.client.run("curl", "-sS", "--max-time", "30", url)
 
     # 3. Local: a host route to the node of the pod beside the range.
     cluster.change_service(NGINX, external_policy="Local")

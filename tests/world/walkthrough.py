@@ -1,5 +1,6 @@
 """What the replays share: one round of the CLI, and a router's table held against the one that must be there."""
 
+import contextlib
 import difflib
 import ipaddress
 import json
@@ -63,10 +64,17 @@ def _order(prefix: str) -> tuple[int, int, int]:
 
 
 def assert_table(router: FrrRouter, expected: Mapping[str, Sequence[str]]) -> None:
-    """The router's table is exactly `expected`: prefix as `ip route` prints it -> next hops."""
+    """The router's table is exactly `expected`, at once or in a moment: FRR gives routes to the kernel a little later.
+
+    Args:
+        router: one of the lab's.
+        expected: prefix as `ip route` prints it -> next hops.
+    """
     prefixes = sorted(expected, key=_order)
     proto = PROTO["bgp" if "bgpd" in router.daemons else "static"]
     wanted = [line for prefix in prefixes for line in route(prefix, *expected[prefix], proto=proto)]
+    with contextlib.suppress(TimeoutError):
+        wait_for(lambda: table(router) == wanted, "the expected table", timeout=30, interval=0.05)
     actual = table(router)
     assert actual == wanted, "\n".join(
         [
@@ -112,9 +120,10 @@ def clear_routes(lab: Lab) -> None:
             peer.commit_config()
         finally:
             peer.close()
-        wait_for(lambda router=lab.routers[name]: not table(router), f"{name} has no route left")
     for router in lab.routers.values():
         lines = [line.strip() for line in router.running_config().splitlines()]
         routes = [line for line in lines if line.startswith(("ip route ", "ipv6 route "))]
         if routes:
             router.configure("\n".join(f"no {line}" for line in routes))
+    for name, router in lab.routers.items():
+        wait_for(lambda router=router: not table(router), f"{name} has no route left")

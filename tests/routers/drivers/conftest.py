@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from k8s_ecmp.errors import LockHeld
 from k8s_ecmp.routers.drivers.frr import FrrDriver
 from tests.world import frr_release
 from tests.world.frr import FrrRouter, Link
+from tests.world.netns import wait_for
 
 FOREIGN = """
 ip route 172.16.0.0/24 10.0.0.200
@@ -71,6 +73,20 @@ def restore(router: FrrRouter, before: str) -> None:
     if router.running_config() == before:
         return
     with FrrDriver(**router.login()) as driver:
+        await_lock(driver)
         driver.load_replace_candidate(config=before)
         driver.commit_config()
     assert router.running_config() == before
+
+
+def await_lock(heir: FrrDriver) -> None:
+    """Returns when it has the lock: the router notices a little later that the session before has ended."""
+
+    def locks() -> bool:
+        try:
+            heir.load_merge_candidate(config="")
+        except LockHeld:
+            return False
+        return True
+
+    wait_for(locks, "the heir gets the lock")

@@ -11,7 +11,7 @@ import pytest
 
 from k8s_ecmp.errors import LockHeld, RouterError
 from k8s_ecmp.routers.drivers.frr import FrrDriver
-from tests.routers.drivers.conftest import Connect
+from tests.routers.drivers.conftest import Connect, await_lock
 from tests.world import frr_release
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
@@ -92,7 +92,7 @@ def test_killed_before_the_confirm_and_healed_by_the_next_run(
     old, new = states
     output = run_tool(router, step, FEW, 60)
     driver = connect()
-    driver.load_merge_candidate(config="")
+    await_lock(driver)
     left = router.running_config()
     assert left in (old, new)
     if "confirmed" in output:
@@ -127,7 +127,7 @@ def test_a_timer_that_ends_before_it_takes_back_is_healed(
     assert router.running_config() == new
     heir = connect()
     assert heir.has_pending_commit()
-    wait_for(lambda: locks(heir), "the heir gets the lock")
+    await_lock(heir)
     assert router.running_config() == old
     assert not heir.has_pending_commit()
 
@@ -139,7 +139,7 @@ def test_killed_in_a_commit_without_timer(
     old, new = states
     output = run_tool(router, step, FEW, None)
     driver = connect()
-    driver.load_merge_candidate(config="")
+    await_lock(driver)
     left = router.running_config()
     assert left in (old, new)
     if "committed" in output:
@@ -160,9 +160,8 @@ def start_many(connect: Connect, revert_in: int | None) -> FrrDriver:
 def test_lost_in_the_middle_without_timer_ends_new(router: FrrRouter, connect: Connect) -> None:
     driver = start_many(connect, None)
     driver._remote._session.close()
-    wait_for(lambda: all(line in router.running_config() for line in (MANY[0], MANY[-1])), "all is applied", timeout=60)
-    heir = connect()
-    heir.load_merge_candidate(config="")
+    wait_for(lambda: all(line in router.running_config() for line in (MANY[0], MANY[-1])), "all is applied")
+    await_lock(connect())
     assert router.running_config().count(" tag 4201") >= len(MANY)
 
 
@@ -172,28 +171,20 @@ def test_lost_in_the_middle_with_timer_ends_old(router: FrrRouter, connect: Conn
     driver = start_many(connect, 1)
     driver._remote._session.close()
     wait_for(lambda: "reverted" in router.run("ls", "/run/k8s-ecmp").split(), "the timer fires")
-    heir = connect()
-    wait_for(lambda: locks(heir), "the heir gets the lock", timeout=60)
+    await_lock(connect())
     assert router.running_config() == old
-
-
-def locks(driver: FrrDriver) -> bool:
-    try:
-        driver.load_merge_candidate(config="")
-    except LockHeld:
-        return False
-    return True
 
 
 def test_a_vtysh_that_dies_in_the_middle_is_undone(router: FrrRouter, connect: Connect) -> None:
     old = router.running_config()
     driver = start_many(connect, None)
-    wait_for(lambda: MANY[0] in router.running_config(), "the first batch is in", timeout=30)
+    wait_for(lambda: MANY[0] in router.running_config(), "the first batch is in")
     for pid in router.processes("vtysh"):
         os.kill(pid, signal.SIGKILL)
     verdict, reason = driver._remote.agent.result(f"{driver._remote.lock_number}-1", 120)
     assert "vtysh" in reason
     driver.close()
+    router.await_unlocked()
     if locked_by_the_dead(router):
         assert verdict == "stuck"
         assert "locked by another session" in reason
@@ -238,13 +229,12 @@ def test_a_waiting_vtysh_that_died_fails_the_commit_and_the_next_works(router: F
 def test_a_checker_that_died_is_healed_by_the_next_run(router: FrrRouter, connect: Connect) -> None:
     old = router.running_config()
     driver = start_many(connect, 60)
-    wait_for(lambda: MANY[0] in router.running_config(), "the first batch is in", timeout=30)
+    wait_for(lambda: MANY[0] in router.running_config(), "the first batch is in")
     checker = int(driver._remote.agent._checker.split()[0])
     router.run("sh", "-c", f"kill -KILL {checker}")
     driver._remote._session.close()
-    heir = connect()
-    wait_for(lambda: locks(heir), "the heir gets the lock", timeout=60)
-    wait_for(lambda: router.running_config() == old, "all is taken back", timeout=60)
+    await_lock(connect())
+    wait_for(lambda: router.running_config() == old, "all is taken back")
 
 
 @pytest.mark.parametrize("cut", [0.1, 0.5, 0.99])
@@ -257,8 +247,7 @@ def test_a_truncated_command_does_nothing(router: FrrRouter, connect: Connect, c
     stream.send(command[: int(len(command) * cut) if cut < 0.9 else command.index("}")], 10)
     stream._channel.shutdown_write()
     wait_for(lambda: stream.closed, "the agent ends")
-    heir = connect()
-    heir.load_merge_candidate(config="")
+    await_lock(connect())
     assert router.running_config() == old
 
 
@@ -284,6 +273,5 @@ def test_a_confirm_through_a_new_session(router: FrrRouter, connect: Connect) ->
     driver.open()
     driver.confirm_commit()
     assert not driver.has_pending_commit()
-    heir = connect()
-    heir.load_merge_candidate(config="")
+    await_lock(connect())
     assert router.running_config() == new

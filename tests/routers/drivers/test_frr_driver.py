@@ -14,7 +14,7 @@ import pytest
 
 from k8s_ecmp.errors import CommitFailed, ConfigRejected, ConfirmExpired, LockHeld, RouterError, Unreachable
 from k8s_ecmp.routers.drivers.frr import FrrDriver
-from tests.routers.drivers.conftest import Connect
+from tests.routers.drivers.conftest import Connect, await_lock
 from tests.world import frr_release
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
@@ -50,6 +50,7 @@ def test_getters(router: FrrRouter, driver: FrrDriver) -> None:
     facts = driver.get_facts()
     assert (facts["vendor"], facts["hostname"], facts["os_version"]) == ("FRRouting", "r1", router.version)
     assert "lan0" in facts["interface_list"]
+    wait_for(lambda: {"172.16.1.0/24", "fd77::/64"} <= {*driver.get_route_to()}, "the routes are in the table")
     hops = driver.get_route_to("172.16.1.0/24")["172.16.1.0/24"]
     assert [hop["next_hop"] for hop in hops] == ["10.0.0.200"]
     assert "fd77::/64" in driver.get_route_to(protocol="static")
@@ -177,6 +178,7 @@ def test_the_race_of_confirm_and_timer_has_one_winner(router: FrrRouter, connect
     outcomes: list[bool] = []
     late_s, step_s = 0.0, 0.01
     while len(outcomes) < 10 or (len(set(outcomes)) == 1 and len(outcomes) < 30):
+        wait_for(lambda: not router.timers(), "the timer of the round before has ended")
         driver.load_merge_candidate(config=ONE)
         driver.commit_config(revert_in=60)
         (sleep,) = wait_for(router.timers, "the timer runs")
@@ -207,9 +209,10 @@ def ended(pid: int) -> None:
 
 
 def test_a_save_without_an_answer_is_not_asked_for_again_at_the_end(router: FrrRouter, connect: Connect) -> None:
-    driver = connect(timeout=3)
+    driver = connect()
     driver.load_merge_candidate(config=ONE)
     driver.commit_config()
+    driver._remote.agent._timeout = 1
     show, asked = driver._remote.show, list[str]()
 
     def counted(*commands: str) -> list[str]:
@@ -269,6 +272,7 @@ def test_a_dead_lock_is_taken_over(router: FrrRouter, driver: FrrDriver, connect
     driver.load_merge_candidate(config=ONE)
     driver._remote._session.close()  # as a lost connection: nothing is said to the router
     other = connect()
+    await_lock(other)
     other.load_merge_candidate(config=ONE)
     other.commit_config()
     assert has_route(router)

@@ -18,6 +18,12 @@ ONE = "ip route 10.1.0.0/24 10.0.0.1 tag 4201\n"
 QUESTIONS = ["show running-config", "show ip route 203.0.113.9/32 json", "show version"]
 
 
+@pytest.fixture(autouse=True)
+def alone(router: FrrRouter) -> None:
+    """Nothing of earlier sessions is left on the router, which notices their end a little later."""
+    wait_for(lambda: not router.processes("vtysh"), "no vtysh is left")
+
+
 def test_one_vtysh_answers_and_applies(router: FrrRouter, driver: FrrDriver) -> None:
     assert driver.get_config("running")["running"] == router.running_config()
     driver.load_merge_candidate(config=ONE)

@@ -104,8 +104,13 @@ def test_public_methods_are_napalms_own() -> None:
 
 
 def test_shape_of_routes(napalm_driver: FRRDriver) -> None:
-    routes = napalm_driver.get_route_to("172.16.0.0/16", longer=True)
-    assert set(routes) == {f"172.16.{number}.0/24" for number in range(4)}
+    foreign = {f"172.16.{number}.0/24" for number in range(4)}
+
+    def told() -> models.RouteDict | None:
+        routes = napalm_driver.get_route_to("172.16.0.0/16", longer=True)
+        return routes if set(routes) == foreign else None
+
+    routes = wait_for(told, "all routes are in the table")
     assert all(helpers.test_model(models.RouteDict, hop) for hops in routes.values() for hop in hops)
 
 

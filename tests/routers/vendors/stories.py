@@ -218,12 +218,12 @@ class Confirming:
     absent: ClassVar[str] = "has no commit timer that its driver sets"
 
     def test_a_run_killed_before_its_confirm_is_taken_back_by_the_router(self, router: Device) -> None:
-        router.site.settings(rollout={"confirm_within_s": 60, "verify_timeout_s": 60})
+        router.site.settings(rollout={"confirm_within_s": 600, "verify_timeout_s": 600})
         router.device.faults.hide = {HOST}  # so that verification waits
         command = [*COMMAND, "--config", str(router.site.folder / "k8s-ecmp.yaml"), "apply", "--yes"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
-                wait_for(router.device.pending, "the commit waits for its confirm", timeout=60)
+                wait_for(router.device.pending, "the commit waits for its confirm")
             finally:
                 os.kill(process.pid, signal.SIGKILL)
         router.device.faults.hide = set()
