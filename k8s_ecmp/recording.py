@@ -352,6 +352,8 @@ def _settle(settings: Settings, nornir: Nornir, journal: Journal, author: Author
 
 def _change(change: RouteChange) -> dict[str, Any]:
     distances = {hop.distance for hop in change.before} or {None}
+    written = {(hop.tag, hop.name) for hop in change.after}
+    adopted = [hop.details for hop in change.before if written and (hop.tag, hop.name) not in written]
     return {
         "action": change.action,
         "vrf": change.vrf,
@@ -360,4 +362,5 @@ def _change(change: RouteChange) -> dict[str, Any]:
         "after": [hop.label for hop in change.after],
         "distance": distances.pop() if len(distances) == 1 else None,
         "reasons": list(change.reasons),
+        **({"adopted": adopted} if adopted else {}),
     }

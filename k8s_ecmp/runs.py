@@ -16,7 +16,7 @@ from k8s_ecmp.core.intent import Intent
 from k8s_ecmp.core.reviewed import forbids
 from k8s_ecmp.errors import PlanRefused, SettingsError
 from k8s_ecmp.kube import load_cluster
-from k8s_ecmp.model import CommitResult, GuardTrip, Plan, RouterPlan
+from k8s_ecmp.model import CommitResult, GuardTrip, Plan, Prefix, RouterPlan
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.reviewing import Standing, compare_with_review
 from k8s_ecmp.routers.session import Progress, close_kept
@@ -34,12 +34,13 @@ _NOT_PROBED = (
 )
 
 
-def observe(settings: Settings, overrides: Collection[str] = ()) -> Intent:
-    """Reads the cluster and decides.
+def observe(settings: Settings, overrides: Collection[str] = (), adopt: Collection[Prefix] = ()) -> Intent:
+    """Reads the cluster and decides; `adopt`: prefixes at which a plan takes over what others have, as `Intent.build`.
 
     Raises:
         ClusterError: the cluster's state could not be had.
         SettingsError: an override is no guard's name.
+        EcmpError: nothing asks for a prefix that is to be adopted.
     """
     check_overrides(overrides)
     cluster = load_cluster(settings)
@@ -51,6 +52,7 @@ def observe(settings: Settings, overrides: Collection[str] = ()) -> Intent:
         datetime.now(UTC),
         overrides=overrides,
         freeze_file_text=freeze_file_text(settings),
+        adopt=adopt,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from k8s_ecmp.cli.adopt import adopt
 from k8s_ecmp.cli.apply import apply
 from k8s_ecmp.cli.bgp import bgp
 from k8s_ecmp.cli.demo import demo
@@ -63,7 +64,22 @@ def options(context: typer.Context, config: ConfigOption = None) -> None:
     context.obj = config
 
 
-for command in (plan, apply, verify, run, desired, drain, undrain, status, why, doctor, platforms, demo, version):
+for command in (
+    plan,
+    apply,
+    verify,
+    run,
+    desired,
+    drain,
+    undrain,
+    status,
+    why,
+    doctor,
+    adopt,
+    platforms,
+    demo,
+    version,
+):
     app.command()(command)
 app.add_typer(history, name="history")
 app.add_typer(bgp, name="bgp")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from nornir.core import Nornir
 
-    from k8s_ecmp.model import CommitResult, Plan
+    from k8s_ecmp.model import CommitResult, Plan, Prefix
     from k8s_ecmp.routers.record import Record
 
 
@@ -122,7 +122,11 @@ def apply(
     overrides = override or []
     if rebase and plan_file is not None:
         return show_rebase(
-            plan_file, settings, lambda: _plan_now(settings, nornir, overrides, write=False), chosen, out
+            plan_file,
+            settings,
+            lambda adopts: _plan_now(settings, nornir, overrides, adopts, write=False),
+            chosen,
+            out,
         )
     done: frozenset[str] = frozenset()
     if plan_file is not None:
@@ -235,11 +239,13 @@ def _find_out(settings: Settings, nornir: "Nornir") -> None:
         say(sentence)
 
 
-def _plan_now(settings: Settings, nornir: "Nornir", overrides: list[str], *, write: bool) -> "Plan":
+def _plan_now(
+    settings: Settings, nornir: "Nornir", overrides: list[str], adopt: "Collection[Prefix]" = (), *, write: bool
+) -> "Plan":
     from k8s_ecmp import runs
     from k8s_ecmp.routers.tasks import plan_routes, run
 
-    intent = runs.observe(settings, overrides)
+    intent = runs.observe(settings, overrides, adopt)
     warn_all(intent.desired.warnings)
     with progress_over(len(nornir.inventory.hosts), "reading routers") as progress:
         results = run(nornir, plan_routes, intent=intent, recover=write, progress=progress)

@@ -19,10 +19,10 @@ from k8s_ecmp.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from k8s_ecmp.core.eligibility import NodeVerdict
-    from k8s_ecmp.model import Plan
+    from k8s_ecmp.model import Plan, Prefix
 
 
 class PlanFormat(StrEnum):
@@ -52,6 +52,25 @@ def plan(
     Exits with 0 when there is nothing to change, 2 when there is, 3 when a guard or a conflict stops something, 1 when
     a router could not be read.
     """
+    return plan_and_show(context, router, filters, output, out, override, device_diff=device_diff)
+
+
+def plan_and_show(
+    context: typer.Context,
+    router: list[str] | None,
+    filters: list[str] | None,
+    output: PlanFormat,
+    out: Path | None,
+    override: list[str] | None,
+    *,
+    device_diff: bool = False,
+    adopt: "Collection[Prefix]" = (),
+) -> int:
+    """Makes a plan, of everything or of the prefixes that `adopt` names, shows it and writes its file.
+
+    Returns:
+        The exit code.
+    """
     from k8s_ecmp import runs
     from k8s_ecmp.recording import record_plan
     from k8s_ecmp.routers.tasks import plan_routes, run
@@ -60,7 +79,7 @@ def plan(
 
     settings, base = settings_of(context)
     nornir = routers_of(settings, base, router, filters)
-    intent = runs.observe(settings, override or ())
+    intent = runs.observe(settings, override or (), adopt)
     warn_all(intent.desired.warnings)
     with progress_over(len(nornir.inventory.hosts), "reading routers") as progress:
         results = run(nornir, plan_routes, intent=intent, device_diff=device_diff, progress=progress)

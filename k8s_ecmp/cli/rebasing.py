@@ -10,18 +10,22 @@ from k8s_ecmp.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from k8s_ecmp.model import Plan
+    from k8s_ecmp.model import Plan, Prefix
 
 
 def rebase(
-    file: Path, settings: Settings, plan_now: "Callable[[], Plan]", names: "Collection[str] | None", out: Path | None
+    file: Path,
+    settings: Settings,
+    plan_now: "Callable[[Collection[Prefix]], Plan]",
+    names: "Collection[str] | None",
+    out: Path | None,
 ) -> int:
     """Shows how the plan of now differs from that of the file; writes it to `out`. Writes to no router.
 
     Args:
         file: the old plan.
         settings: owner and tag, which have to be those of the plan.
-        plan_now: makes the new one.
+        plan_now: makes the new one, of the prefixes that the old one adopts; none: of everything.
         names: routers that the command line asks for; None: all, also those that the inventory no longer has.
         out: where the new plan goes; None: nowhere.
 
@@ -45,7 +49,7 @@ def rebase(
             f"the plan in {file} takes back entry {old.undoes} of the journal, and was not made from the cluster",
             remedy=anew(old.undoes),
         )
-    new = plan_now()
+    new = plan_now(old.adopts)
     fresh = decode_plan(encode_plan(new))  # as a file has it, which knows hops by their labels alone
     found = difference(old if names is None else runs.narrowed(old, names), fresh)
     print_difference(found)

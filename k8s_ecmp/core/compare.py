@@ -44,7 +44,7 @@ class Comparison:
             after.append(same if same is not None and self._matches(same, hop) else hop)
         if not after and not before:
             return None
-        if len(after) == len(before) and set(after) == set(before):
+        if self._equal(before, route, [hop.address for hop in after]):
             return None
         return RouteChange.between(self._router.vrf, route.prefix, before, tuple(after))
 
@@ -59,13 +59,13 @@ class Comparison:
             for address, count in sorted(self._held.items())
         )
 
-    def _equal(self, before: Sequence[NextHop], route: DesiredRoute, addresses: Sequence[str]) -> bool:
+    def _equal(self, before: Sequence[NextHop], route: DesiredRoute, addresses: Sequence[str | None]) -> bool:
+        """Whether what stands is what is wanted. A line may stand twice in a configuration; the set of hops counts."""
         if route.kind == "discard":
-            return len(before) == 1 and before[0].discard and self._as_written(before[0])
-        if len(before) != len(addresses):
+            return bool(before) and all(hop.discard and self._as_written(hop) for hop in before)
+        if {hop.address for hop in before} != set(addresses):
             return False
-        wanted = set(addresses)
-        return all(hop.address in wanted and self._plain(hop) and self._as_written(hop) for hop in before)
+        return all(self._plain(hop) and self._as_written(hop) for hop in before)
 
     def _wanted(self, route: DesiredRoute, addresses: tuple[str, ...]) -> tuple[NextHop, ...]:
         if route.kind == "discard":

@@ -13,7 +13,8 @@ from k8s_ecmp.core.freeze import freeze_of
 from k8s_ecmp.core.guards import cluster_holds, run_holds
 from k8s_ecmp.core.rules import Rules
 from k8s_ecmp.core.waves import rollout_of
-from k8s_ecmp.model import ClusterState, DesiredRoute, Plan, RouterPlan
+from k8s_ecmp.errors import EcmpError
+from k8s_ecmp.model import ClusterState, DesiredRoute, Plan, Prefix, RouterPlan
 from k8s_ecmp.settings import Settings
 
 
@@ -43,6 +44,7 @@ class Intent:
         overrides: Collection[str] = (),
         freeze_file_text: str | None = None,
         not_synced: str | None = None,
+        adopt: Collection[Prefix] = (),
     ) -> "Intent":
         """Decides.
 
@@ -53,11 +55,19 @@ class Intent:
             overrides: names of guards that are switched off for this plan.
             freeze_file_text: what the freeze file says, None where there is none; it stops everything.
             not_synced: why the view of the cluster is not complete, None if it is.
+            adopt: the prefixes that the plan is about, where it takes over what others have; none: it is about all.
 
         Raises:
             ServiceCIDRUnknown: as `decide`.
+            EcmpError: nothing asks for a prefix that is to be adopted.
         """
         desired = decide(cluster, settings, now)
+        unwanted = sorted(set(adopt) - {route.prefix for route in desired.routes})
+        if unwanted:
+            raise EcmpError(
+                f"nothing in the cluster asks for {', '.join(map(str, unwanted))}, so that no router adopts it",
+                remedy="`k8s-ecmp desired` lists what is asked for; `k8s-ecmp why PREFIX` says why a prefix is not",
+            )
         freeze = freeze_of(settings.guards, now, freeze_file_text)
         holds = cluster_holds(desired, settings.guards, not_synced=not_synced, freeze=freeze, overrides=overrides)
         rules = Rules(
@@ -69,6 +79,7 @@ class Intent:
             freeze=freeze,
             holds=holds,
             overrides=frozenset(overrides),
+            adopt=frozenset(adopt),
         )
         return cls(settings, cluster, desired, rules, now)
 
@@ -102,4 +113,5 @@ class Intent:
             rollout=rollout_of(self.settings.rollout),
             mode=self.settings.mode,
             policy=self.settings.policy,
+            adopts=tuple(sorted(self.rules.adopt)),
         )

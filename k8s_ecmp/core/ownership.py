@@ -60,6 +60,11 @@ def is_owned(route: StaticRoute, marks: Marks) -> bool:
     )
 
 
+def is_marked(hop: NextHop, marks: Marks) -> bool:
+    """Whether a next hop carries our marks."""
+    return _mismatch(hop, marks) is None
+
+
 def foreign_reason(route: StaticRoute, marks: Marks) -> str:
     """Why a route that is not ours is not; names the first next hop that says so."""
     if route.disqualified is not None:

@@ -6,7 +6,7 @@ What is decided for each prefix in the router's VRF:
     yes       nothing          create
     yes       ours, equal      nothing
     yes       ours, differs    update
-    yes       not ours         conflict: reported, untouched
+    yes       not ours         conflict: reported, untouched; update where a person adopts it
     no        ours             delete
     no        not ours         nothing
 """
@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from k8s_ecmp.core.adoption import Adoptions
 from k8s_ecmp.core.compare import Comparison
 from k8s_ecmp.core.desired import Desired
 from k8s_ecmp.core.guards import hold_prefixes, router_guards
-from k8s_ecmp.core.ownership import fingerprint, foreign_reason, is_owned
+from k8s_ecmp.core.ownership import fingerprint, is_owned
 from k8s_ecmp.core.reasons import Reasons, still_wanted
 from k8s_ecmp.core.rules import PlatformTraits, Rules
 from k8s_ecmp.core.selection import RouterView, Selected, Selection
@@ -77,7 +78,8 @@ def plan_router(
     marks = traits.marks(rules, router)
     table = Table.of(running, marks, router.vrf)
     withheld: list[Withheld] = []
-    plan = plan_prefixes(router, traits, desired, table, rules, unresolved, withheld=withheld)
+    scope = rules.adopt or None
+    plan = plan_prefixes(router, traits, desired, table, rules, unresolved, scope=scope, withheld=withheld)
     touched = [change.prefix for change in plan.changes]
     return msgspec.structs.replace(
         plan,
@@ -121,13 +123,14 @@ def plan_prefixes(
     selection = Selection(router, desired.nodes)
     reasons = Reasons(desired, selection)
     compare = Comparison(router, marks, traits.default_distance, frozenset(unresolved))
+    adoptions = Adoptions(router, compare, marks, rules)
     changes: list[RouteChange] = []
     asked: dict[Prefix, tuple[DesiredRoute, Selected]] = {}
     conflicts: list[Conflict] = []
     wanted: dict[Prefix, str] = still_wanted(desired)
     left_out: list[Skipped] = []
     other_family: list[Prefix] = []
-    for route in desired.routes:
+    for route in _about(desired, rules):
         if route.kind == "discard" and not traits.discards:
             left_out.append(Skipped(f"router {router.name}", _NO_DISCARD.format(route.prefix)))
             continue
@@ -142,7 +145,11 @@ def plan_prefixes(
         if route.kind != "discard":
             wanted[route.prefix] = "no next hop that may be written gives it"
         if present is not None and not is_owned(present, marks):
-            conflicts.append(Conflict(router.vrf, route.prefix, foreign_reason(present, marks)))
+            outcome = adoptions.of(route, selected.addresses, present)
+            if isinstance(outcome, Conflict):
+                conflicts.append(outcome)
+            else:
+                changes.append(outcome)
         elif (change := compare.change(route, selected.addresses, present)) is not None:
             changes.append(change)
     changes += [
@@ -151,36 +158,26 @@ def plan_prefixes(
         if prefix not in asked and prefix in table.owned
     ]
     changes.sort(key=lambda change: change.prefix)
-    if other_family:
-        more = f" and {len(other_family) - 1} more are" if len(other_family) > 1 else " is"
-        reason = _NO_FAMILY.format(f"{other_family[0]}{more}", other_family[0].family)
-        left_out.append(Skipped(f"router {router.name}", reason))
+    left_out += _not_announced(router, other_family)
     closed = dict(table.running.closed)
     conflicts += [
         Conflict(router.vrf, change.prefix, closed[change.prefix.family])
         for change in changes
         if change.prefix.family in closed and change.add
     ]
-    allowed: list[RouteChange] = []
-    for change in changes:
-        possible = _removals(change) if change.prefix.family in closed else change
-        if possible is None:
-            continue
-        left = _permit(possible, rules)
-        if left is not None:
-            allowed.append(left)
-        if withheld is not None and left is not possible and (left is None or set(left.after) != set(possible.after)):
-            withheld.append(Withheld(possible, left))
+    allowed = _allowed(changes, closed, rules, withheld)
     dead = {hop.address for change in allowed for hop in change.before if hop.address and reasons.is_dead(hop.address)}
     kept, prefix_trips = hold_prefixes(router.name, allowed, wanted, dead, rules.freeze, rules.overrides)
+    kept = adoptions.whole(kept)
+    size = adoptions.beside(table.size)
     trips = prefix_trips + router_guards(
-        router.name, kept, table.size, traits.limits, rules.guards, rules.overrides, start, made
+        router.name, kept, size, traits.limits, rules.guards, rules.overrides, start, made
     )
     return RouterPlan(
         name=router.name,
         platform=traits.name,
         status=_status(kept, conflicts, trips, rules.holds),
-        changes=tuple(reasons.explained(change, asked.get(change.prefix)) for change in kept),
+        changes=tuple(adoptions.explained(reasons.explained(change, asked.get(change.prefix))) for change in kept),
         conflicts=tuple(conflicts),
         guards=trips,
         skipped=compare.skipped() + tuple(left_out) + _remarks(router, table.running),
@@ -203,6 +200,20 @@ def by_drains(plan: RouterPlan, desired: Desired, router: RouterView) -> dict[st
     return drained
 
 
+def _about(desired: Desired, rules: Rules) -> Sequence[DesiredRoute]:
+    """The desired routes that a plan is about."""
+    return [route for route in desired.routes if route.prefix in rules.adopt] if rules.adopt else desired.routes
+
+
+def _not_announced(router: RouterView, prefixes: Sequence[Prefix]) -> list[Skipped]:
+    """That prefixes are of a family that the router's sessions do not carry, in a sentence."""
+    if not prefixes:
+        return []
+    more = f" and {len(prefixes) - 1} more are" if len(prefixes) > 1 else " is"
+    reason = _NO_FAMILY.format(f"{prefixes[0]}{more}", prefixes[0].family)
+    return [Skipped(f"router {router.name}", reason)]
+
+
 def _remarks(router: RouterView, running: RunningRoutes) -> tuple[Skipped, ...]:
     """What was not understood of the router's configuration."""
     notes = running.notes
@@ -222,6 +233,23 @@ def _status(
     if changes:
         return "changes"
     return "conflict" if conflicts else "in-sync"
+
+
+def _allowed(
+    changes: Sequence[RouteChange], closed: Collection[int], rules: Rules, withheld: list[Withheld] | None
+) -> list[RouteChange]:
+    """What policy and mode leave of changes, and of those in a closed address family what they take away."""
+    allowed: list[RouteChange] = []
+    for change in changes:
+        possible = _removals(change) if change.prefix.family in closed else change
+        if possible is None:
+            continue
+        left = _permit(possible, rules)
+        if left is not None:
+            allowed.append(left)
+        if withheld is not None and left is not possible and (left is None or set(left.after) != set(possible.after)):
+            withheld.append(Withheld(possible, left))
+    return allowed
 
 
 def _removals(change: RouteChange) -> RouteChange | None:

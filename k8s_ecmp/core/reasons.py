@@ -1,12 +1,17 @@
 """Words for every next hop that comes or goes, and for every prefix."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from k8s_ecmp.core.desired import Desired
 from k8s_ecmp.core.eligibility import NodeVerdict
 from k8s_ecmp.core.selection import Selected, Selection
-from k8s_ecmp.model import DesiredRoute, NextHop, Prefix, RouteChange, address_family
+from k8s_ecmp.model import DesiredRoute, NextHop, Prefix, RouteChange, address_family, sorted_labels
+
+_DISTANCE = "administrative distance"
+_OPTION = "the option"
+OF_STAYING = (_DISTANCE, _OPTION)
+"""How reasons begin that speak of next hops that stay."""
 
 
 class Reasons:
@@ -76,15 +81,13 @@ class Reasons:
     def update(
         self, route: DesiredRoute, selected: Selected, before: Iterable[NextHop], after: Iterable[NextHop]
     ) -> tuple[str, ...]:
-        """Why the next hops differ: a reason for each one that comes or goes."""
+        """Why the next hops differ: a reason for each that comes or goes, and for what changes at those that stay."""
+        before = tuple(before)
         old = {hop.label: hop for hop in before}
         new = {hop.label: hop for hop in after}
         out = [self._gained(route, new[label]) for label in new if label not in old]
-        out += [self._lost(route, selected, old[label]) for label in old if label not in new]
-        if not out:
-            was = {hop.distance for hop in old.values()}
-            now = {hop.distance for hop in new.values()}
-            out.append(f"administrative distance {_distances(was)} -> {_distances(now)}")
+        out += [self._lost(route, selected, old[label]) for label in sorted_labels(old.keys() - new.keys())]
+        out += _rewritten([(hop, new[hop.label]) for hop in before if hop.label in new])
         return tuple(dict.fromkeys(out))
 
     def _gained(self, route: DesiredRoute, hop: NextHop) -> str:
@@ -140,6 +143,27 @@ def _all(names: Iterable[str], most: int = 8) -> str:
     listed = list(names)
     rest = len(listed) - most
     return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _rewritten(staying: Iterable[tuple[NextHop, NextHop]]) -> Iterator[str]:
+    """What is written otherwise on next hops that stay, each as it stands and as it shall."""
+    differing = [(old, new) for old, new in staying if old != new]
+    moved = [(old.distance, new.distance) for old, new in differing if old.distance != new.distance]
+    if moved:
+        was, now = (_distances(set(values)) for values in zip(*moved, strict=True))
+        yield f"{_DISTANCE} {was} -> {now}"
+    options = {(old.options, new.options) for old, new in differing if sorted(old.options) != sorted(new.options)}
+    yield from (f"{_OPTION} {_exchange(*both)}" for both in sorted(options))
+
+
+def _exchange(old: tuple[str, ...], new: tuple[str, ...]) -> str:
+    """Which words come or go. What both have at their beginning or end stays."""
+    more, fewer, what = (new, old, "comes") if len(new) > len(old) else (old, new, "goes")
+    rest = len(more) - len(fewer)
+    for words, others in ((more[:rest], more[rest:]), (more[len(fewer) :], more[: len(fewer)])):
+        if words and others == fewer:
+            return f"'{' '.join(words)}' {what}"
+    return f"'{' '.join(old)}' gives way to '{' '.join(new)}'"
 
 
 def _distances(values: Iterable[int | None]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from k8s_ecmp.core.ownership import Marks
+from k8s_ecmp.core.ownership import Marks, is_marked
 from k8s_ecmp.model import Mode, NextHop, Policy, RouteChange, RunningRoutes
 
 
@@ -30,7 +30,7 @@ def reviewed_changes(
 def _restore(hop: NextHop, standing: Mapping[str, NextHop], marks: Marks, default_distance: int) -> NextHop:
     same = standing.get(hop.label)
     fresh = marks.hop(hop.address, hop.distance, discard=hop.discard)
-    if same is None or same.options != fresh.options:
+    if same is None or not is_marked(same, marks) or same.options != fresh.options:
         return fresh
     return same if (same.distance or default_distance) == (hop.distance or default_distance) else fresh
 

@@ -8,7 +8,7 @@ from k8s_ecmp.core.guards import Limits
 from k8s_ecmp.core.ownership import NO_FEATURES, Features, Marks
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.errors import SettingsError
-from k8s_ecmp.model import GuardTrip, Mode, Policy
+from k8s_ecmp.model import GuardTrip, Mode, Policy, Prefix
 from k8s_ecmp.settings import GuardSettings
 
 
@@ -16,7 +16,8 @@ from k8s_ecmp.settings import GuardSettings
 class Rules:
     """What governs a plan beside the routes: from the settings, the clock and the command line.
 
-    `holds` are the guards that stop every router (`guards.cluster_holds`).
+    `holds` are the guards that stop every router (`guards.cluster_holds`). `adopt`: the plan is about these prefixes
+    alone, and takes over what others have there.
     """
 
     tag: int
@@ -27,6 +28,7 @@ class Rules:
     freeze: Freeze | None = None
     holds: tuple[GuardTrip, ...] = ()
     overrides: frozenset[str] = frozenset()
+    adopt: frozenset[Prefix] = frozenset()
 
 
 class Owner(Protocol):

@@ -14,19 +14,31 @@ from k8s_ecmp.model import DISCARD, NextHop, Outcome, Prefix, RouteChange, Route
 
 
 class Done(msgspec.Struct, frozen=True):
-    """One prefix of a change that was made: labels of its hops before and after, and their distance before."""
+    """One prefix of a change that was made: labels of its hops before and after, and their distance before.
+
+    `adopted` are the hops that stood there without our marks, as people read them.
+    """
 
     vrf: str
     prefix: Prefix
     before: tuple[str, ...]
     after: tuple[str, ...]
     distance: int | None = None
+    adopted: tuple[str, ...] = ()
 
 
 def done_of(changes: Sequence[dict[str, Any]]) -> tuple[Done, ...]:
     """What the journal keeps of changes."""
     return tuple(
-        Done(c["vrf"], Prefix.parse(c["prefix"]), tuple(c["before"]), tuple(c["after"]), c["distance"]) for c in changes
+        Done(
+            c["vrf"],
+            Prefix.parse(c["prefix"]),
+            tuple(c["before"]),
+            tuple(c["after"]),
+            c["distance"],
+            tuple(c.get("adopted", ())),
+        )
+        for c in changes
     )
 
 
@@ -76,6 +88,8 @@ def plan_undo(
         now = route.next_hops if route is not None else ()
         if was.vrf != router.vrf:
             skipped.append(_left(router, was, f"the inventory has VRF {router.vrf} for this router now, not {was.vrf}"))
+        elif was.adopted:
+            skipped.append(_left(router, was, f"it was adopted, and stood there as {', '.join(was.adopted)} before"))
         elif {hop.label for hop in now} == set(was.before):
             skipped.append(_left(router, was, "it is as it was before the change already"))
         elif {hop.label for hop in now} != set(was.after) or (route is not None and not is_owned(route, marks)):

@@ -52,6 +52,7 @@ from k8s_ecmp.model.routes import (
     RouteKind,
     RunningRoutes,
     StaticRoute,
+    sorted_labels,
     text_lines,
 )
 
@@ -97,6 +98,7 @@ __all__ = [
     "address_key",
     "canonical_address",
     "sorted_addresses",
+    "sorted_labels",
     "text_lines",
     "unroutable",
 ]

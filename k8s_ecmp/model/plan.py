@@ -151,6 +151,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     router; `overrides` names those that somebody switched off. Routers are in the inventory's order. `contested` has
     each prefix of a conflict once. `rollout` None: by the settings of whoever applies it. `mode` and `policy` are those
     by which it was made, None where a file of an older program does not say them; those of the time of apply decide.
+    `adopts`: it is about these prefixes alone, and takes over what others have there.
     """
 
     created: datetime
@@ -167,6 +168,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rollout: Rollout | None = None
     mode: Mode | None = None
     policy: Policy | None = None
+    adopts: tuple[Prefix, ...] = ()
 
     @property
     def undoes(self) -> int | None:

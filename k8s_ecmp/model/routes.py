@@ -1,7 +1,7 @@
 """Static routes as they are desired, as they run on a router, and the change from one to the other."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from k8s_ecmp.errors import ParseError
-from k8s_ecmp.model.prefixes import Prefix
+from k8s_ecmp.model.prefixes import Prefix, address_key
 
 DEFAULT_VRF = "default"
 DISCARD = "discard"
@@ -68,6 +68,19 @@ class NextHop(msgspec.Struct, frozen=True, gc=False):
     def table_label(self) -> str:
         """How routing tables show it: an interface beside an address is what the router found, written or not."""
         return msgspec.structs.replace(self, interface=None).label if self.address and self.interface else self.label
+
+
+def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Unique labels of next hops: addresses in numeric order, then all others as text."""
+    unique = set(labels)
+    return tuple(sorted(unique, key=_label_key) if len(unique) > 1 else unique)
+
+
+def _label_key(label: str) -> tuple[int, bytes]:
+    try:
+        return address_key(label)
+    except ValueError:
+        return 99, label.encode()
 
 
 class StaticRoute(msgspec.Struct, frozen=True, gc=False):
@@ -176,9 +189,8 @@ class RouteChange(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def remove(self) -> tuple[str, ...]:
-        """Labels of the hops that the prefix loses."""
-        kept = {hop.label for hop in self.after}
-        return tuple(hop.label for hop in self.before if hop.label not in kept)
+        """Labels of the hops that the prefix loses, sorted: the order of the router's lines says nothing."""
+        return sorted_labels({hop.label for hop in self.before}.difference(self.next_hops))
 
     @property
     def next_hops(self) -> tuple[str, ...]:

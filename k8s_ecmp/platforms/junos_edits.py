@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from k8s_ecmp.errors import ParseError
@@ -134,8 +134,7 @@ def _splices(document: Document, changes: Sequence[_Change]) -> Iterator[_Splice
             if group is None:
                 _empty(section.chain, gone, needed)
         yield from _removals(gone)
-    for scope, new in fresh.items():
-        yield _settlement(document, scope, homes[scope], new)
+    yield from _settlements(document, fresh, homes)
 
 
 def _empty(chain: Sequence[Node], gone: dict[_Span, str], needed: set[_Span]) -> None:
@@ -217,31 +216,60 @@ def _home(document: Document, scope: Scope) -> list[Node]:
     return home
 
 
-def _settlement(document: Document, scope: Scope, home: Sequence[Node], new: Sequence[_Change]) -> _Splice:
-    """New routes: behind the last one of their section, in a section of their own where there is none."""
-    path = scope.path
-    missing = list(path[sum(len(node.words) for node in home) :])
+def _settlements(
+    document: Document, fresh: Mapping[Scope, Sequence[_Change]], homes: Mapping[Scope, Sequence[Node]]
+) -> Iterator[_Splice]:
+    """New routes: behind the last one of their section, in a section of their own where there is none.
+
+    Sections that lack the same container share a new one. Ribs stand in front of `static`, as Junos shows them.
+    """
+    shared: dict[tuple[int, Words], list[Scope]] = defaultdict(list)
+    heads = {scope: _missing(scope, homes[scope]) for scope in fresh}
+    for scope in sorted(fresh, key=lambda scope: scope.rib is None):
+        home = homes[scope]
+        shared[home[-1].start if home else -1, heads[scope][0] if heads[scope] else ()].append(scope)
+    for (_, head), scopes in shared.items():
+        home = homes[scopes[0]]
+        indent = _indent(document.text, home[-1].at) + _INDENT if home else ""
+        below = indent + _INDENT if head else indent
+        written = [line for scope in scopes for line in _block(heads[scope][1:], fresh[scope], below)]
+        yield _settlement(document, home, head, _enclosed(head, written, indent) if head else written)
+
+
+def _missing(scope: Scope, home: Sequence[Node]) -> list[Words]:
+    """The heads of the containers that are not there yet, the outermost first."""
+    missing = scope.path[sum(len(node.words) for node in home) :]
     heads: list[Words] = []
     while missing:
         size = 2 if missing[0] == "rib" or (not home and missing[0] == "routing-instances") else 1
-        heads.append(tuple(missing[:size]))
+        heads.append(missing[:size])
         missing = missing[size:]
-    indent = _indent(document.text, home[-1].at) + _INDENT if home else ""
-    written = [f"{indent}{_INDENT * depth}{' '.join(head)} {{" for depth, head in enumerate(heads)]
-    below = indent + _INDENT * len(heads)
-    for change in new:
-        written += statement_lines(("route", change.prefix), change.after, below)
-    written += [f"{indent}{_INDENT * depth}}}" for depth in range(len(heads) - 1, -1, -1)]
+    return heads
+
+
+def _block(heads: Sequence[Words], new: Sequence[_Change], indent: str) -> list[str]:
+    """Routes within containers."""
+    if heads:
+        return _enclosed(heads[0], _block(heads[1:], new, indent + _INDENT), indent)
+    return [line for change in new for line in statement_lines(("route", change.prefix), change.after, indent)]
+
+
+def _enclosed(head: Words, lines: Sequence[str], indent: str) -> list[str]:
+    return [f"{indent}{' '.join(head)} {{", *lines, f"{indent}}}"]
+
+
+def _settlement(document: Document, home: Sequence[Node], head: Words, written: list[str]) -> _Splice:
+    """Where lines go that begin with a container's head, or (no head) with a route."""
     above = " ".join(word for node in home for word in node.words)
     context = f"[edit {above}]" if above else "[edit]"
     if not home:
         return _at_the_top(document, written, context)
     node = home[-1]
     children = node.children or []
-    beside = [child for child in children if child.words[0] == ("route" if not heads else "rib")]
-    if heads and heads[0][0] == "routing-options":
+    beside = [child for child in children if child.words[0] == ("rib" if head else "route")]
+    if head[:1] == ("routing-options",):
         beside = children
-    if beside or (children and not heads):
+    if beside or (children and not head):
         return _after(document, (beside or children)[-1].end, written, context)
     return _inside(document, node, written, context)
 

@@ -34,6 +34,7 @@ from k8s_ecmp.model import (
     Skipped,
     address_family,
     canonical_address,
+    sorted_labels,
 )
 from k8s_ecmp.views.schema import (
     VERSION,
@@ -100,6 +101,7 @@ def _identified(plan: Plan) -> PlanDocument:
         rollout=None if plan.rollout is None else _rollout_document(plan.rollout, plan.routers),
         mode=plan.mode,
         policy=plan.policy,
+        adopts=tuple(map(str, plan.adopts)),
     )
     fields = {name: getattr(body, name) for name in body.__struct_fields__}
     return PlanDocument(id=_sha256(canonical_json(body)), **fields)
@@ -165,26 +167,28 @@ def _flows_document(flows: Flows) -> FlowsDocument:
 
 def _change_document(change: RouteChange) -> ChangeDocument:
     # Labels once for each hop: a plan may hold some hundred thousand.
-    before = [hop.label for hop in change.before]
-    after = tuple([hop.label for hop in change.after])
-    left, kept = set(before), set(after)
+    before = {hop.label for hop in change.before}
+    labels = [hop.label for hop in change.after]
+    standing = set(change.before)
+    written = [hop for hop in change.after if hop not in standing]
+    # The digest covers them, so the order of the router's lines must not show. What is written keeps that of its lines.
+    after = tuple(dict.fromkeys(labels)) if written else sorted_labels(labels)
     return ChangeDocument(
         action=change.action,
         vrf=change.vrf,
         prefix=str(change.prefix),
-        add=tuple([label for label in after if label not in left]),
-        remove=tuple([label for label in before if label not in kept]),
+        add=tuple([label for label in after if label not in before]),
+        remove=sorted_labels(before.difference(after)),
         next_hops=after,
-        distance=_written_distance(change),
+        distance=_written_distance(written or change.after),
         reasons=change.reasons,
     )
 
 
-def _written_distance(change: RouteChange) -> int | None:
+def _written_distance(hops: Sequence[NextHop]) -> int | None:
     """The distance of the hops that are written; one that stands as it shall may have it without its being written."""
-    standing = set(change.before)
-    written = [hop for hop in change.after if hop not in standing] or change.after
-    return written[0].distance if written else None
+    distances = {hop.distance for hop in hops}
+    return min(distances, key=lambda distance: distance or 0) if distances else None
 
 
 def _digest(routers: Iterable[RouterDocument]) -> str:
@@ -270,6 +274,7 @@ def plan_of(document: PlanDocument) -> Plan:
         rollout=None if document.rollout is None else twin(Rollout, document.rollout),
         mode=document.mode,
         policy=document.policy,
+        adopts=tuple(map(Prefix.parse, document.adopts)),
     )
 
 
@@ -288,6 +293,8 @@ def _check(document: PlanDocument) -> None:
     rollout = document.rollout
     if rollout is not None and [list(wave) for wave in rollout.waves] != order(document.routers, rollout):
         raise ValueError("its waves are not those of its routers")
+    for adopted in document.adopts:
+        Prefix.parse(adopted)
     for place in document.contested:
         Prefix.parse(place.prefix)
     for router in document.routers:

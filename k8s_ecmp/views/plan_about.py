@@ -31,7 +31,11 @@ _AT_APPLY = ("foreign-lines", "frozen")  # guards that look at the time of apply
 
 def scope(plan: Plan) -> str:
     """What is written, and what never is."""
-    said = f'Only static routes with tag {plan.tag} ("ours") are written or removed; every other route stays as it is.'
+    rest = "every other route stays as it is."
+    if plan.adopts:
+        named = ", ".join(map(str, plan.adopts))
+        rest = f"every other route stays as it is, but those at {named}: this plan takes them over, and nothing else."
+    said = f'Only static routes with tag {plan.tag} ("ours") are written or removed; {rest}'
     if any(router.platform == "bgp" for router in plan.routers):
         said += " To BGP peers (platform bgp) our routes are announced; nothing is written into their configuration."
     return said

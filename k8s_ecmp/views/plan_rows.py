@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Action, Conflict, Plan, Prefix, RouteChange, RouterPlan
+from k8s_ecmp.core.reasons import OF_STAYING
+from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Action, Conflict, Plan, Prefix, RouteChange, RouterPlan, sorted_labels
 from k8s_ecmp.views.page import counted
 from k8s_ecmp.views.schema import Summary
 
@@ -26,7 +27,8 @@ HELD = "Held: nothing is written to any router"
 NOT_WRITTEN = "blocked, these changes are not written"
 CONFLICT_REMEDY = (
     "On a router with a conflict nothing is written at that prefix: the route that stands there stays. "
-    "To keep it, do nothing; to have ours, remove it on that router and plan again."
+    "To keep it, do nothing; to have ours, remove it on that router and plan again, or plan its replacement: "
+    "`k8s-ecmp adopt PREFIX --out FILE.plan`."
 )
 SKIPPED_WORDS = "of the cluster left out, in whole or in part"
 # Words that a network engineer may not know.
@@ -212,16 +214,16 @@ def prefix_text(prefix: Prefix, vrf: str) -> str:
 
 def change_row(change: RouteChange) -> Row:
     """The change as it is shown."""
-    before = tuple([hop.label for hop in change.before])
-    after = tuple([hop.label for hop in change.after])
-    left, kept = set(before), set(after)
+    left = dict.fromkeys([hop.label for hop in change.before])
+    kept = dict.fromkeys([hop.label for hop in change.after])
+    before, after = tuple(left), tuple(kept)
     return Row(
         change.action,
         prefix_text(change.prefix, change.vrf),
         before,
         after,
         tuple([label for label in after if label not in left]),
-        tuple([label for label in before if label not in kept]),
+        sorted_labels([label for label in before if label not in kept]),
         change.reasons,
     )
 
@@ -237,8 +239,10 @@ def causes(rows: Iterable[Row]) -> list[Cause]:
 def _cause(row: Row) -> tuple[str, ...]:
     moved = [f"{hop} joins" for hop in row.gained] + [f"{hop} leaves" for hop in row.lost]
     # Reasons of an update stand in the order of the hops, each once: as many as hops are one for each.
-    if row.action == "update" and len(row.reasons) > 1 and len(row.reasons) == len(moved):
-        return tuple(f"{hop}: {reason}" for hop, reason in zip(moved, row.reasons, strict=True))
+    own = [reason for reason in row.reasons if not reason.startswith(OF_STAYING)]
+    if row.action == "update" and len(row.reasons) > 1 and len(own) == len(moved):
+        staying = [reason for reason in row.reasons if reason.startswith(OF_STAYING)]
+        return (*(f"{hop}: {reason}" for hop, reason in zip(moved, own, strict=True)), *staying)
     return row.reasons
 
 

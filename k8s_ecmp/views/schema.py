@@ -170,6 +170,7 @@ class PlanBody(msgspec.Struct, frozen=True, kw_only=True):
     rollout: RolloutDocument | None = None
     mode: Mode | None = None
     policy: Policy | None = None
+    adopts: tuple[str, ...] = ()
 
 
 class PlanDocument(PlanBody, frozen=True, kw_only=True):

@@ -58,6 +58,24 @@ def test_another_choice_in_the_inventory_is_an_update_of_ours(options: tuple[str
     assert restored.after == change.after
 
 
+@pytest.mark.parametrize(
+    ("asked", "options", "reasons"),
+    [
+        ({}, ("track", "7"), ("the option 'track 7' goes",)),
+        ({"bfd": True}, (), ("the option 'bfd fast' comes",)),
+        ({"bfd": True}, ("track", "7", "bfd", "fast"), ("the option 'track 7' goes",)),
+        ({"bfd": True, "track": "7"}, ("bfd", "fast"), ("the option 'track 7' comes",)),
+        ({"track": "8"}, ("track", "7"), ("the option 'track 7' gives way to 'track 8'",)),
+        ({"distance": 9}, ("track", "7"), ("administrative distance default -> 9", "the option 'track 7' goes")),
+    ],
+)
+def test_an_option_that_comes_or_goes_is_the_reason(
+    asked: dict[str, Any], options: tuple[str, ...], reasons: tuple[str, ...]
+):
+    (change,) = planned(route(*options), view=router(**asked)).changes
+    assert change.reasons == reasons
+
+
 def test_the_order_of_the_words_says_nothing():
     view = router(bfd=True, track="7")
     other = route("track", "7", "bfd", "fast")

@@ -117,6 +117,27 @@ def test_in_sync_means_no_change_in_whatever_order_the_hops_stand() -> None:
     assert (plan.status, plan.changes, plan.guards) == ("in-sync", (), ())
 
 
+@pytest.mark.parametrize("stand", [("1", "2", "1"), ("2", "1", "1", "2")])
+def test_a_line_that_stands_twice_is_no_change(stand: tuple[str, ...]) -> None:
+    twice = ours("10.96.0.1/32", *(f"10.0.0.{number}" for number in stand))
+    assert planned(SYNCED[0], twice).status == "in-sync"
+
+
+def test_a_line_that_stands_twice_is_not_two_next_hops() -> None:
+    plan = planned(SYNCED[0], ours("10.96.0.1/32", "10.0.0.1", "10.0.0.1"))
+    assert lines(plan) == ["update 10.96.0.1/32 +10.0.0.2 -"]
+    held = planned(SYNCED[0], ours("10.96.0.1/32", "10.0.0.1", "10.0.0.1"), unresolved=("10.0.0.2",))
+    assert held.status == "in-sync"
+
+
+def test_a_discard_line_that_stands_twice_is_no_change() -> None:
+    state = cluster(*THREE, service("web", "10.96.0.1", etp="Local"))
+    desired = decided(state, settings(discard_unserved=True))
+    hop = NextHop(discard=True, tag=TAG)
+    stand = running(SYNCED[0], StaticRoute(p("10.96.0.1"), "default", (hop, hop)))
+    assert plan_router(router(), traits(), desired, stand, rules()).changes == ()
+
+
 def test_an_update_names_what_comes_and_goes_and_why() -> None:
     plan = planned(SYNCED[0], ours("10.96.0.1/32", "10.0.0.1", "10.0.0.3", "10.0.0.77"))
     (change,) = plan.changes
@@ -182,6 +203,17 @@ def test_another_distance_is_an_update_of_all_hops() -> None:
     assert lines(plan) == ["update 10.96.0.0/12 + -", "update 10.96.0.1/32 + -"]
     assert plan.changes[0].reasons == ("administrative distance default -> 200",)
     assert {hop.distance for hop in plan.changes[0].after} == {200}
+
+
+def test_a_distance_is_named_beside_a_hop_that_comes_and_not_where_it_stays() -> None:
+    one = StaticRoute(p("10.96.0.1"), "default", (NextHop("10.0.0.1", tag=TAG, distance=5),))
+    view = router(distance=9)
+    (change,) = (c for c in planned(SYNCED[0], one, view=view).changes if c.prefix.length == 32)
+    assert change.reasons == ("node n2 has a usable endpoint", "administrative distance 5 -> 9")
+    hops = (NextHop("10.0.0.1", tag=TAG, distance=9), NextHop("10.0.0.2", tag=TAG, distance=5))
+    both = StaticRoute(p("10.96.0.1"), "default", hops)
+    (change,) = (c for c in planned(SYNCED[0], both, view=view).changes if c.prefix.length == 32)
+    assert change.reasons == ("administrative distance 5 -> 9",)
 
 
 def test_the_default_distance_is_equal_whether_written_or_not() -> None:

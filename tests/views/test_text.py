@@ -12,6 +12,7 @@ from k8s_ecmp.model import CommitResult, NextHop, Prefix, RouteChange, RouterPla
 from k8s_ecmp.routers.tasks import VerifyReport
 from k8s_ecmp.runs import report_lines
 from k8s_ecmp.views.history import HistoryRow, print_history
+from k8s_ecmp.views.plan_rows import causes, change_row
 from k8s_ecmp.views.text import print_desired, print_plan, print_results, print_verify
 from k8s_ecmp.views.why import print_answer
 from tests.views.plans import (
@@ -213,6 +214,26 @@ def test_a_distance_alone_is_an_update_without_gained_or_lost_hops():
     text = text_of(plan_of(RouterPlan("r1", "frr", "changes", None, (change,))), console_of("pipe"))
     assert "1 -> 1 next hop: 10.9.0.1\n" in text
     assert "+0 -0" in text
+
+
+def test_the_reason_of_a_hop_that_stays_is_given_to_none_that_moves():
+    change = RouteChange(
+        "update",
+        "default",
+        Prefix.parse("10.0.0.0/8"),
+        tuple(NextHop(address=f"10.9.0.{number}") for number in (1, 10, 9)),
+        (NextHop(address="10.9.0.1", distance=9), NextHop(address="10.9.0.2", distance=9)),
+        ("node n2 joined", "node n9 is out", "node n10 is out", "administrative distance default -> 9"),
+    )
+    (cause,) = causes([change_row(change)])
+    assert cause.lines == (
+        "10.9.0.2 joins: node n2 joined",
+        "10.9.0.9 leaves: node n9 is out",
+        "10.9.0.10 leaves: node n10 is out",
+        "administrative distance default -> 9",
+    )
+    (cause,) = causes([change_row(msgspec.structs.replace(change, reasons=("node n9 is out", *change.reasons[2:])))])
+    assert cause.lines == ("node n9 is out", *change.reasons[2:])
 
 
 def test_a_result_with_a_refusal_says_why():

@@ -122,6 +122,33 @@ def test_a_failed_node_leaves_and_a_foreign_route_is_a_conflict(world: World) ->
     assert first.fib("10.97.10.1/32") == {"10.192.0.1"}
 
 
+def test_a_route_of_others_is_adopted_or_put_back_as_it_was(world: World) -> None:
+    """FRR has one tag a prefix: theirs has another, and a distance, and comes back with both."""
+    router = world.routers[0]
+    theirs = "ip route 10.97.10.1/32 192.0.2.77 tag 900\nip route 10.97.10.1/32 10.192.0.1 tag 900 200"
+    router.configure(theirs)
+    before = router.running_config()
+    file = str(world.site.folder / "adopt.plan")
+    planned = world.run("adopt", "10.97.10.1/32", "--router", "r1", "--out", file)
+    assert planned.code == 2, planned.out + planned.err
+    router.ip("address", "add", "10.97.10.1/32", "dev", "uplink")
+    try:
+        wait_for(lambda: '"connected"' in router.vtysh("show ip route 10.97.10.1/32 json"), "the connected route")
+        world.site.settings(rollout={"verify_timeout_s": 1})
+        done = world.run("apply", file)
+    finally:
+        router.ip("address", "del", "10.97.10.1/32", "dev", "uplink")
+    assert done.code == 1, done.out + done.err
+    assert "taken back" in done.out
+    assert router.running_config() == before
+    world.site.settings(rollout={"verify_timeout_s": 60})
+    done = world.run("apply", file)
+    assert done.code == 0, done.out + done.err
+    assert world.ours(router) == {f"ip route 10.97.10.1/32 10.192.0.{node} tag 4201" for node in (1, 2)}
+    assert world.foreign(router) == world.clean["r1"].rstrip("\n")
+    assert world.ours(world.routers[1]) == set()
+
+
 def test_drift_in_the_tables_is_seen_by_verify(world: World) -> None:
     world.run("apply", "--yes")
     router = world.routers[0]

@@ -112,6 +112,21 @@ class Stories:
         assert router.device.others(TAG) == others
         assert router.run("verify").code == 3
 
+    def test_a_conflict_is_adopted_by_a_plan_of_its_own(self, router: Device) -> None:
+        """Theirs is put back where the commit does not verify, and replaced whole where it does; the rest stays."""
+        file = str(router.site.folder / "adopt.plan")
+        planned = router.run("adopt", CONFLICT, "--out", file)
+        assert planned.code == 2, planned.out + planned.err
+        router.device.faults.hide = {CONFLICT}
+        failed = router.run("apply", file)
+        assert failed.code == 1, failed.out + failed.err
+        assert router.is_old(), "the way back brings theirs back, byte for byte"
+        router.device.faults.hide = set()
+        assert router.run("apply", file).code == 0
+        assert router.ours() == {("default", CONFLICT): {"10.192.0.3"}}
+        assert router.apply().code == 0, "no conflict is left"
+        assert router.run("verify").code == 0
+
     def test_foreign_lines_stay_byte_for_byte(self, router: Device) -> None:
         """Through a create, a hop less, a hop more, a delete, a refusal and two ways back."""
 
