@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from nornir.core import Nornir
 
+from k8s_ecmp.core.reasons import ADOPTS
 from k8s_ecmp.core.undo import done_of
 from k8s_ecmp.errors import JournalError, PlanRefused
 from k8s_ecmp.journal import Author, Entry, Journal
@@ -352,8 +353,8 @@ def _settle(settings: Settings, nornir: Nornir, journal: Journal, author: Author
 
 def _change(change: RouteChange) -> dict[str, Any]:
     distances = {hop.distance for hop in change.before} or {None}
-    written = {(hop.tag, hop.name) for hop in change.after}
-    adopted = [hop.details for hop in change.before if written and (hop.tag, hop.name) not in written]
+    takes_over = bool(change.reasons) and change.reasons[0].startswith(ADOPTS)
+    adopted = [hop.details for hop in change.before] if takes_over else []
     return {
         "action": change.action,
         "vrf": change.vrf,

@@ -127,7 +127,7 @@ def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) ->
         )
     for router in plan.routers:
         for change in router.changes:
-            forbidden = forbids(change, settings.mode, settings.policy)
+            forbidden = forbids(change, settings.mode, settings.policy, adopts=bool(plan.adopts))
             if forbidden is not None:
                 raise PlanRefused(
                     f"the plan in {path} would {change.action} {change.prefix} on {router.name}, "

@@ -28,8 +28,9 @@ def adopt(
     """Plan to take over routes that are not ours at prefixes that the cluster asks for. Writes to no router.
 
     A conflict is such a route: `plan` and `apply` never touch it. This makes a plan of these prefixes alone, in which
-    the route that stands there is replaced whole by ours, with our tag; review it, then `apply FILE.plan`. What others
-    have at other prefixes stays. `history undo` does not put such a route back; plan and journal say how it was.
+    the route that stands there is replaced whole by ours, with our tag; review it, then `apply FILE.plan`. Everything
+    else stays, also where ours is missing or differs. `history undo` does not put such a route back; plan and journal
+    say how it was.
 
     Exits with 0 where there is nothing to adopt, 2 where there is, 3 when a guard or a conflict that cannot be adopted
     stops something, 1 when nothing asks for a prefix or a router could not be read.

@@ -6,6 +6,7 @@ import msgspec
 
 from k8s_ecmp.core.compare import Comparison
 from k8s_ecmp.core.ownership import Marks, foreign_reason
+from k8s_ecmp.core.reasons import ADOPTS
 from k8s_ecmp.core.rules import Rules
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.core.table import Size
@@ -47,7 +48,7 @@ class Adoptions:
             return Conflict(self._vrf, route.prefix, f"{reason}; it is not adopted: {why}")
         change = RouteChange.between(self._vrf, route.prefix, present.next_hops, written.after)
         stood = ", ".join(hop.details for hop in present.next_hops)
-        self._made[route.prefix] = change, f"adopts {reason}; there stood {stood}"
+        self._made[route.prefix] = change, f"{ADOPTS}{reason}; there stood {stood}"
         return change
 
     def whole(self, changes: Iterable[RouteChange]) -> tuple[RouteChange, ...]:

@@ -150,7 +150,7 @@ def plan_prefixes(
                 conflicts.append(outcome)
             else:
                 changes.append(outcome)
-        elif (change := compare.change(route, selected.addresses, present)) is not None:
+        elif not rules.adopt and (change := compare.change(route, selected.addresses, present)) is not None:
             changes.append(change)
     changes += [
         RouteChange("delete", router.vrf, prefix, table.owned[prefix].next_hops, ())
@@ -166,7 +166,9 @@ def plan_prefixes(
         if change.prefix.family in closed and change.add
     ]
     allowed = _allowed(changes, closed, rules, withheld)
-    dead = {hop.address for change in allowed for hop in change.before if hop.address and reasons.is_dead(hop.address)}
+    # A freeze lets withdrawals of dead nodes through: what stands in a route of others is no node of ours.
+    standing = () if rules.adopt else (hop.address for change in allowed for hop in change.before if hop.address)
+    dead = {address for address in standing if reasons.is_dead(address)}
     kept, prefix_trips = hold_prefixes(router.name, allowed, wanted, dead, rules.freeze, rules.overrides)
     kept = adoptions.whole(kept)
     size = adoptions.beside(table.size)

@@ -10,6 +10,8 @@ from k8s_ecmp.model import DesiredRoute, NextHop, Prefix, RouteChange, address_f
 
 _DISTANCE = "administrative distance"
 _OPTION = "the option"
+ADOPTS = "adopts "
+"""How the reason begins that names a route of others that is taken over."""
 OF_STAYING = (_DISTANCE, _OPTION)
 """How reasons begin that speak of next hops that stay."""
 

@@ -35,8 +35,17 @@ def _restore(hop: NextHop, standing: Mapping[str, NextHop], marks: Marks, defaul
     return same if (same.distance or default_distance) == (hop.distance or default_distance) else fresh
 
 
-def forbids(change: RouteChange, mode: Mode, policy: Policy) -> str | None:
-    """The setting that does not let the change through whole; None if it may be done."""
+def forbids(change: RouteChange, mode: Mode, policy: Policy, *, adopts: bool = False) -> str | None:
+    """The setting that does not let the change through whole; None if it may be done.
+
+    Args:
+        change: what is planned.
+        mode: of today's settings.
+        policy: the same.
+        adopts: it takes over a route of others.
+    """
+    if mode == "withdraw-only" and adopts:
+        return f"mode: {mode}"
     if change.action == "delete" and policy != "sync":
         return f"policy: {policy}"
     if change.action == "update" and policy == "create-only":

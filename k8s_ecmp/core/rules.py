@@ -16,8 +16,8 @@ from k8s_ecmp.settings import GuardSettings
 class Rules:
     """What governs a plan beside the routes: from the settings, the clock and the command line.
 
-    `holds` are the guards that stop every router (`guards.cluster_holds`). `adopt`: the plan is about these prefixes
-    alone, and takes over what others have there.
+    `holds` are the guards that stop every router (`guards.cluster_holds`). `adopt`: the plan takes over what others
+    have at these prefixes, and does nothing else.
     """
 
     tag: int

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from k8s_ecmp.core.ownership import Marks, is_owned
-from k8s_ecmp.model import Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 
 _MOST = 5
 _ELSEWHERE = (
@@ -70,7 +70,7 @@ def way_back(
             route = running.get(change.vrf, change.prefix)
             now = route.next_hops if route is not None else ()
             undo.append(RouteChange.between(change.vrf, change.prefix, now, change.before))
-        elif not _is_done(change.inverse(), running, marks, default_distance):
+        elif not _is_before(change, running, default_distance):
             others.append(change.prefix)
     return tuple(undo), tuple(others)
 
@@ -81,6 +81,17 @@ def _is_done(change: RouteChange, running: RunningRoutes, marks: Marks, default_
         return not change.after and route is None
     now = {(hop.label, hop.distance or default_distance) for hop in route.next_hops}
     return is_owned(route, marks) and now == {(hop.label, hop.distance or default_distance) for hop in change.after}
+
+
+def _is_before(change: RouteChange, running: RunningRoutes, default_distance: int) -> bool:
+    """Whether the prefix is as the change found it, be it ours or, where it was adopted, others'."""
+    route = running.get(change.vrf, change.prefix)
+    now = route.next_hops if route is not None else ()
+    return _marked(now, default_distance) == _marked(change.before, default_distance)
+
+
+def _marked(hops: Sequence[NextHop], default_distance: int) -> set[tuple[str, int, int | None, str | None]]:
+    return {(hop.label, hop.distance or default_distance, hop.tag, hop.name) for hop in hops}
 
 
 def _labels(running: RunningRoutes, change: RouteChange) -> tuple[str, ...]:

@@ -213,7 +213,7 @@ class _Writer:
             yield f"- {self._names(names)}: {sentence}"
         yield from self._rest(undo, "routers")
         yield ""
-        yield rollout.LATER
+        yield rollout.later(self._plan)
         yield ""
 
     def _changes(self) -> Iterator[str]:

@@ -16,9 +16,13 @@ ON_EACH = (
     "On each router: read it again, and refuse where its routes are no longer those of this plan; write and commit; "
     "verify its configuration and its tables; confirm."
 )
-LATER = (
+_LATER = (
     "Once confirmed, a change is undone by a plan of its own: `k8s-ecmp history undo ID --out FILE.plan`, with ID from "
     "`k8s-ecmp history`."
+)
+_ADOPTED = (
+    "Once confirmed, what is adopted is ours, and `k8s-ecmp history undo` leaves it alone. This plan and "
+    "`k8s-ecmp history show ID` say what stood there: to have that again, write it on the router by hand."
 )
 
 
@@ -91,6 +95,11 @@ def _apart(routers: list[RouterPlan]) -> str:
         return "; by the inventory no two of them share a failure domain"
     more = f"; and {len(shared) - MOST_WORDS} more" if len(shared) > MOST_WORDS else ""
     return f", never two of one failure domain: {'; '.join(shared[:MOST_WORDS])}{more}"
+
+
+def later(plan: Plan) -> str:
+    """How what was confirmed is undone."""
+    return _ADOPTED if plan.adopts else _LATER
 
 
 def undo_lines(plan: Plan) -> list[tuple[str, tuple[str, ...]]]:

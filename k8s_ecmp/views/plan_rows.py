@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from k8s_ecmp.core.reasons import OF_STAYING
+from k8s_ecmp.core.reasons import ADOPTS, OF_STAYING
 from k8s_ecmp.model import DEFAULT_VRF, DISCARD, Action, Conflict, Plan, Prefix, RouteChange, RouterPlan, sorted_labels
 from k8s_ecmp.views.page import counted
 from k8s_ecmp.views.schema import Summary
@@ -239,10 +239,11 @@ def causes(rows: Iterable[Row]) -> list[Cause]:
 def _cause(row: Row) -> tuple[str, ...]:
     moved = [f"{hop} joins" for hop in row.gained] + [f"{hop} leaves" for hop in row.lost]
     # Reasons of an update stand in the order of the hops, each once: as many as hops are one for each.
-    own = [reason for reason in row.reasons if not reason.startswith(OF_STAYING)]
+    own = [reason for reason in row.reasons if not reason.startswith((ADOPTS, *OF_STAYING))]
     if row.action == "update" and len(row.reasons) > 1 and len(own) == len(moved):
+        adopted = [reason for reason in row.reasons if reason.startswith(ADOPTS)]
         staying = [reason for reason in row.reasons if reason.startswith(OF_STAYING)]
-        return (*(f"{hop}: {reason}" for hop, reason in zip(moved, own, strict=True)), *staying)
+        return (*adopted, *(f"{hop}: {reason}" for hop, reason in zip(moved, own, strict=True)), *staying)
     return row.reasons
 
 

@@ -98,7 +98,7 @@ def _order(page: Page, plan: Plan, stages: Sequence[rollout.Wave]) -> None:
     page.line((rollout.UNDO_TITLE, "bold"))
     for sentence, routers in rollout.undo_lines(plan):
         page.prose(f"{page.few(routers, ', ')}: {sentence}", indent=2, hang=4)
-    page.prose(rollout.LATER, indent=2)
+    page.prose(rollout.later(plan), indent=2)
 
 
 def _plan_table(page: Page, sheet: rows.Sheet) -> None:

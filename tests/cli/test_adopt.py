@@ -185,3 +185,74 @@ def test_the_text_says_that_it_takes_over(contested: tuple[Site, Path, str, str]
 def test_the_remedy_of_a_conflict_names_it(contested: tuple[Site, Path, str, str]) -> None:
     site, _, _, _ = contested
     assert "k8s-ecmp adopt" in site.run_here("plan").out
+
+
+def _frr_sites(site: Site, names: tuple[str, ...], theirs: str) -> None:
+    hosts = {}
+    for name in names:
+        path = site.folder / f"{name}.cfg"
+        path.write_text(f"! frr\nhostname {name}\n{theirs}ip route 0.0.0.0/0 192.0.2.1\n!\nend\n")
+        options = {"syntax": "frr", "path": str(path)}
+        hosts[name] = {"platform": "file", "connection_options": {"napalm": {"extras": {"optional_args": options}}}}
+    site.hosts(**hosts)
+
+
+def test_what_is_foreign_by_a_word_alone_is_adopted_and_not_put_back(site: Site) -> None:
+    """Tag and next hops are ours already; the label is not."""
+    _frr_sites(site, ("r1",), "ip route 10.97.10.1/32 192.0.2.77 tag 4201 label 100\n")
+    file = str(site.folder / "adopt.plan")
+    assert site.run_here("adopt", PREFIX, "--out", file).code == 2
+    assert site.run_here("apply", file).code == 0
+    (entry,) = site.run_here("history", "--format", "json").json()["entries"]
+    undo = site.run_here("history", "undo", str(entry["id"]))
+    assert undo.code == 0, undo.out
+    assert "192.0.2.77 tag 4201 label 100" in " ".join(undo.out.split())
+
+
+def test_a_freeze_window_holds_one_that_takes_a_stranger_s_next_hop_away(site: Site) -> None:
+    """Two next hops are as they shall be, and the third is no node's: as a change of ours it would be a withdrawal."""
+    lines = "".join(f"ip route 10.97.10.1/32 {hop} tag 900\n" for hop in ("10.192.0.1", "10.192.0.2", "192.0.2.77"))
+    _frr_sites(site, ("r1",), lines)
+    site.settings(guards={"freeze_windows": [{"start": "* * * * *", "duration_s": 3600, "time_zone": "UTC"}]})
+    done = site.run_here("adopt", PREFIX, "--format", "json")
+    assert done.code == 3
+    assert [trip["guard"] for trip in done.json()["guards"]] == ["frozen"]
+    assert site.run_here("adopt", PREFIX, "--override", "frozen").code == 2
+
+
+def test_a_plan_is_not_applied_in_a_mode_that_only_withdraws(site: Site) -> None:
+    lines = "".join(f"ip route 10.97.10.1/32 {hop} tag 900\n" for hop in ("10.192.0.1", "10.192.0.2", "10.192.0.3"))
+    _frr_sites(site, ("r1",), lines)
+    file = str(site.folder / "adopt.plan")
+    assert site.run_here("adopt", PREFIX, "--out", file).code == 2
+    site.settings(mode="withdraw-only")
+    done = site.run_here("apply", file)
+    assert done.code == 3
+    assert "mode: withdraw-only" in done.err
+
+
+def test_where_nothing_stands_or_ours_differs_nothing_is_adopted(site: Site) -> None:
+    _frr_sites(site, ("r1", "r2"), "")
+    path = site.folder / "r2.cfg"
+    path.write_text(path.read_text().replace("ip route 0", "ip route 10.97.10.1/32 10.192.0.3 tag 4201\nip route 0"))
+    done = site.run_here("adopt", PREFIX, "--format", "json")
+    assert done.code == 0
+    assert done.json()["summary"] == {"create": 0, "update": 0, "delete": 0, "conflict": 0, "failed": 0}
+
+
+def test_a_wave_that_is_taken_back_gets_theirs_again(site: Site) -> None:
+    theirs = "ip route 10.97.10.1/32 192.0.2.77 tag 900\n"
+    _frr_sites(site, ("r1", "r2", "r3"), theirs)
+    site.settings(rollout={"canary": 0, "parallel": 1, "on_failure": "rollback-wave"})
+    file = str(site.folder / "adopt.plan")
+    assert site.run_here("adopt", PREFIX, "--out", file).code == 2
+    before = (site.folder / "r1.cfg").read_text()
+    site.settings(rollout={"canary": 0, "parallel": 3, "on_failure": "rollback-wave"})
+    assert site.run_here("adopt", PREFIX, "--out", file).code == 2
+    (site.folder / "r3.cfg").chmod(0o644)
+    (site.folder / "r3.cfg.history").write_text("not a folder, so that the commit fails")
+    done = site.run_here("apply", file, "--on-failure", "rollback-wave")
+    assert done.code == 1, done.out
+    assert (site.folder / "r1.cfg").read_text() == before, done.out
+    assert "rolled-back" in done.out
+    assert "is not as it was" not in done.out

@@ -9,6 +9,7 @@ person.
 
 import contextlib
 import ipaddress
+import json
 import os
 import shutil
 import socket
@@ -316,11 +317,33 @@ class Lab:
             hops = " ".join(f"nexthop via {gateway}" for gateway in gateways if family(gateway) == version)
             self.client.ip(f"-{version} route add default {hops}")
         self.client.sysctl(net__ipv4__fib_multipath_hash_policy=1, net__ipv6__fib_multipath_hash_policy=1)
+        self._introduce()
         known = "".join(router.known_hosts.read_text() for router in self.routers.values())
         (self.directory / "known_hosts").write_text(known)
         self.write_inventory()
         if self.mode == "bgp":
             self._start_exabgp()
+
+    def _introduce(self) -> None:
+        """Everybody on a switch knows the others' MAC addresses for good.
+
+        The kernel has one neighbour table for all namespaces. Where tests beside this one fill it, it forgets entries of
+        ours at any moment, and a packet of a load is lost that no route was wrong for.
+        """
+        routers = self.topology.routers
+        outside = street_addresses(self.topology)
+        lan = [(self.routers[name].netns, routers[name]) for name in routers]
+        lan += [(self.nodes[name].namespace, plan.addresses) for name, plan in self.topology.nodes.items()]
+        street = [(self.routers[name].netns, outside[name]) for name in routers] + [(self.client, CLIENT)]
+        for interface, members in (("lan", lan), ("street", street)):
+            macs = [json.loads(member.ip("-j link show dev", interface))[0]["address"] for member, _ in members]
+            for member, _ in members:
+                others = [pair for pair in zip(members, macs, strict=True) if pair[0][0] is not member]
+                known = [(address, mac) for (_, addresses), mac in others for address in addresses]
+                lines = [
+                    f"neigh replace {address} lladdr {mac} dev {interface} nud permanent" for address, mac in known
+                ]
+                run("ip", "-n", member.name, "-batch", "-", input="\n".join(lines))
 
     def _switch(self, role: str) -> Namespace:
         namespace = self._stack.enter_context(Namespace(role))
