@@ -22,7 +22,7 @@ test: .venv/developing
 	@$(MAKE) --no-print-directory style
 	@$(BIN)/python -m tests.world.kube.build
 	@$(BIN)/python -m tests.world.frr_release
-	$(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -q -n 5 --dist loadfile --no-loadscope-reorder
 
 check: .venv/developing
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target style fast

@@ -78,7 +78,7 @@ def plan_router(
     marks = traits.marks(rules, router)
     table = Table.of(running, marks, router.vrf)
     withheld: list[Withheld] = []
-    scope = rules.adopt or None
+    scope = () if rules.adopt else None
     plan = plan_prefixes(router, traits, desired, table, rules, unresolved, scope=scope, withheld=withheld)
     touched = [change.prefix for change in plan.changes]
     return msgspec.structs.replace(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from k8s_ecmp.core.configured import hop_keys
 from k8s_ecmp.core.ownership import Marks, is_owned
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 
@@ -66,9 +67,11 @@ def way_back(
     undo: list[RouteChange] = []
     others: list[Prefix] = []
     for change in done:
+        route = running.get(change.vrf, change.prefix)
+        now = route.next_hops if route is not None else ()
+        if hop_keys(now, default_distance) == hop_keys(change.before, default_distance):
+            continue  # also where the change was an option alone, which `_is_done` does not look at
         if _is_done(change, running, marks, default_distance):
-            route = running.get(change.vrf, change.prefix)
-            now = route.next_hops if route is not None else ()
             undo.append(RouteChange.between(change.vrf, change.prefix, now, change.before))
         elif not _is_before(change, running, default_distance):
             others.append(change.prefix)

@@ -11,6 +11,7 @@ from k8s_ecmp.core.reviewed import forbids, reviewed_changes
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.core.table import Table
 from k8s_ecmp.model import ClusterState, NextHop, RouterPlan, StaticRoute
+from k8s_ecmp.selector import Selector
 from k8s_ecmp.settings import GuardSettings
 from tests.core.build import (
     OWNER,
@@ -487,3 +488,11 @@ def test_upsert_only_and_withdraw_only_together_delete_nothing() -> None:
         overrides=frozenset({"last-next-hop"}),
     )
     assert plan.changes == ()
+
+
+def test_a_plan_that_adopts_deletes_nothing() -> None:
+    """A router has the prefix as ours and shall not carry it: that is the business of an ordinary plan."""
+    adopting = replace(rules(guards=OPEN), adopt=frozenset({p("10.96.0.1/32")}))
+    for view in (router()._replace(families=(6,)), router()._replace(selector=Selector.parse("zone=b"), minimum=0)):
+        planned = plan_router(view, traits(), decided(cluster(*THREE, *WEB)), running(*SYNCED), adopting)
+        assert planned.changes == ()

@@ -1,4 +1,6 @@
-from k8s_ecmp.core.ownership import Marks
+import msgspec
+
+from k8s_ecmp.core.ownership import Features, Marks
 from k8s_ecmp.core.staleness import moved_since, stale_text, stands_as_left, way_back
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes, StaticRoute
 
@@ -70,3 +72,12 @@ def test_the_way_back_leaves_what_is_back_already_and_names_what_others_changed(
     assert way_back([GROWN], running(mine=GROWN.before), MARKS, 1) == ((), ())
     assert way_back([GROWN], running(mine=hops("10.0.0.9")), MARKS, 1) == ((), (PREFIX,))
     assert way_back([GROWN], running(mine=(*GROWN.after, *hops("10.0.0.3", tag=None))), MARKS, 1) == ((), (PREFIX,))
+
+
+def test_a_change_of_an_option_alone_is_taken_back_once() -> None:
+    marks = Marks(4201, "prod", False, ("bfd",), Features(("bfd",), "track"))
+    (plain,) = hops("10.0.0.1")
+    watched = msgspec.structs.replace(plain, options=("bfd",))
+    added = change((plain,), (watched,))
+    assert way_back([added], running(mine=(watched,)), marks, 1) == ((added.inverse(),), ())
+    assert way_back([added], running(mine=(plain,)), marks, 1) == ((), ())
