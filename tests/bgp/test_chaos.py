@@ -144,8 +144,8 @@ def test_the_receiver_is_restarted(world: Edge) -> None:
     wanted = some(500)
     set_routes(world, wanted)
     moment(world, wanted)
-    world.frr.restart_frr()
-    # Before that FRR 8.4 leaves routes in the kernel that neither zebra nor bgpd knows of.
+    # What a killed zebra leaves in the kernel FRR 8.4 may forget there: routes that neither zebra nor bgpd knows of.
+    world.frr.restart_frr(rebooted=True)
     wait_for(lambda: world.frr.vtysh("show ip route bgp").count("B>*") >= len(wanted), "FRR has all again", 120, 0.2)
     fewer = some(400, hops=2)
     set_routes(world, fewer)

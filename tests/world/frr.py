@@ -6,6 +6,7 @@ through the namespace with a ProxyCommand; processes that run inside a `Manageme
 """
 
 import contextlib
+import itertools
 import os
 import select
 import shutil
@@ -276,13 +277,21 @@ class FrrRouter:
         """The same, of one that there is, or will be at once."""
         wait_for(self.end_timers, "a timer runs")
 
-    def restart_frr(self) -> None:
-        """Kills FRR's daemons and starts them with the startup configuration."""
+    def restart_frr(self, *, rebooted: bool = False) -> None:
+        """Kills FRR's daemons and starts them with the startup configuration.
+
+        Args:
+            rebooted: the kernel has forgotten their routes meanwhile.
+        """
         daemons = ("mgmtd", "zebra", "staticd", *self.daemons)
         for daemon in daemons:
             for pid in self.processes(daemon):
                 os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not any(map(self.processes, daemons)), "FRR is gone")
+        if rebooted:
+            for version, proto in itertools.product(("-4", "-6"), ("bgp", "static")):
+                if self.ip(version, "route show proto", proto):  # there has to be something to flush
+                    self.ip(version, "route flush proto", proto)
         self.run("sh", "-c", "sh /run/world/frr.sh >/dev/null 2>&1")
 
     @contextlib.contextmanager
