@@ -6,7 +6,6 @@ through the namespace with a ProxyCommand; processes that run inside a `Manageme
 """
 
 import contextlib
-import itertools
 import os
 import select
 import shutil
@@ -289,9 +288,8 @@ class FrrRouter:
                 os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not any(map(self.processes, daemons)), "FRR is gone")
         if rebooted:
-            for version, proto in itertools.product(("-4", "-6"), ("bgp", "static")):
-                if self.ip(version, "route show proto", proto):  # there has to be something to flush
-                    self.ip(version, "route flush proto", proto)
+            self.ip("nexthop flush")  # and with its next hops every route of zebra's
+            wait_for(lambda: not self.ip("route show proto bgp"), "the kernel has forgotten the routes")
         self.run("sh", "-c", "sh /run/world/frr.sh >/dev/null 2>&1")
 
     @contextlib.contextmanager
