@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from nornir.core import Nornir
 
-from k8s_ecmp.core.reasons import ADOPTS
 from k8s_ecmp.core.undo import done_of
 from k8s_ecmp.errors import JournalError, PlanRefused
 from k8s_ecmp.journal import Author, Entry, Journal
@@ -30,13 +29,17 @@ _Said = tuple[Kind, dict[str, Any]]
 class RunRecord:
     """The `routers.record.Record` of one run: an entry before and one after each router's change.
 
-    `run_entries` are the numbers of the entries on the run as a whole, `entries` those of each router.
+    `run_entries` are the numbers of the entries on the run as a whole, `entries` those of each router. `adopts`: its
+    plan takes over routes of others.
     """
 
-    def __init__(self, journal: Journal, author: Author, plan: str, run_entries: Sequence[int]) -> None:
+    def __init__(
+        self, journal: Journal, author: Author, plan: str, run_entries: Sequence[int], *, adopts: bool = False
+    ) -> None:
         self._journal = journal
         self._author = author
         self._plan = plan
+        self._adopts = adopts
         self.run_entries = tuple(run_entries)
         self.entries: dict[str, list[int]] = defaultdict(list)
         self._begun: dict[str, int] = {}
@@ -53,7 +56,7 @@ class RunRecord:
         """
         body: dict[str, Any] = {
             "plan": self._plan,
-            "changes": changes_body(changes),
+            "changes": changes_body(changes, adopted=self._adopts and not takes_back),
             "commands": list(commands),
         }
         if takes_back:
@@ -171,7 +174,7 @@ def recording(
         identity = plan_id(plan) if file is None else file_id(file)
         opening = _opening(plan, identity, file, overrides, resumed)
         entries = [journal.write(author, kind, body) for kind, body in opening]
-        yield RunRecord(journal, author, identity, entries)
+        yield RunRecord(journal, author, identity, entries, adopts=bool(plan.adopts))
 
 
 class Noted(msgspec.Struct, frozen=True):
@@ -278,9 +281,9 @@ def _guard(trip: GuardTrip) -> dict[str, Any]:
     return {"guard": trip.guard, "router": trip.router, "prefix": prefix, "detail": trip.detail}
 
 
-def changes_body(changes: Sequence[RouteChange]) -> list[dict[str, Any]]:
-    """Changes as the journal keeps them; `core.undo.done_of` reads them."""
-    return [_change(change) for change in changes]
+def changes_body(changes: Sequence[RouteChange], *, adopted: bool = False) -> list[dict[str, Any]]:
+    """Changes as the journal keeps them; `core.undo.done_of` reads them. `adopted`: what stood there was others'."""
+    return [_change(change, adopted=adopted) for change in changes]
 
 
 def result_body(result: CommitResult, plan: str | None, begun: int | None) -> dict[str, Any]:
@@ -351,10 +354,8 @@ def _settle(settings: Settings, nornir: Nornir, journal: Journal, author: Author
     return tuple(said)
 
 
-def _change(change: RouteChange) -> dict[str, Any]:
+def _change(change: RouteChange, *, adopted: bool) -> dict[str, Any]:
     distances = {hop.distance for hop in change.before} or {None}
-    takes_over = bool(change.reasons) and change.reasons[0].startswith(ADOPTS)
-    adopted = [hop.details for hop in change.before] if takes_over else []
     return {
         "action": change.action,
         "vrf": change.vrf,
@@ -363,5 +364,5 @@ def _change(change: RouteChange) -> dict[str, Any]:
         "after": [hop.label for hop in change.after],
         "distance": distances.pop() if len(distances) == 1 else None,
         "reasons": list(change.reasons),
-        **({"adopted": adopted} if adopted else {}),
+        **({"adopted": [hop.details for hop in change.before]} if adopted else {}),
     }

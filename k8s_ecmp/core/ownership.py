@@ -69,7 +69,7 @@ def foreign_reason(route: StaticRoute, marks: Marks) -> str:
     """Why a route that is not ours is not; names the first next hop that says so."""
     if route.disqualified is not None:
         return f"a route that is not ours: {route.disqualified}"
-    ours = sum(_mismatch(hop, marks) is None for hop in route.next_hops)
+    ours = sum(is_marked(hop, marks) for hop in route.next_hops)
     for hop in route.next_hops:
         mismatch = _mismatch(hop, marks)
         if mismatch is not None:

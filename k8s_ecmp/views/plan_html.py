@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from k8s_ecmp.core.eligibility import NodeVerdict
+from k8s_ecmp.core.waves import ready
 from k8s_ecmp.model import Plan
 from k8s_ecmp.views import plan_rollout as rollout
 from k8s_ecmp.views import plan_rows as rows
@@ -74,7 +75,7 @@ def plan_html(plan: Plan, nodes: Mapping[str, NodeVerdict] = _NO_NODES, file: Pl
     sheet = rows.Sheet(plan)
     page = _environment().get_template("plan.html.j2")
     changing = [router for router in plan.routers if router.changes]
-    ready = [] if plan.holds else [router for router in changing if router.status != "blocked"]
+    written = [] if plan.holds else ready(plan.routers)
     return page.render(
         plan=plan,
         about=about(plan, file),
@@ -87,9 +88,9 @@ def plan_html(plan: Plan, nodes: Mapping[str, NodeVerdict] = _NO_NODES, file: Pl
         undo=rollout.undo_lines(plan),
         sheet=sheet,
         count=Summary.of(plan.routers),
-        made=Summary.of(ready or changing),
-        changing=len(ready or changing),
-        all_held=not ready,
+        made=Summary.of(written or changing),
+        changing=len(written or changing),
+        all_held=not written,
         blocked=sum(router.status == "blocked" for router in plan.routers),
         withheld=sum(router.withheld for router in plan.routers),
         routers=plan.routers[:_MOST_ROUTERS],

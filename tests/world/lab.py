@@ -168,8 +168,8 @@ class Lab:
         self.nodes[node].namespace.run("nft", "flush", "ruleset")
 
     def power_on(self, node: str, cluster: Cluster) -> None:
-        """The node is back with kube-proxy's rules in force, and its neighbours know its MAC address again, as they do of
-        a machine long before its pods come, with the next `sync`: who asked in vain asks again only after a second.
+        """The node is back with kube-proxy's rules in force, and answers all its neighbours, as a machine does long before
+        its pods come, with the next `sync`.
         """
         self._down.discard(node)
         self._load_rules(cluster)
