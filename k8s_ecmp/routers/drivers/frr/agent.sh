@@ -8,8 +8,9 @@
 # Descriptor 6 is the channel's stream of errors: answers of vtysh, and after each of them its end.
 # Feeder and checker ignore the loss of the session: once "go" was said, the router ends in the new state or the old.
 #
-# MANAGED is 1 where the management daemon has the static routes (FRR 10): there a transaction needs the configuration's
-# lock, and what it leaves in the candidate when it fails has to be thrown away.
+# MANAGED is 0 where staticd has the static routes, and 1 where the management daemon has them (FRR 10): there a transaction
+# needs the configuration's lock, and what it leaves in the candidate when it fails has to be thrown away. 2 where it has
+# them and knows no such lock (9.0).
 #
 # Files in the work directory ($KE_DIR). ID is LOCK-SERIAL of the session that made it:
 #   lock.N             the highest N counts: "PID START LAPSE OWNER", or "free". Never removed before a higher one
@@ -80,7 +81,8 @@ judge() { # LINE of vtysh's: adds it to BAD when it tells of a failure; a line t
     "") ;;
     *"Refusing to remove a non-existent route" | "% Configuration applied with notes:"*) told= ;;
     "Warning: closing connection to"* | "Warning: connecting to"*"success!"*) ;;
-    "% "* | "Error "* | "Warning: "* | *"d is not running") BAD="$BAD$1; " told=$1 ;;
+    "Exiting: failed to connect to any daemons.") BAD="${BAD}staticd is not running; " told= ;;
+    "% "* | "line "* | "Error "* | "Warning: "* | *"d is not running") BAD="$BAD$1; " told=$1 ;;
     *"(config"*")# "*) told= ;;
     *) # from 10 on the reason stands on a line of its own
       [ "$told" != "% Configuration failed." ] || BAD="$BAD$1; "
@@ -108,15 +110,27 @@ framed() { # READER BATCH: says a batch as one transaction
   echo XFRR_end_configuration
 }
 
+one_transaction() { # BATCH: by a vtysh of its own. One that reads a file itself is faster, and frames it; it is told
+  # of staticd alone, because it is silent about a daemon that is not there, unless that is the only one.
+  IFS= read -r first <"$1"
+  case $MANAGED$first in
+    0"hostname "* | 0"no hostname "*) ;; # every daemon has it
+    0*)
+      vtysh -d staticd -f "$1" </dev/null
+      return ;;
+  esac
+  {
+    enter
+    framed cat "$1"
+    leave
+  } | vtysh
+}
+
 from_file() { # BATCH TRIES: one transaction by a vtysh of its own; waits some TRIES for others to free the configuration
   tries=0 answer=answer.$SELF
   [ -r "$1" ] || { BAD="$1 is gone; " && return 1; }
   while :; do
-    {
-      enter
-      framed cat "$1"
-      leave
-    } | vtysh >|"$answer" 2>&1
+    one_transaction "$1" >|"$answer" 2>&1
     code=$?
     BAD= told=
     while IFS= read -r line || [ -n "$line" ]; do
@@ -389,7 +403,7 @@ recover() { # KEEP: after taking the lock: takes back what a dead session left h
 
 feeder() {
   SELF=$$
-  printf 'find file-lock\nk8s-ecmp-end 0 0 ok\n'
+  printf 'find file-lock\nfind frontend-adapter\nk8s-ecmp-end 0 0 ok\n'
   while read -r word rest; do
     case $word in
       go) feed $rest ;;
@@ -462,6 +476,7 @@ checker() {
         BAD= told= ;;
       "[OK]") echo "$line" >&6 ;; # `write memory` says it past the output file
       *"(enable)"*file-lock*) MANAGED=1 ;;
+      *"(enable)"*frontend-adapter*) [ "$MANAGED" != 0 ] || MANAGED=2 ;;
       "Hint: "* | "") ;;
       *)
         judge "$line"
