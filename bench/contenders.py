@@ -153,9 +153,9 @@ class ByHand:
 
 
 @contextmanager
-def ours(folder: Path, services: int) -> Iterator[Ours]:
-    """Not started."""
-    with World(folder, services) as world:
+def ours(folder: Path, services: int, *, routed: bool = False) -> Iterator[Ours]:
+    """Not started; `routed`: with every route in the router's configuration already."""
+    with World(folder, services, config=_every_route(services) if routed else "") as world:
         made = Ours(world)
         try:
             yield made
@@ -184,11 +184,14 @@ def speakers(folder: Path, services: int) -> Iterator[MetalLB]:
 @contextmanager
 def by_hand(folder: Path, services: int) -> Iterator[ByHand]:
     """With every route in the router's configuration."""
-    lines = [f"ip route {prefix(n)} {hop(node)} tag {TAG}" for node in NODES for n in range(services)]
-    with World(folder, services, config="\n".join(lines), api=False) as world:
+    with World(folder, services, config=_every_route(services), api=False) as world:
         world.await_table()
         with HandSession(world.router, world.management) as session:
             yield ByHand(world, session)
+
+
+def _every_route(services: int) -> str:
+    return "\n".join(f"ip route {prefix(n)} {hop(node)} tag {TAG}" for node in NODES for n in range(services))
 
 
 def shuffled(contenders: Sequence[Contender], seed: int) -> list[Contender]:

@@ -54,11 +54,12 @@ def median(times: Sequence[float]) -> float:
 
 
 def save(rows: Sequence[Row]) -> None:
-    """Puts the rows into the page; rows of other names that are there already stay."""
+    """Puts all rows of some measurements into the page; those of other measurements that are there already stay."""
     kept: dict[str, str] = {}
+    anew = tuple(f"`python -m bench {row.name}` |" for row in rows)
     if PAGE.exists():
         for line in PAGE.read_text().splitlines():
-            if line.startswith("| ") and "`python -m bench " in line:
+            if line.startswith("| ") and "`python -m bench " in line and not line.endswith(anew):
                 kept[line.split(" | ")[0]] = line
     for row in rows:
         kept[row.line().split(" | ")[0]] = row.line()
