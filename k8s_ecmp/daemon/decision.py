@@ -84,6 +84,8 @@ class Decision:
         """Nodes whose drain every router has confirmed."""
         self.version = 0
         """Counts up when anything may be different."""
+        self.untold = False
+        """Whether something was decided that no worker was told of yet; whoever tells them says when it is done."""
 
     # --- the loop's side ---
 
@@ -101,6 +103,7 @@ class Decision:
                     _log.exception("an update could not be taken")
             prefixes = self._incremental.settle() if self.complete else frozenset()
             self.version += bool(updates or prefixes)
+            self.untold = self.untold or bool(prefixes)
             gone, self._gone = frozenset(self._gone), set()
             return Told(prefixes, nodes, gone, before != self._current_holds())
 

@@ -89,6 +89,7 @@ class Loop:
                 _log.exception("the loop met something unexpected and goes on")
                 for worker in self._workers:
                     worker.mark(None, time.monotonic())
+                self._decision.untold = False
 
     def _take(self) -> list[_Item]:
         deadline_s = self._decision.next_deadline_s()
@@ -129,6 +130,7 @@ class Loop:
         elif told.prefixes:
             for worker in self._workers:
                 worker.mark(told.prefixes, at_s)
+        self._decision.untold = False
         if told.holds_changed:
             for worker in self._workers:
                 worker.nudge()

@@ -177,7 +177,8 @@ class Worker:
     @property
     def busy(self) -> bool:
         """Whether something waits for the router, or is under way."""
-        return bool(self._pending) or self._working  # in this order: what is taken is under way by then
+        # In the order in which a change goes its way, so that it is not missed on it.
+        return self._decision.untold or bool(self._pending) or self._working
 
     def report(self, desired: int) -> RouterReport:
         """How the router stands, where `desired` prefixes shall be."""
