@@ -29,7 +29,7 @@ from k8s_ecmp.routers.driver import Watching
 from k8s_ecmp.routers.hosts import CONNECTION, router_view
 from k8s_ecmp.routers.inventory import reach_through_exabgp
 from k8s_ecmp.routers.port import Port, hops_of
-from k8s_ecmp.routers.session import new_session, template_for
+from k8s_ecmp.routers.session import NEVER_WRITE, new_session, template_for
 from k8s_ecmp.routers.tables import floating, silent_hops, table_problems
 from k8s_ecmp.routers.through import prefixes_through
 from k8s_ecmp.routers.transaction import Transaction
@@ -110,7 +110,8 @@ class StandingSession:
         if self._keeping is not None:
             self._keeping.fence(self._fence_s)
             self._keeping.keep_applied()
-            if self._unsaved:
+            writes = self._settings.mode not in NEVER_WRITE
+            if self._unsaved or (writes and self._keeping.found_unsaved):
                 self._keeping.expect_unsaved()
         self._transaction = Transaction(self._driver, port, template, kept=self._keeping is not None)
 

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -49,7 +50,11 @@ def session(router: FrrRouter, tmp_path: Path) -> Iterator[StandingSession]:
 
 
 def standing(
-    router: FrrRouter, tmp_path: Path, username: str = "netops", verify_timeout_s: float = 60
+    router: FrrRouter,
+    tmp_path: Path,
+    username: str = "netops",
+    verify_timeout_s: float = 60,
+    mode: Literal["full", "observe"] = "full",
 ) -> StandingSession:
     login = router.login(username)
     host = {
@@ -59,10 +64,10 @@ def standing(
         "connection_options": {"napalm": {"extras": {"optional_args": login["optional_args"]}}},
     }
     inventory = tmp_path / "inventory"
-    inventory.mkdir()
+    inventory.mkdir(parents=True)
     (inventory / "hosts.yaml").write_text(yaml.safe_dump({"r1": host}))
     rollout = RolloutSettings(verify_timeout_s=verify_timeout_s)
-    settings = Settings(owner=OWNER, tag=TAG, inventory=str(inventory), rollout=rollout)
+    settings = Settings(owner=OWNER, tag=TAG, inventory=str(inventory), rollout=rollout, mode=mode)
     nornir = init_nornir(settings, tmp_path)
     return StandingSession(nornir.inventory.hosts["r1"], nornir.config, settings)
 
@@ -273,6 +278,37 @@ def test_what_a_lost_session_did_not_save_is_saved_by_the_next(router: FrrRouter
     session.save_startup()
     assert not session.saves_later
     assert LINE.format("10.0.0.1") in router.run("cat", "/etc/frr/frr.conf")
+    session.close()
+
+
+def test_what_a_process_that_died_did_not_save_is_saved_by_the_next(router: FrrRouter, tmp_path: Path) -> None:
+    died = FrrDriver(**router.login("root"))
+    died.open()
+    died.load_merge_candidate(config=LINE.format("10.0.0.1"))
+    died.commit_config()
+    died._remote.close()
+    router.await_unlocked()
+    looks = standing(router, tmp_path / "looks", "root", mode="observe")
+    looks.connect()
+    assert not looks.saves_later
+    looks.close()
+    session = standing(router, tmp_path, "root")
+    session.connect()
+    assert session.saves_later
+    waiting = FrrDriver(**router.login("root"))
+    waiting.open()
+    waiting.load_merge_candidate(config=LINE.format("10.0.0.2"))
+    waiting.commit_config(revert_in=600)
+    session.save_startup()
+    assert session.saves_later  # what waits for its confirm is not saved
+    waiting.confirm_commit()
+    session.save_startup()
+    assert not session.saves_later
+    assert LINE.format("10.0.0.1") in router.run("cat", "/etc/frr/frr.conf")
+    waiting.close()
+    session.close()
+    session.connect()
+    assert not session.saves_later
     session.close()
 
 

@@ -109,7 +109,9 @@ class Agent:
         self._checker = " ".join(checker)
         self.shows = shows == "1"
         """Whether `look` works: the waiting vtysh can write to the channel."""
-        self.ask(f"eval \"$KE_PROGRAM\"\nCHECKER='{self._checker}' MANAGED={managed}")
+        known = self.ask(f"eval \"$KE_PROGRAM\"\nCHECKER='{self._checker}' MANAGED={managed}\nowes")
+        self.found_unsaved = "UNSAVED" in known.text
+        """Whether an earlier session left the startup configuration unwritten, as its end does where it is sudden."""
 
     def _greeting(self) -> str:
         """The first line; where there is none, what was said on the stream of errors."""

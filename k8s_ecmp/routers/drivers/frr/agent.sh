@@ -25,6 +25,7 @@
 #   feeding            "ID PID START" of a feeder that is at its batches, or empty
 #   ended              "PID START" of the last checker that ended
 #   refusal, failure   why a batch was refused, and why one could not be taken back
+#   unsaved            there while something that was done may be missing from the startup configuration
 #   answer.PID         what vtysh said to that process; the feeder of a lost session may work beside its heir
 # Without `rm` old files are renamed to one name or emptied. Starting a process is what costs time here, so the way of
 # a small change has one only: the rename to "applied".
@@ -169,6 +170,7 @@ fed() { # ID: waits a while for its feeder's last batch; the feeder says "feedin
 
 undo() { # ID: applies the undo batches of the transaction that was claimed
   fed "$1"
+  owe
   failed=
   k=0
   while [ "$k" -lt "${undos:-0}" ]; do
@@ -272,6 +274,14 @@ show() { # FILE...: like cat, without a process
   for f; do while IFS= read -r line; do printf '%s\n' "$line"; done <"$f"; done
 }
 
+owe() { # notes that the startup configuration has to be written; no special builtin, whose failure would end the shell
+  { true >|unsaved; } 2>/dev/null
+}
+
+owes() {
+  [ ! -e unsaved ] || echo UNSAVED
+}
+
 drop() { # FILE...
   rm -f "$@" 2>/dev/null || for f; do : >|"$f"; done
 }
@@ -300,6 +310,7 @@ commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 
     TIMER=$! TIMER_START=
     started "$TIMER" && TIMER_START=$START
   fi
+  owe
   # The timer runs before anything is applied: whoever dies from here on leaves nothing that lasts.
   echo "go $1 $2 $4 $5 $6 $MANAGED" >&5
   echo STARTED

@@ -46,13 +46,22 @@ class Keeping:
         """Whether the running configuration has a commit that the startup configuration may lack."""
         return self._remote.unsaved
 
+    @property
+    def found_unsaved(self) -> bool:
+        """Whether this session found that an earlier one, of any process, committed and ended before it saved."""
+        return self._remote.agent.found_unsaved
+
     def expect_unsaved(self) -> None:
         """An earlier session committed and was lost before it saved."""
         self._remote.unsaved = True
 
     def save_startup(self) -> None:
-        """Writes the startup configuration; one that a login may not write is a warning in the log."""
-        self._remote.save()
+        """Writes the startup configuration, unless a commit waits for its confirm; that stays to be done then.
+
+        One that a login may not write is a warning in the log.
+        """
+        if not self._remote.commit_waits():
+            self._remote.save()
 
     def fence(self, seconds: int) -> None:
         """Lets our lock lapse after so many seconds; 0: never.

@@ -258,6 +258,7 @@ class Remote:
         except RouterError as error:  # vtysh refuses the command
             answer = f"% {error.message}"
         self.unsaved = self.save_hangs = False  # only now: a router that did not answer is to be asked again
+        self.agent.ask("mv unsaved saved 2>/dev/null")
         if "[OK]" not in answer:
             reason = next((line for line in answer.splitlines() if line.startswith("%") or "rror" in line), "no rights")
             LOG.warning("router %s: the startup configuration was not saved: %s", self._hostname, reason)
