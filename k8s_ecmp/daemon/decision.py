@@ -108,9 +108,10 @@ class Decision:
             return Told(prefixes, nodes, gone, before != self._current_holds())
 
     def health(self, answers: Mapping[str, str | None]) -> None:
-        """What the health checks of some nodes say: why they are ill, None for well."""
+        """What the health checks of some nodes say: why they are ill, None for well. `tell` is to follow."""
         now = self._clock.now()
         with self._lock:
+            self.untold = self.complete
             for name, ill in answers.items():
                 self._incremental.set_health(name, ill, now)
                 if self._unprobed:

@@ -48,6 +48,12 @@ def test_a_commit_that_expires_between_two_looks_is_not_taken_for_nothing(tmp_pa
     assert left(tmp_path) == ["tx.last"]
 
 
+def test_what_is_done_while_the_startup_configuration_is_written_is_owed_still(tmp_path: Path) -> None:
+    tell = 'owed; echo "<$OWED>"'
+    assert said(tmp_path, f"{tell}\nowe 1-1\n{tell}\nsaved\n{tell}") == "<>\n<1-1>\n<>"
+    assert said(tmp_path, f"owe 1-1\nowed\nowe 2-1\nsaved\n{tell}") == "<2-1>"
+
+
 def test_a_commit_that_is_kept_is_told(tmp_path: Path) -> None:
     assert said(tmp_path, f"{WAITS}recover 1\nrecover 1") == "KEPT\nCLEAN"
     assert left(tmp_path) == ["tx.applied.5-1"]

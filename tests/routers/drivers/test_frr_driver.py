@@ -462,6 +462,15 @@ def test_a_commit_that_no_daemon_takes_is_no_success(doomed: FrrRouter, many: in
             driver.commit_config(revert_in=60)
 
 
+def test_a_line_of_vtysh_s_own_that_it_does_not_know_is_no_refusal(router: FrrRouter, driver: FrrDriver) -> None:
+    router.run("sh", "-c", "echo 'no such line' >>/etc/frr/vtysh.conf")
+    before = router.running_config()
+    driver.load_merge_candidate(config="".join(f"ip route 10.1.{i}.0/24 10.0.0.1 tag 4201\n" for i in range(150)))
+    driver.commit_config(revert_in=60)
+    driver.rollback()
+    assert router.running_config() == before
+
+
 def test_messages_are_not_kept(driver: FrrDriver) -> None:
     driver.load_merge_candidate(config=ONE)
     with pytest.raises(NotImplementedError):

@@ -109,8 +109,8 @@ class Agent:
         self._checker = " ".join(checker)
         self.shows = shows == "1"
         """Whether `look` works: the waiting vtysh can write to the channel."""
-        known = self.ask(f"eval \"$KE_PROGRAM\"\nCHECKER='{self._checker}' MANAGED={managed}\nowes")
-        self.found_unsaved = "UNSAVED" in known.text
+        known = self.ask(f'eval "$KE_PROGRAM"\nCHECKER=\'{self._checker}\' MANAGED={managed}\nowed; echo "$OWED"')
+        self.found_unsaved = bool(known.text.strip())
         """Whether an earlier session left the startup configuration unwritten, as its end does where it is sudden."""
 
     def _greeting(self) -> str:

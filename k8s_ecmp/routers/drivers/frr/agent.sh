@@ -10,7 +10,7 @@
 #
 # MANAGED is 0 where staticd has the static routes, and 1 where the management daemon has them (FRR 10): there a transaction
 # needs the configuration's lock, and what it leaves in the candidate when it fails has to be thrown away. 2 where it has
-# them and knows no such lock (9.0).
+# them and knows no such lock, as states between 8.5 and 9.0.
 #
 # Files in the work directory ($KE_DIR). ID is LOCK-SERIAL of the session that made it:
 #   lock.N             the highest N counts: "PID START LAPSE OWNER", or "free". Never removed before a higher one
@@ -25,7 +25,7 @@
 #   feeding            "ID PID START" of a feeder that is at its batches, or empty
 #   ended              "PID START" of the last checker that ended
 #   refusal, failure   why a batch was refused, and why one could not be taken back
-#   unsaved            there while something that was done may be missing from the startup configuration
+#   unsaved            "ID" of what was done last and may be missing from the startup configuration, or empty
 #   answer.PID         what vtysh said to that process; the feeder of a lost session may work beside its heir
 # Without `rm` old files are renamed to one name or emptied. Starting a process is what costs time here, so the way of
 # a small change has one only: the rename to "applied".
@@ -83,7 +83,7 @@ judge() { # LINE of vtysh's: adds it to BAD when it tells of a failure; a line t
     *"Refusing to remove a non-existent route" | "% Configuration applied with notes:"*) told= ;;
     "Warning: closing connection to"* | "Warning: connecting to"*"success!"*) ;;
     "Exiting: failed to connect to any daemons.") BAD="${BAD}staticd is not running; " told= ;;
-    "% "* | "line "* | "Error "* | "Warning: "* | *"d is not running") BAD="$BAD$1; " told=$1 ;;
+    "% "* | "vtysh_pam: "* | "Error "* | "Warning: "* | *"d is not running") BAD="$BAD$1; " told=$1 ;;
     *"(config"*")# "*) told= ;;
     *) # from 10 on the reason stands on a line of its own
       [ "$told" != "% Configuration failed." ] || BAD="$BAD$1; "
@@ -133,8 +133,10 @@ from_file() { # BATCH TRIES: one transaction by a vtysh of its own; waits some T
   while :; do
     one_transaction "$1" >|"$answer" 2>&1
     code=$?
-    BAD= told=
+    BAD= told= lines=
     while IFS= read -r line || [ -n "$line" ]; do
+      # Such lines are of the batch, and then of a status that is not 0; or of /etc/frr/vtysh.conf, which is no failure.
+      case $line in "line "*) lines="$lines$line; " ;; esac
       judge "$line"
       ! busy || break # every line after it is an unknown command
     done <"$answer"
@@ -143,7 +145,7 @@ from_file() { # BATCH TRIES: one transaction by a vtysh of its own; waits some T
     sleep 1
   done
   drop "$answer"
-  if [ "$code" != 0 ] && [ -z "$BAD" ]; then BAD="vtysh ended with status $code; "; fi
+  if [ "$code" != 0 ] && [ -z "$BAD" ]; then BAD=${lines:-"vtysh ended with status $code; "}; fi
   [ -z "$BAD" ]
 }
 
@@ -170,7 +172,7 @@ fed() { # ID: waits a while for its feeder's last batch; the feeder says "feedin
 
 undo() { # ID: applies the undo batches of the transaction that was claimed
   fed "$1"
-  owe
+  owe "$1 undone"
   failed=
   k=0
   while [ "$k" -lt "${undos:-0}" ]; do
@@ -274,12 +276,19 @@ show() { # FILE...: like cat, without a process
   for f; do while IFS= read -r line; do printf '%s\n' "$line"; done <"$f"; done
 }
 
-owe() { # notes that the startup configuration has to be written; no special builtin, whose failure would end the shell
-  { true >|unsaved; } 2>/dev/null
+owe() { # ID: notes that the startup configuration has to be written
+  { echo "$1" >|unsaved; } 2>/dev/null
 }
 
-owes() {
-  [ ! -e unsaved ] || echo UNSAVED
+owed() { # sets OWED to what was noted, "" when there is nothing
+  OWED=
+  { IFS= read -r OWED <unsaved; } 2>/dev/null
+}
+
+saved() { # notes that it was written after "owed" was asked, unless more was done meanwhile
+  before=$OWED
+  owed
+  [ "$OWED" != "$before" ] || { true >|unsaved; } 2>/dev/null # no special builtin, whose failure would end the shell
 }
 
 drop() { # FILE...
@@ -310,7 +319,7 @@ commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 
     TIMER=$! TIMER_START=
     started "$TIMER" && TIMER_START=$START
   fi
-  owe
+  owe "$1"
   # The timer runs before anything is applied: whoever dies from here on leaves nothing that lasts.
   echo "go $1 $2 $4 $5 $6 $MANAGED" >&5
   echo STARTED

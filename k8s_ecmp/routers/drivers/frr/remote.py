@@ -251,6 +251,7 @@ class Remote:
     def save(self) -> None:
         """Writes the startup configuration; a login that may not is a warning."""
         self.save_hangs = True
+        self.agent.ask("owed")
         try:
             answer = self.show("write memory")[0]
         except (Unreachable, DeadlineExceeded):
@@ -258,8 +259,9 @@ class Remote:
         except RouterError as error:  # vtysh refuses the command
             answer = f"% {error.message}"
         self.unsaved = self.save_hangs = False  # only now: a router that did not answer is to be asked again
-        self.agent.ask("mv unsaved saved 2>/dev/null")
-        if "[OK]" not in answer:
+        if "[OK]" in answer:
+            self.agent.ask("saved")
+        else:
             reason = next((line for line in answer.splitlines() if line.startswith("%") or "rror" in line), "no rights")
             LOG.warning("router %s: the startup configuration was not saved: %s", self._hostname, reason)
 
