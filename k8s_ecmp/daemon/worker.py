@@ -35,6 +35,7 @@ from k8s_ecmp.errors import (
     UnsupportedPlatform,
     VerifyFailed,
 )
+from k8s_ecmp.memory import give_back
 from k8s_ecmp.model import Prefix, RouterPlan
 from k8s_ecmp.report import RouterReport, RouterState
 from k8s_ecmp.routers.connection import error_text
@@ -271,6 +272,7 @@ class Worker:
                 self._resync_s = self._used_s = float("inf")
                 return
             self._full_cycle()
+            give_back()
         elif (due_s := self._pending.due_s()) is not None and due_s <= now_s:
             with self._wake:
                 batch = self._pending.take()
