@@ -166,7 +166,7 @@ class Transaction:
         if self._port.platform != "file":
             return self._port.syntax.foreign_lines(self._diff, running, commands)
         # An embedded router prints its diff as we predict ours, whatever its syntax.
-        predicted = predicted_diff(self._port, running, commands).splitlines()
+        predicted = frozenset(predicted_diff(self._port, running, commands).splitlines())
         return [line for line in self._diff.splitlines() if line.startswith(("+", "-")) and line not in predicted]
 
     def device_diff(self) -> str:
