@@ -3,7 +3,20 @@
 import sys
 from collections.abc import Callable
 
-from bench import bgp, following, large, planning, probing, pushing, rollout, soak, startup, syntaxes, watching
+from bench import (
+    bgp,
+    following,
+    large,
+    largedaemon,
+    planning,
+    probing,
+    pushing,
+    rollout,
+    soak,
+    startup,
+    syntaxes,
+    watching,
+)
 from bench.results import Row, save
 
 CASES: dict[str, Callable[[], list[Row]]] = {
@@ -21,6 +34,7 @@ CASES: dict[str, Callable[[], list[Row]]] = {
     "dead-node": probing.dead_node,
     "watch-large": watching.watch_large,
     "follow-large": large.follow_large,
+    "run-large": largedaemon.run_large,
     "soak": soak.soak,
     "bgp-10k": bgp.push_10k,
     "bgp-change": bgp.single_change,

@@ -3,7 +3,8 @@
     python -m bench.largefollower KUBECONFIG MARKER
 
 It prints a line of JSON when its modules are loaded, one when everything is desired for the first time, and one when an
-object has gone whose name begins with MARKER. It loads nothing that a daemon would not, since its memory is measured.
+object has gone whose name begins with MARKER. It loads nothing that a daemon would not, since its memory is measured; a
+daemon loads more, for routers, health and logs: `bench.largedaemon`.
 Every change is decided on its own: what the daemon decides together is not counted on here.
 """
 
