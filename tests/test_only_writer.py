@@ -11,6 +11,8 @@ import pytest
 from k8s_ecmp.errors import JournalError
 from k8s_ecmp.journal.only_writer import OnlyWriter, holder, only_writer
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = (
     "import sys; from pathlib import Path; from k8s_ecmp.journal.only_writer import OnlyWriter\n"
     "journal, who, lease = sys.argv[1:]\n"

@@ -13,6 +13,8 @@ from k8s_ecmp.errors import RouterError, Unreachable
 from tests.bgp.pipes import Pipes, bridge_file, peer
 from tests.world.netns import wait_for
 
+pytestmark = pytest.mark.slow
+
 HOPS = [f"10.0.0.{number}" for number in range(1, 9)]
 ROUTES = {
     f"10.{96 + n // 65536}.{n // 256 % 256}.{n % 256}/32": [[hop, 1, "prod"] for hop in HOPS] for n in range(4000)

@@ -69,6 +69,7 @@ def commit(exabgp: Pipes, name: str) -> None:
         client.ask("commit", peer=name, routes=ROUTE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("goes_on", "timeout_s", "says"),
     [

@@ -105,6 +105,7 @@ def test_no_file_descriptor_is_left(tmp_path: Path) -> None:
     assert not isinstance(raised.value, Unreachable)
 
 
+@pytest.mark.slow
 def test_the_sign_of_life_outlives_a_lack_of_file_descriptors(tmp_path: Path) -> None:
     turns: list[int] = []
 

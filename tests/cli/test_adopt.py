@@ -7,6 +7,8 @@ import pytest
 
 from tests.site import Site
 
+pytestmark = pytest.mark.slow
+
 PREFIX = "10.97.10.1/32"
 # How somebody has written the route, on each platform, with words of their own; and other lines, which stay.
 FRR = (

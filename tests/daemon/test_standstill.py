@@ -79,6 +79,7 @@ def test_a_live_cluster_is_listed_again(tmp_path: Path, end: str) -> None:
             assert follow.stop(20)
 
 
+@pytest.mark.slow
 def test_a_file_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "cluster.json"
     file.write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": [node("n1")]}))

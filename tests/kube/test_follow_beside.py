@@ -86,6 +86,7 @@ class TestServiceCIDRs:
 class TestDrains:
     PATH = "/apis/apps/v1/namespaces/kube-system/daemonsets"
 
+    @pytest.mark.slow
     def test_a_lock_that_expires(self, teller: Teller) -> None:
         """Seen before: of one that holds for an hour. Then it holds for a second, which may be over when it comes."""
         lock = {"nodeID": "n1", "created": datetime.now(UTC).isoformat(), "TTL": 3600 * 10**9}

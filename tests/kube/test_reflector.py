@@ -288,6 +288,7 @@ class TestPages:
                 assert len(seen.of(Listed, "Node")) == 1
                 assert teller.ways(NODES) == ["stream", "list", "watch"]
 
+    @pytest.mark.slow
     def test_a_stream_whose_list_does_not_end(self, teller: Teller) -> None:
         teller.prepare(NODES, "stream", stream(line("ADDED", node("half"))))
         teller.prepare(NODES, "list", page(node("n1")))

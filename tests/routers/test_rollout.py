@@ -192,6 +192,7 @@ def test_in_a_pause_a_wave_that_stays_as_it_is_goes_on(fleet: Fleet) -> None:
     assert ("r6", "look again") not in watcher.steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("on_failure", "neighbours"), [("stop", "committed"), ("rollback-wave", "rolled-back")])
 def test_a_difference_in_the_pause_is_a_failure(fleet: Fleet, on_failure: str, neighbours: str) -> None:
     fleet.rollout(canary=1, parallel=3, pause_s=0.2, on_failure=on_failure)
@@ -213,6 +214,7 @@ def test_a_difference_in_the_pause_is_a_failure(fleet: Fleet, on_failure: str, n
     assert "changed by somebody else" in (results["r3"].error or "")
 
 
+@pytest.mark.slow
 def test_what_differs_for_a_moment_in_the_pause_is_no_failure(fleet: Fleet) -> None:
     fleet.rollout(canary=1, parallel=3, pause_s=0.2, verify_timeout_s=120)
     line: list[str] = []
@@ -231,6 +233,7 @@ def test_what_differs_for_a_moment_in_the_pause_is_no_failure(fleet: Fleet) -> N
     assert line[0] in fleet.texts["r1"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_for_a_moment_in_the_pause_is_no_failure(fleet: Fleet) -> None:
     fleet.rollout(canary=1, parallel=3, pause_s=0.2, verify_timeout_s=120)
     whole: list[str] = []

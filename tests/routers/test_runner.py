@@ -1,5 +1,6 @@
 import threading
 
+import pytest
 from nornir.core import Nornir
 from nornir.core.inventory import Defaults, Groups, Host, Hosts, Inventory
 from nornir.core.task import Result, Task
@@ -21,6 +22,7 @@ class Connection:
         self.closed.set()
 
 
+@pytest.mark.slow
 def test_a_host_that_hangs_fails_alone_and_its_connection_is_closed() -> None:
     connection = Connection()
     world = nornir("a", "b", "c", num_workers=2, deadline_s=6)
