@@ -110,6 +110,7 @@ class StandingSession:
         if self._keeping is not None:
             self._keeping.fence(self._fence_s)
             self._keeping.keep_applied()
+            self._keeping.acknowledge_at_once()
             writes = self._settings.mode not in NEVER_WRITE
             if self._unsaved or (writes and self._keeping.found_unsaved):
                 self._keeping.expect_unsaved()

@@ -75,6 +75,10 @@ class Keeping:
         """Begins that time anew."""
         self._remote.renew_fence(at_once=True)
 
+    def acknowledge_at_once(self) -> None:
+        """Has what the router sends acknowledged without delay, which its answers would wait for."""
+        self._remote.acknowledge_at_once()
+
     def keep_applied(self) -> None:
         """Keeps a commit that a lost session left to be confirmed, where it was applied in full.
 

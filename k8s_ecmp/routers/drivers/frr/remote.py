@@ -137,6 +137,10 @@ class Remote:
             return self._looked(asked)
         return [self._read(command) for command in asked]
 
+    def acknowledge_at_once(self) -> None:
+        """As `Session.acknowledge_at_once`."""
+        self._session.acknowledge_at_once()
+
     def forget_looks(self) -> None:
         """What was looked at along with staging is no longer of this moment."""
         self._foreseen = {}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _LOG_CHANNEL = "k8s_ecmp.silent.paramiko"
 _KEEP_BYTES = 1 << 21
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux alone has it
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -87,6 +88,7 @@ class Session:
         self._options = options
         self._client: paramiko.SSHClient | None = None
         self._proxy: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
 
     @property
     def opened(self) -> bool:
@@ -142,7 +144,7 @@ class Session:
 
     def close(self) -> None:
         """May be called at any time."""
-        client, self._client = self._client, None
+        client, self._client, self._connection = self._client, None, None
         proxy, self._proxy = self._proxy, None
         if client is not None:
             with contextlib.suppress(Exception):
@@ -154,6 +156,15 @@ class Session:
             except subprocess.TimeoutExpired:
                 proxy.kill()
                 proxy.wait()
+
+    def acknowledge_at_once(self) -> None:
+        """For a session that stays: an answer in several packets comes 40 ms sooner. Nothing where a proxy connects.
+
+        sshd leaves Nagle's algorithm (RFC 896) on where there is no terminal, so that its second small packet waits for
+        an acknowledgement, and Linux delays that.
+        """
+        if self._connection is not None:
+            self._connection.at_once = True
 
     def start(self, command: str, *, errors_apart: bool = False) -> "paramiko.Channel":
         """A channel on which `command` runs, its two outputs together unless its errors shall be apart.
@@ -234,10 +245,31 @@ class Session:
     def _socket(self, target: "_Target") -> Any:
         if target.proxy_command and target.proxy_command.lower() != "none":
             return self._through(target.proxy_command)
-        connection = socket.create_connection((target.hostname, target.port), timeout=self._options.conn_timeout)
+        address = (target.hostname, target.port)
+        connection = Connection.of(socket.create_connection(address, timeout=self._options.conn_timeout))
+        self._connection = connection
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return connection
+
+
+class Connection(socket.socket):
+    """A TCP connection that acknowledges at once from when it is asked to."""
+
+    at_once = False
+
+    @classmethod
+    def of(cls, connected: socket.socket) -> "Connection":
+        timeout = connected.gettimeout()
+        connection = cls(fileno=connected.detach())
+        connection.settimeout(timeout)
+        return connection
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        data = super().recv(size, flags)
+        if self.at_once and _QUICKACK is not None:
+            self.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)  # the kernel forgets it soon
+        return data
 
 
 class _Target(msgspec.Struct, frozen=True):
