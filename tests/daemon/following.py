@@ -15,8 +15,15 @@ from tests.world.live import Live
 Table = dict[str, Hops]
 
 MANY = 20
+_ASKED = os.environ.get("K8S_ECMP_CHAOS")
 # `make chaos` repeats every disturbance so often that a rare fault shows; other runs see whether it works at all.
-TIMES = int(os.environ.get("K8S_ECMP_CHAOS", "3"))
+TIMES = int(_ASKED or "3")
+
+
+def times(otherwise: int) -> int:
+    """`TIMES` where K8S_ECMP_CHAOS asks for it, and `otherwise` where not, for what takes long."""
+    return TIMES if _ASKED else otherwise
+
 
 # A Lease whose times a test can wait for.
 SHORT_LEASE = {"daemon": {"lease": {"duration_s": 4, "renew_deadline_s": 3, "retry_s": 0.5}}}

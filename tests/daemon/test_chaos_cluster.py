@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.following import SHORT_LEASE, TIMES, Following, Table, following
+from tests.daemon.following import SHORT_LEASE, TIMES, Following, Table, following, times
 from tests.world import live as world
 from tests.world.daemon import merged
 from tests.world.fib import GONE
@@ -88,7 +88,7 @@ def all_not_ready(scene: Following, table: Table, status: str) -> None:
 @pytest.mark.parametrize("status", ["False", "Unknown"])
 def test_all_nodes_not_ready_at_once_are_held(scene: Following, status: str) -> None:
     live, table = scene.live, peopled(scene)
-    for _ in range(max(1, TIMES // 2)):
+    for _ in range(times(1)):
         all_not_ready(scene, table, status)
         since = time.monotonic()
         for node in NODES:
@@ -148,7 +148,7 @@ def test_all_nodes_deleted_at_once_never_empty_the_routes(scene: Following) -> N
 def test_an_empty_list_is_held(scene: Following, kind: str) -> None:
     """Everything vanishes unseen, and the next list is empty."""
     live, table = scene.live, peopled(scene)
-    for _ in range(max(1, TIMES // 3)):
+    for _ in range(times(1)):
         since = time.monotonic()
         with scene.unseen():
             listed = live.api.get(COLLECTIONS[kind].format("default"))
