@@ -2,18 +2,21 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from k8s_ecmp.journal import Begun, Journal
 from tests.daemon.following import MANY, SHORT_LEASE, TIMES, Following, Table, between, following, times
 from tests.world import clock
 from tests.world import live as world
 from tests.world.daemon import Daemon
 from tests.world.fib import FibHistory
 from tests.world.live import EXCLUDE_LABEL, Live
+from tests.world.netns import wait_for
 
 pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow, pytest.mark.long]
 
@@ -58,22 +61,78 @@ class Crowd:
         return (whole, less) if excluded else (less, whole)
 
 
+class Moment:
+    """So long after a commit began that each part of it is met: the longest delay is that by which some come too late."""
+
+    def __init__(self) -> None:
+        self._chance, self._longest_s, self._last_s = random.Random(9), 0.01, 0.0
+
+    def wait(self) -> None:
+        self._last_s = self._chance.uniform(0, self._longest_s)
+        time.sleep(self._last_s)
+
+    def learn(self, *, in_time: bool) -> None:
+        self._longest_s = self._longest_s * 1.5 if in_time else self._last_s
+
+
+def begun(daemon: Daemon) -> list[Begun]:
+    """Changes that have no end in the journal."""
+    with Journal(daemon.folder / "journal.sqlite") as journal:
+        return journal.unfinished("lab")
+
+
+def killed_in_commit(scene: Following, moment: Moment) -> str | None:
+    """Kills the daemon after its next commit has begun; how far the router was then, None where it was confirmed."""
+    router = scene.live.router
+    router.await_commit()
+    moment.wait()
+    seen = router.unconfirmed()
+    scene.daemon.kill()
+    router.await_unlocked()  # by then all that the dead one had said has been heard
+    met = bool(router.unconfirmed())
+    assert begun(scene.daemon) or not met, "a commit that is not in the journal"
+    moment.learn(in_time=met)
+    return ("applying" if any(name.startswith("tx.") for name in seen) else "applied") if met else None
+
+
 @pytest.mark.timeout(1200)
-def test_the_daemon_is_killed_in_the_middle_of_a_change(scene: Following) -> None:
-    crowd, chance, partial = Crowd(scene.live), random.Random(9), 0
+def test_the_daemon_is_killed_in_the_middle_of_a_commit(scene: Following) -> None:
+    """One that the router has begun, and that nobody will confirm: so it was `TIMES` times, others do not count."""
+    crowd, moment, met = Crowd(scene.live), Moment(), Counter[str]()
     scene.await_exactly(crowd.table(*NODES))
-    for turn in range(TIMES):
+    for turn in range(5 * TIMES):
         since = time.monotonic()
         old, new = crowd.exclude("n4", excluded=turn % 2 == 0)
-        time.sleep(chance.uniform(0, 0.25))
-        scene.daemon.kill()
-        partial += scene.fib.table() == old
+        how_far = killed_in_commit(scene, moment)
         scene.daemon.start()
         scene.await_exactly(new, timeout=60)
         scene.daemon.await_ready()
         scene.assert_only(between(old, new), since)
-    assert TIMES < MANY or 0 < partial < TIMES, (
-        f"{partial} of {TIMES} were killed before the change: the moments were not spread"
+        wait_for(lambda: not begun(scene.daemon), "the journal says what became of every change")
+        if how_far is not None:
+            met[how_far] += 1
+        if met.total() == TIMES:
+            break
+    assert met.total() == TIMES, f"only {met} of {turn + 1} were in the middle of a commit"
+    assert TIMES < MANY or len(met) == 2, f"the moments were not spread: {met}"
+
+
+@pytest.mark.timeout(1200)
+def test_the_daemon_is_killed_at_any_moment_of_a_change(scene: Following) -> None:
+    crowd, chance, early, turns = Crowd(scene.live), random.Random(9), 0, times(1)
+    scene.await_exactly(crowd.table(*NODES))
+    for turn in range(turns):
+        since = time.monotonic()
+        old, new = crowd.exclude("n4", excluded=turn % 2 == 0)
+        time.sleep(chance.uniform(0, 0.25))
+        scene.daemon.kill()
+        early += scene.fib.table() == old
+        scene.daemon.start()
+        scene.await_exactly(new, timeout=60)
+        scene.daemon.await_ready()
+        scene.assert_only(between(old, new), since)
+    assert turns < MANY or 0 < early < turns, (
+        f"{early} of {turns} were killed before the change: the moments were not spread"
     )
 
 

@@ -250,6 +250,15 @@ class FrrRouter:
             return False
         return not self.run("sh", "-c", "ls /run/k8s-ecmp | grep -e pending -e reverting -e applying -e undoing || :")
 
+    def unconfirmed(self) -> list[str]:
+        """Files of commits that are being applied, or wait for their confirm; no process is started for this."""
+        folder = Path(f"/proc/{self.pid}/root/run/k8s-ecmp")
+        return sorted(file.name for file in folder.iterdir() if file.name.startswith(("tx.applying.", "pending.")))
+
+    def await_commit(self) -> None:
+        """Returns as soon as a commit is under way."""
+        wait_for(self.unconfirmed, f"a commit is under way on {self.name}", interval=0.001)
+
     def locked(self) -> bool:
         """Whether a session that took our lock is alive: a lost one keeps it until the router has noticed."""
         newest = 'n=0; for f in lock.[0-9]*; do i=${f#lock.}; [ "$i" -gt "$n" ] && n=$i; done'
