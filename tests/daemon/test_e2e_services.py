@@ -1,7 +1,11 @@
 """What becomes of Services ends in the routers' kernels: real API server, real controllers, real kube-proxy, two routers."""
 
+import contextlib
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +13,8 @@ import pytest
 from tests.daemon.following import Following, between, following
 from tests.world import live as world
 from tests.world.daemon import merged
+from tests.world.fib import Hops
+from tests.world.frr import FrrRouter
 from tests.world.kube import documents
 from tests.world.kube.documents import service_cidr
 from tests.world.kube.server import COLLECTIONS
@@ -280,3 +286,59 @@ def test_routes_outlive_the_daemon(scene: Following) -> None:
     after = scene.ranges() | scene.over(ips, "n1")
     scene.await_exactly(after)
     scene.assert_only(between(table, after), since)
+
+
+def patient(live: Live, folder: Path) -> Path:
+    """An inventory whose routers are a pair, and whose sessions wait for an answer longer than any test does."""
+    shutil.copytree(live.directory / "inventory", folder)
+    groups = folder / "groups.yaml"
+    text = groups.read_text()
+    assert "failure_domain: pair-a" in text
+    assert "timeout: 30\n" in text
+    groups.write_text(text.replace("timeout: 30\n", "timeout: 600\n"))
+    return folder
+
+
+@contextlib.contextmanager
+def dead(router: FrrRouter) -> Iterator[None]:
+    router.kill_sshd()
+    try:
+        yield
+    finally:
+        router.start_sshd()
+
+
+def hung(router: FrrRouter) -> AbstractContextManager[None]:
+    return router.stopped("sshd")
+
+
+def states(status: dict[str, Any]) -> tuple[str, ...]:
+    """Of both routers."""
+    return tuple(router["state"] for router in status["routers"])
+
+
+@pytest.mark.parametrize("away", [dead, hung])
+def test_a_router_that_is_away_holds_up_the_other_for_a_moment_only_and_catches_up(
+    live: Live, away: Callable[[FrrRouter], AbstractContextManager[None]], tmp_path: Path
+) -> None:
+    prefix = live.add_by_hand("web", "n1")
+    with following(live, {"inventory": str(patient(live, tmp_path / "inventory"))}, restart_proxies=False) as scene:
+        one, other = scene.fibs
+        places = [("n1",), ("n1", "n2"), ("n2",)]
+        first, second, third = (scene.ranges() | {prefix: live.addresses(4, *nodes)} for nodes in places)
+        scene.await_exactly(first)
+        scene.daemon.await_status(lambda status: set(states(status)) == {"in-sync"}, "both are in sync")
+        since = time.monotonic()
+        with away(live.router):
+            # Twice: where the other had its turn before the first time, it has to wait for that of the hung one then.
+            for nodes, table in ((places[1], second), (places[2], third)):
+                live.place_by_hand("web", *nodes)
+                other.await_exactly(table)
+            scene.daemon.await_status(lambda s: states(s)[0] != "in-sync" == states(s)[1], "one of them is in sync")
+            assert scene.daemon.get("/livez").status == 200
+            assert one.table() == first
+        scene.await_exactly(third)
+        scene.daemon.await_status(lambda status: set(states(status)) == {"in-sync"}, "both are in sync")
+        ways = [between(first, second), between(second, third), between(first, third)]
+        allowed: dict[str, set[Hops]] = {at: set().union(*(way[at] for way in ways)) for at in first}
+        scene.assert_only(allowed, since)
