@@ -1,6 +1,7 @@
 """The daemon dies, stands still or loses its routers at the worst moment."""
 
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ SERVICES = 30
 # Of two daemons: one that a busy machine keeps waiting does not lose it to the other, one that stands still does.
 CONTESTED_LEASE = {"daemon": {"lease": {"duration_s": 10, "renew_deadline_s": 8, "retry_s": 0.5}}}
 NODES = ("n1", "n2", "n3", "n4")
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases/k8s-ecmp-lab"
 OFFSETS = (3600, 86400, -3600, -86400, 5, -5, 0)  # of the wall clock, in seconds
 
 
@@ -61,6 +63,12 @@ class Crowd:
         return (whole, less) if excluded else (less, whole)
 
 
+def at_rest(scene: Following, table: Table) -> None:
+    """Returns when the routes are these, and the commit that made them is confirmed."""
+    scene.await_exactly(table)
+    scene.daemon.await_status(lambda status: status["routers"][0]["state"] == "in-sync", "nothing is left to do")
+
+
 class Moment:
     """So long after a commit began that each part of it is met: the longest delay is that by which some come too late."""
 
@@ -88,7 +96,7 @@ def killed_in_commit(scene: Following, moment: Moment) -> str | None:
     moment.wait()
     seen = router.unconfirmed()
     scene.daemon.kill()
-    router.await_unlocked()  # by then all that the dead one had said has been heard
+    router.await_unlocked()  # by now all that the dead one had said was heard
     met = bool(router.unconfirmed())
     assert begun(scene.daemon) or not met, "a commit that is not in the journal"
     moment.learn(in_time=met)
@@ -99,16 +107,17 @@ def killed_in_commit(scene: Following, moment: Moment) -> str | None:
 def test_the_daemon_is_killed_in_the_middle_of_a_commit(scene: Following) -> None:
     """One that the router has begun, and that nobody will confirm: so it was `TIMES` times, others do not count."""
     crowd, moment, met = Crowd(scene.live), Moment(), Counter[str]()
-    scene.await_exactly(crowd.table(*NODES))
+    at_rest(scene, crowd.table(*NODES))
     for turn in range(5 * TIMES):
         since = time.monotonic()
         old, new = crowd.exclude("n4", excluded=turn % 2 == 0)
         how_far = killed_in_commit(scene, moment)
+        if turn % 3 != 2:  # the next one need not wait for its end, and may meet the router still at work
+            scene.live.api.request("DELETE", LEASE)
         scene.daemon.start()
-        scene.await_exactly(new, timeout=60)
-        scene.daemon.await_ready()
+        at_rest(scene, new)
         scene.assert_only(between(old, new), since)
-        wait_for(lambda: not begun(scene.daemon), "the journal says what became of every change")
+        wait_for(lambda: not begun(scene.daemon), "the journal says what became of every change", interval=0.05)
         if how_far is not None:
             met[how_far] += 1
         if met.total() == TIMES:
@@ -134,6 +143,74 @@ def test_the_daemon_is_killed_at_any_moment_of_a_change(scene: Following) -> Non
     assert turns < MANY or 0 < early < turns, (
         f"{early} of {turns} were killed before the change: the moments were not spread"
     )
+
+
+def told_to_end(daemon: Daemon) -> None:
+    """SIGTERM; returns when it says that it has heard it."""
+
+    def said() -> int:
+        return sum(line["event"] == "stopping; the routes stay" for line in daemon.log())
+
+    before = said()
+    daemon.send(signal.SIGTERM)
+    wait_for(lambda: said() > before, "it says that it stops")
+
+
+def holder(live: Live) -> str | None:
+    """Who has the Lease."""
+    found: str | None = live.api.get(LEASE)["spec"].get("holderIdentity")
+    return found or None
+
+
+@pytest.mark.timeout(1200)
+def test_told_to_end_in_the_middle_of_a_commit_it_leaves_nothing_half_done(scene: Following) -> None:
+    crowd, daemon, router = Crowd(scene.live), scene.daemon, scene.live.router
+    at_rest(scene, crowd.table(*NODES))
+    for _ in range(times(1)):
+        since = time.monotonic()
+        with router.stopped("staticd"):  # so that the commit does not end before the daemon was told to
+            old, new = crowd.exclude("n4", excluded=True)
+            router.await_commit()
+            told_to_end(daemon)
+        assert daemon.wait() == 0, daemon.tail()
+        assert router.unconfirmed() == [], "the router would take it back"
+        wait_for(router.settled, "nothing goes on on the router")
+        left = scene.fib.kernel()
+        assert left in (old, new)
+        with Journal(daemon.folder / "journal.sqlite") as journal:
+            (end,) = journal.entries(kinds=["result"], last=1)
+        assert (end.body["outcome"] == "committed") == (left == new)
+        assert begun(daemon) == []
+        assert holder(scene.live) is None
+        router.await_unlocked()
+        daemon.start()
+        at_rest(scene, new)
+        assert daemon.status()["routers"][0]["commits"] == (left != new)
+        scene.assert_only(between(old, new), since)
+        crowd.exclude("n4", excluded=False)
+        at_rest(scene, old)
+
+
+def test_told_to_end_while_a_router_hangs_it_ends_and_the_router_takes_the_change_back(scene: Following) -> None:
+    crowd, daemon, router = Crowd(scene.live), scene.daemon, scene.live.router
+    at_rest(scene, crowd.table(*NODES))
+    since = time.monotonic()
+    with router.stopped("staticd"):
+        old, new = crowd.exclude("n4", excluded=True)
+        router.await_commit()
+        assert daemon.stop(timeout=20) == 0, daemon.tail()  # it says 10 s, a busy machine takes longer
+        (late,) = (line["routers"] for line in daemon.log() if line["event"].startswith("routers that did not end"))
+        assert late == ["r1"]
+        assert begun(daemon)
+        assert holder(scene.live) is None
+    scene.await_exactly(new)
+    router.end_timer()
+    scene.await_exactly(old)
+    wait_for(router.settled, "nothing goes on on the router")
+    daemon.start()
+    at_rest(scene, new)
+    wait_for(lambda: not begun(daemon), "the journal says what became of the change", interval=0.05)
+    scene.assert_only(between(old, new), since)
 
 
 @pytest.mark.timeout(1200)

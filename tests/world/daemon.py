@@ -116,6 +116,10 @@ class Daemon:
     def stop(self, timeout: float = 60) -> int:
         """SIGTERM; its exit code."""
         self.send(signal.SIGTERM)
+        return self.wait(timeout)
+
+    def wait(self, timeout: float = 60) -> int:
+        """Its exit code, as soon as it has ended."""
         return self._running().wait(timeout)
 
     def kill(self) -> None:
