@@ -330,7 +330,7 @@ def test_a_router_that_is_away_holds_up_the_other_for_a_moment_only_and_catches_
         scene.daemon.await_status(lambda status: set(states(status)) == {"in-sync"}, "both are in sync")
         since = time.monotonic()
         with away(live.router):
-            # Twice: where the other had its turn before the first time, it has to wait for that of the hung one then.
+            # Twice: where the other has its turn first, it meets that of the one that is away the second time.
             for nodes, table in ((places[1], second), (places[2], third)):
                 live.place_by_hand("web", *nodes)
                 other.await_exactly(table)

@@ -36,6 +36,18 @@ def test_one_at_a_time() -> None:
         routers.remove(first[0])
 
 
+def test_who_waits_has_the_next_turn() -> None:
+    """However soon the one that has just had it asks again."""
+    turns = Turns()
+    for _ in range(100):
+        with turns.mine():
+            other = Router(turns)
+            wait_for(lambda: len(turns._waiting) == 1, "the other waits")
+        other.goes_on.set()
+        with turns.mine():
+            assert other.has_it.is_set()
+
+
 def test_one_that_hangs_is_waited_for_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns()
     hangs = Router(turns)
