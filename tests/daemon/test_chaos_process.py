@@ -116,6 +116,7 @@ def test_the_daemon_is_killed_in_the_middle_of_a_commit(scene: Following) -> Non
             scene.live.api.request("DELETE", LEASE)
         scene.daemon.start()
         at_rest(scene, new)
+        assert scene.live.router.unconfirmed() == []
         scene.assert_only(between(old, new), since)
         wait_for(lambda: not begun(scene.daemon), "the journal says what became of every change", interval=0.05)
         if how_far is not None:
