@@ -37,7 +37,7 @@ style:
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Every disturbance of the daemon 20 times in a row; half an hour.
+# Every disturbance of the daemon 20 times in a row; an hour.
 chaos: .venv/developing
 	@scripts/install-test-packages
 	@$(BIN)/python -m tests.world.kube.build
