@@ -1,5 +1,6 @@
 """The deployment on a real API server with RBAC on: what it may do, that it is enough, and that it is no more."""
 
+import contextlib
 import json
 import logging
 import queue
@@ -22,9 +23,10 @@ from k8s_ecmp.kube.live import load_live
 from k8s_ecmp.kube.updates import Listed, ServiceCIDRsKnown, Update, WatchState
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.settings import LeaseSettings, Settings, load_settings
+from tests.daemon.running import Running, in_sync
 from tests.deploy.conftest import KUBELET, OVERLAY, Deployed
-from tests.site import COMMAND, REPO
-from tests.world.kube import build
+from tests.site import COMMAND, REPO, new_site
+from tests.world.kube import build, sample
 from tests.world.netns import wait_for
 
 pytestmark = pytest.mark.kubeworld
@@ -274,6 +276,75 @@ def test_a_single_run_with_these_rights(deployed: Deployed, tmp_path: Path) -> N
     state = load_live(deployed.cluster(tmp_path))
     assert len(state.nodes) == 3
     assert state.warnings == ()
+
+
+@pytest.mark.slow
+def test_the_daemon_with_these_rights(deployed: Deployed, tmp_path: Path) -> None:
+    """With the deployed Lease: it leads, writes routes and Events, and is refused nothing."""
+    before = refusals(deployed)
+    site = new_site(tmp_path / "site")
+    site.edit("inventories/demo/groups.yaml", lambda groups: groups["edge"]["data"]["k8s_ecmp"].pop("next_hops"))
+    site.settings(
+        cluster={"source": "live", "kubeconfig": deployed.cluster(tmp_path).kubeconfig},
+        daemon={
+            "lease": yaml.safe_load(only(rendered(OVERLAY), "ConfigMap")["data"]["k8s-ecmp.yaml"])["daemon"]["lease"]
+        },
+        nodes={"hold_down_s": 0, "hold_up_s": 0},
+        guards={"max_withdrawn_fraction": 1},
+    )
+    running = Running(site)
+    with contextlib.ExitStack() as undo:
+        undo.callback(running.kill)
+        running.start("--identity", "pod-1")
+        document = running.until(in_sync, "the routers are in sync")
+        assert (document["leading"], holder(deployed)) == (True, "pod-1")
+        assert {(watch["kind"], watch["synced"]) for watch in document["watches"]} == {
+            (kind, True) for kind in ("Node", "Service", "EndpointSlice", "ServiceCIDR", "Drain")
+        }
+        route = "ip route 10.43.0.0/16 10.0.0.13"
+        assert route in site.config("edge1").read_text()
+        deployed.kube.create(sample.service("loud", externalIPs=["192.0.2.200"]))
+        undo.callback(deployed.kube.delete, "Service", "loud")
+        undo.callback(set_ready, deployed, "n3", "True")
+        set_ready(deployed, "n3", "False")
+        expected = {("Service", "NotRouted"), ("Node", "RoutesWithdrawn")}
+        wait_for(lambda: expected <= events_of(deployed), "its Events are there")
+        wait_for(lambda: route not in site.config("edge1").read_text(), "the router has followed")
+        assert running.stop() == 0
+    assert holder(deployed) == ""
+    assert refusals(deployed) == before
+    said = running.log.read_text()
+    assert "403" not in said
+    assert "forbid" not in said
+
+
+def refusals(deployed: Deployed) -> float:
+    """Requests that the API server has found nobody to allow."""
+    lines = deployed.kube.get("/metrics", text=True).splitlines()
+    found = [line for line in lines if line.startswith("authorization_attempts_total{")]
+    assert found
+    return sum(float(line.rpartition(" ")[2]) for line in found if 'result="allowed"' not in line)
+
+
+def holder(deployed: Deployed) -> str:
+    lease = deployed.get("/apis/coordination.k8s.io/v1/namespaces/k8s-ecmp/leases/k8s-ecmp")
+    return str(lease["spec"]["holderIdentity"])
+
+
+def set_ready(deployed: Deployed, name: str, status: str) -> None:
+    path = f"/api/v1/nodes/{name}"
+    others = [item for item in deployed.get(path)["status"]["conditions"] if item["type"] != "Ready"]
+    deployed.kube.patch(f"{path}/status", {"status": {"conditions": [*others, {"type": "Ready", "status": status}]}})
+
+
+def events_of(deployed: Deployed) -> set[tuple[str, str]]:
+    """Kind of the object and reason, of those that a daemon has written."""
+    items = deployed.get("/api/v1/namespaces/default/events")["items"]
+    return {
+        (item["involvedObject"]["kind"], item["reason"])
+        for item in items
+        if item["source"].get("component") == "k8s-ecmp"
+    }
 
 
 # --- who drains
