@@ -21,6 +21,7 @@ _SAY_EVERY_S = 10.0
 _LOOK_EVERY_S = 0.5
 _READ_EVERY_S = 2.0
 _LAST_LOOK_S = 5.0
+_PATIENCE_S = 5.0
 _MOST_PREFIXES = 8
 
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="The node's name, as kubectl shows it.")]
@@ -61,7 +62,7 @@ def drain(
     settings, base = _live_settings(context, "drain")
     if not wait and (timeout is not None or read_routers):
         raise SettingsError("--timeout and --read-routers say how to wait", remedy="add --wait")
-    writer = Writer(settings.cluster)
+    writer = Writer(settings.cluster, patience_s=_PATIENCE_S)
     found = drains.read_node(writer, node)
     watch = drains.LeaseWatch(writer, settings.daemon.lease, settings.owner)
     if wait and not read_routers:
@@ -86,7 +87,7 @@ def undrain(context: typer.Context, node: NodeArgument) -> int:
     from k8s_ecmp.kube.writes import Writer
 
     settings, _ = _live_settings(context, "undrain")
-    writer = Writer(settings.cluster)
+    writer = Writer(settings.cluster, patience_s=_PATIENCE_S)
     found = drains.read_node(writer, node)
     drains.take_back(writer, found)
     typer.echo(f"node {node} is no longer asked to drain" if found.marked else f"node {node} was not asked to drain")

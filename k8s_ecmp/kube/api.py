@@ -88,11 +88,11 @@ class Api:
             status, headers, body = self._request(url)
             if status == 200:
                 return body
-            pause = _pause_s(headers) if status in _BUSY else None
+            pause = asked_pause_s(headers) if status in _BUSY else None
             if pause is None or attempt == attempts:
                 break
             time.sleep(min(pause, _LONGEST_PAUSE_S))
-        raise self._refusal(status, path, body, _pause_s(headers))
+        raise self._refusal(status, path, body, asked_pause_s(headers))
 
     def open(self, path: str, query: Mapping[str, str | int], *, read_s: float) -> urllib3.HTTPResponse:
         """The answer with its body still to be read, for streams; whoever asks closes it.
@@ -115,7 +115,7 @@ class Api:
                 response.release_conn()
         except FAILURES as error:
             raise self._translated(error, read_s) from error
-        raise self._refusal(response.status, path, body, _pause_s(response.headers))
+        raise self._refusal(response.status, path, body, asked_pause_s(response.headers))
 
     def broken(self, error: Exception, read_s: float) -> ClusterError:
         """The error for a failure (one of `FAILURES`) of a stream that `open` gave."""
@@ -216,15 +216,26 @@ class Api:
                 remedy="check that server of the kubeconfig is a Kubernetes API server, 1.21 or later",
             )
         what = f"the API server {self.server} answered {status} for {path}" + (f": {message}" if message else "")
-        if status == 429 or status >= 500:
-            remedy = "try again when it is less busy or whole again"
-            if pause_s is not None:
-                return Busy(what, pause_s=pause_s, remedy=remedy)
-            return ClusterUnreachable(what, remedy=remedy)
-        return ClusterRefused(what, status=status)
+        return unavailable(status, what, pause_s) or ClusterRefused(what, status=status)
 
 
-def _pause_s(headers: Any) -> float | None:
+def unavailable(status: int, message: str, pause_s: float | None) -> ClusterUnreachable | None:
+    """The error for a status of a server that may serve later; None for any other status.
+
+    Args:
+        status: of HTTP.
+        message: what is said of it.
+        pause_s: as `asked_pause_s` has it.
+    """
+    if status != 429 and status < 500:
+        return None
+    remedy = "try again when it is less busy or whole again"
+    if pause_s is None:
+        return ClusterUnreachable(message, remedy=remedy)
+    return Busy(message, pause_s=pause_s, remedy=remedy)
+
+
+def asked_pause_s(headers: Any) -> float | None:
     """Retry-After in seconds; None where the server does not ask to come again."""
     text = headers.get("Retry-After") or ""
     return float(text) if text.isascii() and text.isdigit() else None

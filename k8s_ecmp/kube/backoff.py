@@ -3,7 +3,8 @@
 import random
 from dataclasses import dataclass
 
-_LONGEST_ASKED_S = 300.0
+LONGEST_ASKED_S = 300.0
+"""A server that asks for more (Retry-After) is asked again all the same."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Backoff:
         """
         pause_s = random.uniform(0, self._bound_s)  # noqa: S311  no secret
         self._bound_s = min(self._bound_s * 2, self._pace.longest_pause_s)
-        return pause_s if asked_s is None else min(asked_s, _LONGEST_ASKED_S) + pause_s
+        return pause_s if asked_s is None else min(asked_s, LONGEST_ASKED_S) + pause_s
 
     def in_order_for(self, elapsed_s: float) -> None:
         """Takes note of how long the last stream was in order."""

@@ -16,6 +16,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from k8s_ecmp.errors import ClusterError, ClusterRefused
+from k8s_ecmp.kube.api import Busy
+from k8s_ecmp.kube.backoff import LONGEST_ASKED_S
 from k8s_ecmp.kube.writes import NOT_FOUND, Writer
 from k8s_ecmp.settings import ClusterSettings
 
@@ -183,7 +185,7 @@ class Recorder:
             else:
                 known.at = now
         except ClusterError as error:
-            self._give_up(str(error))
+            self._give_up(str(error), error.pause_s if isinstance(error, Busy) else 0)
             return
         if self._failed:
             self._failed = False
@@ -191,10 +193,10 @@ class Recorder:
         while len(self._written) > _REMEMBERED:
             self._written.popitem(last=False)
 
-    def _give_up(self, text: str) -> None:
-        """Says so once, and leaves the API server in peace for a while."""
+    def _give_up(self, text: str, asked_s: float = 0) -> None:
+        """Says so once, and leaves the API server in peace for a while, or for longer where it asks for that."""
         self.dropped += 1
-        self._paused_until = time.monotonic() + _PAUSE_S
+        self._paused_until = time.monotonic() + max(_PAUSE_S, min(asked_s, LONGEST_ASKED_S))
         if not self._failed:
             self._failed = True
             _log.warning("Kubernetes Events are not written: %s", text)

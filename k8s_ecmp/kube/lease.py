@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from k8s_ecmp.errors import ClusterError, ClusterRefused
+from k8s_ecmp.kube.api import Busy
+from k8s_ecmp.kube.backoff import LONGEST_ASKED_S
 from k8s_ecmp.kube.lease_object import COLLECTION, Lease, LeaseSpec, lease_name, lease_path
 from k8s_ecmp.kube.writes import CONFLICT, NOT_FOUND, Writer
 from k8s_ecmp.settings import ClusterSettings, LeaseSettings
@@ -86,6 +88,7 @@ class Elector:
         self._seen: tuple[LeaseSpec, float] | None = None
         self._claim: str | None = None
         self._failures = 0
+        self._asked_s = 0.0
         self._trouble: str | None = None
         self._errors: set[str] = set()
         self._waits_for: str | None = None
@@ -185,9 +188,12 @@ class Elector:
 
     def _turn(self) -> float:
         """One attempt to hold the Lease; the seconds until the next."""
+        self._asked_s = 0.0
         try:
             self._attempt()
         except ClusterError as error:
+            if isinstance(error, Busy):
+                self._asked_s = min(error.pause_s, LONGEST_ASKED_S)
             self._fail(str(error))
         except Exception as error:  # noqa: BLE001  a mistake in here must not end the thread: it would never lead again
             self._fail(f"unexpected {type(error).__name__}: {error}")
@@ -200,20 +206,24 @@ class Elector:
         return self._pause_s()
 
     def _pause_s(self) -> float:
-        """Seconds to the next attempt, with jitter, never longer than `retry_s` while it leads.
+        """Seconds to the next attempt, with jitter, about `retry_s` while it leads.
 
+        A busy server is left in peace for as long as it asks, but a leader tries again before its right ends.
         A standby wakes at the moment when the Lease expires: not up to `retry_s` later.
         """
         pause = self._settings.retry_s * random.uniform(0.8, 1.0)  # noqa: S311
+        now = self._clocks()
         with self._lock:
             leading, lease, seen = self._leading, self._lease, self._seen
-            lapsed = leading and self._lapse(self._clocks()) is not None
+            lapsed = leading and self._lapse(now) is not None
+            left = self._renewed.monotonic + self._settings.renew_deadline_s - now.monotonic
         if leading:
             # Lapsed although the attempt succeeded: the process stood still while it was under way.
-            return pause if not lapsed or self._failures else 0.01
+            return max(pause, min(self._asked_s, left / 2)) if not lapsed or self._failures else 0.01
         if self._failures:
             most = max(self._settings.retry_s, self._settings.duration_s)
-            return float(min(pause * 2 ** min(self._failures - 1, 10), most * random.uniform(0.8, 1.0)))  # noqa: S311
+            backoff = min(pause * 2 ** min(self._failures - 1, 10), most * random.uniform(0.8, 1.0))  # noqa: S311
+            return float(max(backoff, self._asked_s))
         if lease is not None and lease.holder and seen is not None:
             expiry = seen[1] + lease.duration_s(self._duration_s) - self._clocks().monotonic
             return max(0.01, min(pause, expiry + 0.01))

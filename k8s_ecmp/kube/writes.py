@@ -1,17 +1,19 @@
 """Requests that change objects of the API server, and short ones with a deadline of their own.
 
-Reading lists is `kube.api`'s. Here a request is made once: whoever writes decides itself whether and when to try again.
+Reading lists is `kube.api`'s. Here a request is made once: whoever writes decides itself whether and when to try again,
+and is told when the server asks for that (`Busy`). A `Writer` with patience does it for those who only want an answer.
 """
 
 import threading
+import time
 from typing import Any, Literal
 
 import msgspec
 import urllib3
 
-from k8s_ecmp.errors import ClusterError, ClusterRefused, ClusterUnreachable
+from k8s_ecmp.errors import ClusterError, ClusterRefused
 from k8s_ecmp.kube.access import Access
-from k8s_ecmp.kube.api import FAILURES, Api
+from k8s_ecmp.kube.api import FAILURES, Api, Busy, asked_pause_s, unavailable
 from k8s_ecmp.settings import ClusterSettings
 
 Method = Literal["GET", "POST", "PATCH"]
@@ -26,6 +28,7 @@ UNAUTHORIZED = 401
 _VERBS = {"GET": "get", "POST": "create", "PATCH": "patch"}
 _TIMEOUT_S = 10.0
 _CONNECT_S = 5.0
+_SHORTEST_PAUSE_S = 0.1
 
 
 class _Status(msgspec.Struct):
@@ -38,10 +41,15 @@ class Writer:
     """One API server, spoken to with short requests. For all threads.
 
     The kubeconfig is read at the first request, so that a daemon starts without it; then as `Access` renews it.
+
+    Args:
+        cluster: where the API server is.
+        patience_s: a request that the server puts off (Retry-After) is made again for so long.
     """
 
-    def __init__(self, cluster: ClusterSettings) -> None:
+    def __init__(self, cluster: ClusterSettings, *, patience_s: float = 0) -> None:
         self._cluster = cluster
+        self._patience_s = patience_s
         self._access: Access | None = None
         self._lock = threading.Lock()
 
@@ -90,10 +98,22 @@ class Writer:
             timeout_s: seconds without an answer after which the request counts as failed.
 
         Raises:
-            ClusterUnreachable: no connection, no answer in time, or the server cannot serve at the moment.
+            ClusterUnreachable: no connection, no answer in time, or the server cannot serve at the moment: `Busy` where
+                it says when to come again.
             ClusterRefused: any other answer than 2xx; its `status` says which.
             ClusterError: TLS fails, or the credentials cannot be had.
         """
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return self._send(method, path, body, content_type, timeout_s)
+            except Busy as busy:
+                pause_s = max(busy.pause_s, _SHORTEST_PAUSE_S)
+                if time.monotonic() + pause_s > deadline:
+                    raise
+            time.sleep(pause_s)
+
+    def _send(self, method: Method, path: str, body: Any, content_type: str, timeout_s: float) -> bytes:
         with self._lock:
             access = self._access = self._access or Access(self._cluster)
         api = access.api()
@@ -127,16 +147,19 @@ def write(
         response: urllib3.HTTPResponse = answer.response
         try:
             status, content = response.status, response.read(decode_content=True)
+            pause_s = asked_pause_s(response.headers)
         finally:
             response.release_conn()
     except FAILURES as error:
         raise api.broken(error, timeout_s) from error
     if 200 <= status < 300:
         return content
-    raise _refusal(api.server, method, path, status, content)
+    raise _refusal(api.server, method, path, status, content, pause_s)
 
 
-def _refusal(server: str, method: Method, path: str, status: int, content: bytes) -> ClusterError:
+def _refusal(
+    server: str, method: Method, path: str, status: int, content: bytes, pause_s: float | None
+) -> ClusterError:
     try:
         message = msgspec.json.decode(content, type=_Status).message or ""
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -157,9 +180,7 @@ def _refusal(server: str, method: Method, path: str, status: int, content: bytes
     if status == NOT_FOUND:
         return ClusterRefused(f"the API server {server} has no {what} (404): {message or path}", status=status)
     text = f"the API server {server} answered {status} to {verb} {what}" + (f": {message}" if message else "")
-    if status == 429 or status >= 500:
-        return ClusterUnreachable(text, remedy="try again when it is less busy or whole again")
-    return ClusterRefused(text, status=status)
+    return unavailable(status, text, pause_s) or ClusterRefused(text, status=status)
 
 
 def describe(method: Method, path: str) -> str:

@@ -15,7 +15,7 @@ from k8s_ecmp.kube.drain import DRAIN_PENDING_ANNOTATION, DRAINED_ANNOTATION, Ac
 from k8s_ecmp.kube.lease import Elector
 from k8s_ecmp.kube.writes import Writer
 from k8s_ecmp.settings import ClusterSettings, LeaseSettings
-from tests.kube.relay import Relay
+from tests.kube.relay import PutOff, Relay
 from tests.site import COMMAND, Outcome, Site
 from tests.world.kube import sample
 from tests.world.kube.server import ADMIN, READER, Failed, KubeApi
@@ -322,6 +322,20 @@ def test_an_api_server_that_goes_away_meanwhile(live: Site, kube_api: KubeApi, t
     finally:
         relay.close()
     assert done[0].code == 0, done[0].err
+
+
+@pytest.mark.kubeworld
+def test_an_api_server_that_is_busy_is_asked_again(live: Site, kube_api: KubeApi, tmp_path: Path) -> None:
+    relay = Relay(kube_api, tmp_path)
+    live.settings(cluster={"source": "live", "kubeconfig": str(relay.config)})
+    try:
+        relay.put_off = PutOff("PATCH", retry_after="1")
+        done = live.run_here("drain", "n2")
+        assert done.code == 0, done.err
+        assert relay.put_off is None
+    finally:
+        relay.close()
+    assert annotations(kube_api)["k8s-ecmp.io/drain"] == "true"
 
 
 @pytest.mark.kubeworld

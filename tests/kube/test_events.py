@@ -10,6 +10,7 @@ import pytest
 from k8s_ecmp.kube import events
 from k8s_ecmp.kube.events import Recorder
 from k8s_ecmp.settings import ClusterSettings
+from tests.kube.relay import PutOff, Relay
 from tests.world.kube import sample
 from tests.world.kube.server import ADMIN, READER, KubeApi
 from tests.world.netns import wait_for
@@ -97,6 +98,25 @@ def test_what_is_forbidden_is_said_once_and_blocks_nobody(
     assert len(caplog.records) == 1
     assert "create events" in caplog.text
     assert "403" in caplog.text
+
+
+def test_a_busy_server_is_left_in_peace_for_as_long_as_it_asks(
+    kube: KubeApi, tmp_path: Path, made: list[Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_PAUSE_S", 0)
+    relay = Relay(kube, tmp_path)
+    try:
+        out = Recorder(ClusterSettings(kubeconfig=str(relay.config)))
+        made.append(out)
+        out.start()
+        relay.put_off = PutOff("POST", retry_after="3600")
+        for number in range(3):
+            out.emit("Node", None, "n1", "u", "Normal", "Reason", f"message {number}")
+        wait_for(lambda: out.dropped == 3, "all are given up")
+        assert relay.arrived("POST") == 1
+    finally:
+        out.stop()
+        relay.close()
 
 
 def test_a_silent_server_fills_the_queue_and_no_more(kube: KubeApi, tmp_path: Path, made: list[Recorder]) -> None:

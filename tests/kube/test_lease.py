@@ -16,7 +16,7 @@ import pytest
 from k8s_ecmp.kube.lease import Clocks, Elector
 from k8s_ecmp.kube.lease_object import lease_name
 from k8s_ecmp.settings import ClusterSettings, LeaseSettings
-from tests.kube.relay import Relay
+from tests.kube.relay import PutOff, Relay
 from tests.site import REPO
 from tests.world.kube.server import ADMIN, READER, Failed, KubeApi
 from tests.world.netns import wait_for
@@ -372,6 +372,36 @@ def test_an_answer_that_is_lost_costs_nothing(world: World, method: str) -> None
         wait_for(lambda: relay.lose is None, "a renewal's answer is lost")
         made = relay.count("PATCH")
         wait_for(lambda: relay.count("PATCH") > made + 2, "it goes on renewing")
+        assert (elector.refusal(), elector.term) == (None, 1)
+    finally:
+        relay.close()
+
+
+@pytest.mark.kubeworld
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
+def test_a_busy_server_is_left_in_peace_for_as_long_as_it_asks(world: World, method: str) -> None:
+    """Whether it looks, begins to lead, or leads."""
+    relay = Relay(world.kube, world.folder)
+    try:
+        relay.put_off = PutOff(method, retry_after="1")
+        elector = world.elector(config=relay.config, retry_s=0.02)
+        wait_for(lambda: relay.put_off is None, "it is put off")
+        assert wait_for(lambda: relay.stayed_away_s(method), "it comes again") >= 1
+        wait_for(lambda: elector.refusal() is None, "it leads")
+        assert elector.term == 1
+    finally:
+        relay.close()
+
+
+@pytest.mark.kubeworld
+def test_a_leader_that_is_put_off_for_long_renews_in_time(world: World) -> None:
+    relay = Relay(world.kube, world.folder)
+    try:
+        elector = world.leader(config=relay.config, duration_s=7, renew_deadline_s=4.5, retry_s=0.02)
+        relay.put_off = PutOff("PATCH", retry_after="3600")
+        wait_for(lambda: relay.put_off is None, "it is put off")
+        renewed = world.lease()["spec"]["renewTime"]
+        wait_for(lambda: world.lease()["spec"]["renewTime"] > renewed, "it renews")
         assert (elector.refusal(), elector.term) == (None, 1)
     finally:
         relay.close()
