@@ -27,6 +27,9 @@ _log = logging.getLogger("k8s_ecmp.kube.lease")
 
 _CLOCKS_AGREE_S = 1.0
 _RELEASE_S = 3.0
+_LOOKS = 4
+"""How often a standby looks at the Lease in `retry_s`. It counts the Lease's time from the look that finds a renewal: what
+is seen late is taken over late."""
 
 
 class Clocks(NamedTuple):
@@ -209,7 +212,7 @@ class Elector:
         """Seconds to the next attempt, with jitter, about `retry_s` while it leads.
 
         A busy server is left in peace for as long as it asks, but a leader tries again before its right ends.
-        A standby wakes at the moment when the Lease expires: not up to `retry_s` later.
+        A standby looks `_LOOKS` times as often, and at the moment when the Lease expires.
         """
         pause = self._settings.retry_s * random.uniform(0.8, 1.0)  # noqa: S311
         now = self._clocks()
@@ -226,7 +229,7 @@ class Elector:
             return float(max(backoff, self._asked_s))
         if lease is not None and lease.holder and seen is not None:
             expiry = seen[1] + lease.duration_s(self._duration_s) - self._clocks().monotonic
-            return max(0.01, min(pause, expiry + 0.01))
+            return max(0.01, min(pause / _LOOKS, expiry + 0.01))
         return pause
 
     def _attempt(self) -> None:

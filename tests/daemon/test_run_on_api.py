@@ -4,13 +4,16 @@ import json
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from k8s_ecmp.journal import Journal
+from k8s_ecmp.settings import LeaseSettings
 from tests.site import COMMAND, Site, new_site
 from tests.world.kube import sample
 from tests.world.kube.server import ADMIN, STRANGER, Failed, KubeApi
@@ -126,6 +129,47 @@ def test_one_writes_and_the_other_takes_over(site: Site, kube_api: KubeApi, repl
     assert b.stop() == 0
     assert holder(kube_api) is None
     assert hops(site) == {"10.0.0.12"}
+
+
+def test_how_soon_another_takes_over(site: Site, kube_api: KubeApi, replicas: dict[str, Replica]) -> None:
+    """With the times that a user gets: at once from a leader that ends, and in `duration_s` and a look of one that dies.
+
+    Never sooner: for as long as that a commit of the dead one may still be on its way (docs/adr/0008).
+    """
+    times = LeaseSettings()
+    site.settings(daemon={})
+
+    def standby(name: str, leader: str) -> Replica:
+        replicas[name] = made = Replica(site, name)
+        made.said("all watches are synced")
+        made.said(f"the Lease default/k8s-ecmp-demo: waiting, {leader} holds it")
+        return made
+
+    replicas["a"] = a = Replica(site, "a")
+    wait_for(lambda: hops(site) == {"10.0.0.12", "10.0.0.13"}, "a has written", timeout=60)
+    standby("b", "a")
+    assert a.stop() == 0
+    ended = time.monotonic()
+    wait_for(lambda: holder(kube_api) == "b", "b leads", timeout=60)
+    assert time.monotonic() - ended < times.renew_deadline_s, "it waited until the Lease expired"
+
+    standby("c", "b")
+    replicas["b"].process.kill()
+    killed = time.monotonic()
+    renewed = times_of(kube_api)[0]
+    set_ready(kube_api, "n3", "False")
+    wait_for(lambda: hops(site) == {"10.0.0.12"}, "c has written", timeout=60)
+    assert time.monotonic() - killed <= times.duration_s + times.retry_s
+    assert holder(kube_api) == "c"
+    # All are of one machine and one clock, but for what is slewed.
+    assert times.duration_s - 0.1 <= times_of(kube_api)[1] - renewed <= times.duration_s + times.retry_s
+
+
+def times_of(kube: KubeApi) -> tuple[float, float]:
+    """When the Lease was renewed and acquired."""
+    spec = kube.get(LEASE)["spec"]
+    renewed, acquired = (datetime.fromisoformat(spec[name]).timestamp() for name in ("renewTime", "acquireTime"))
+    return renewed, acquired
 
 
 def test_a_leader_that_is_frozen_holds_nobody_up_beside_one_journal(

@@ -192,6 +192,22 @@ def test_a_killed_leader_is_replaced(world: World) -> None:
 
 
 @pytest.mark.kubeworld
+def test_a_standby_looks_oftener_than_a_leader_renews(world: World) -> None:
+    """It counts the time from when it has seen a renewal."""
+    retry_s, looks = 0.5, 12
+    world.held_by("other")
+    relay = Relay(world.kube, world.folder)
+    try:
+        elector = world.elector(config=relay.config, retry_s=retry_s)
+        wait_for(lambda: elector.leader == "other", "it has looked")
+        begun, before = time.monotonic(), relay.count("GET")
+        wait_for(lambda: relay.count("GET") >= before + looks, "it looks again")
+        assert time.monotonic() - begun < (looks - 1) * 0.8 * retry_s, "as often as it would renew at most"
+    finally:
+        relay.close()
+
+
+@pytest.mark.kubeworld
 def test_a_process_that_stood_still_does_not_write_when_it_wakes(world: World) -> None:
     first = world.process("first")
     wait_for(first.writes, "the process leads")
