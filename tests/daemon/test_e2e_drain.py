@@ -15,6 +15,7 @@ from tests.world.traffic import Load, Target, ask, watching
 pytestmark = [pytest.mark.world, pytest.mark.kubeworld, pytest.mark.slow, pytest.mark.long]
 
 PACE = 230  # connections a second that each load tries
+RATE = 200  # of both together, measured: less would prove little
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,11 @@ def test_a_planned_drain_fails_no_new_connection(scene: Following) -> None:
                 for load in (one, two):
                     load.await_more(connections, timeout_s=240)
 
+            def attempts() -> int:
+                return one.attempts + two.attempts
+
             more(400)
+            began, before = time.monotonic(), attempts()
             done = scene.daemon.cli("drain", "n1", "--wait")
             assert done.exit_code == 0, done
             for fib in scene.fibs:
@@ -71,6 +76,7 @@ def test_a_planned_drain_fails_no_new_connection(scene: Following) -> None:
             live.power_off("n1")
             live.set_ready("n1", "Unknown")
             more(800)
+            rate = (attempts() - before) / (time.monotonic() - began)
 
             live.power_on("n1")
             live.set_ready("n1")
@@ -85,6 +91,7 @@ def test_a_planned_drain_fails_no_new_connection(scene: Following) -> None:
     for fib in scene.fibs:
         away = [s for prefix in whole for s in fib.samples(prefix, drained) if s.at < back]
         assert not any({"10.98.0.11", "fd98::11"} & sample.hops for sample in away)
+    assert rate >= RATE, f"{rate:.0f} new connections a second during the drain"
     for load in (one, two):
         report = load.report()
         print(f"{load.target.address}: {report}")
