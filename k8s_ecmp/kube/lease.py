@@ -28,8 +28,8 @@ _log = logging.getLogger("k8s_ecmp.kube.lease")
 _CLOCKS_AGREE_S = 1.0
 _RELEASE_S = 3.0
 _LOOKS = 4
-"""How often a standby looks at the Lease in `retry_s`. It counts the Lease's time from the look that finds a renewal: what
-is seen late is taken over late."""
+"""How often a standby looks at the Lease in `retry_s`. It counts the Lease's time from the look that finds a renewal:
+what is seen late is taken over late."""
 
 
 class Clocks(NamedTuple):
