@@ -34,6 +34,7 @@ class RouterConnection:
         configuration: Config | None = None,
         *,
         to_look: bool = False,
+        beside: Driver | None = None,
     ) -> None:
         extras = copy.deepcopy(extras or {})
         options = optional_args(extras)
@@ -59,7 +60,7 @@ class RouterConnection:
         )
         keeping = getattr(driver, "keeping", None)
         if to_look and isinstance(keeping, Looking):
-            keeping.open_to_look()
+            keeping.open_to_look(getattr(beside, "keeping", None))
         else:
             driver.open()
         self.connection: Driver = driver
