@@ -23,6 +23,7 @@ _EMPTY_LOCK_S = 2.0  # a lock without content for so long was never finished
 _POLL_S = 0.02
 _RUNNING = "show running-config"
 _FENCE_AGAIN_S = 1.0
+_SMALL = 3000  # characters that a shell writes at once, and a pipe takes as one (PIPE_BUF)
 _THROUGH_S = 5.0  # for an answer by another session's vtysh; longer takes one of our own
 
 FREE_THE_LOCK = (
@@ -140,7 +141,8 @@ class Remote:
         if self._looks and all(command.startswith(("show ", "write ")) for command in asked):
             self.agent.look(asked)
             return self._looked(asked)
-        if self._through and all(command.startswith("show ") for command in asked):
+        small = sum(map(len, asked)) < _SMALL
+        if self._through and small and all(command.startswith("show ") for command in asked):
             try:
                 answers = ask_through(self._through, self._hostname, self._session, asked, _THROUGH_S)
             except (Unreachable, DeadlineExceeded):
