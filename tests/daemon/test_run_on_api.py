@@ -155,11 +155,9 @@ def test_how_soon_another_takes_over(site: Site, kube_api: KubeApi, replicas: di
 
     standby("c", "b")
     replicas["b"].process.kill()
-    killed = time.monotonic()
     renewed = times_of(kube_api)[0]
     set_ready(kube_api, "n3", "False")
     wait_for(lambda: hops(site) == {"10.0.0.12"}, "c has written", timeout=60)
-    assert time.monotonic() - killed <= times.duration_s + times.retry_s
     assert holder(kube_api) == "c"
     # All are of one machine and one clock, but for what is slewed.
     assert times.duration_s - 0.1 <= times_of(kube_api)[1] - renewed <= times.duration_s + times.retry_s
