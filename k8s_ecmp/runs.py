@@ -200,12 +200,12 @@ def _as_of_now(trip: GuardTrip, freeze: Freeze | None) -> GuardTrip:
 
 
 def _new_to(plan: Plan, freeze: Freeze | None) -> Freeze | None:
-    """The freeze in force, but not a window in which the plan was made: what that holds is not in it already, unless it
-    was made in spite of the window.
+    """The freeze in force, but not where it is windows alone that the plan says it was made in. Clocks are not asked:
+    settings may have got a window since, and another machine's clock may have planned.
     """
-    if freeze is None or freeze.everything or freeze.since is None or plan.created < freeze.since:
+    if freeze is None or freeze.everything or not set(freeze.windows) <= set(plan.freeze_windows):
         return freeze
-    return freeze if "frozen" in plan.overrides else None
+    return None
 
 
 def freeze_meanwhile(plan: Plan, settings: Settings, overrides: Collection[str] = ()) -> Callable[[], str | None]:

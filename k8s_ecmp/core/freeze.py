@@ -14,11 +14,13 @@ _LONGEST_SHIFT = timedelta(hours=2)
 
 
 class Freeze(NamedTuple):
-    """A freeze in force. `everything`: withdrawals of dead nodes are held too. `since` None: not known."""
+    """A freeze in force. `everything`: withdrawals of dead nodes are held too. `windows`: all that are in force, each
+    with when it began.
+    """
 
     detail: str
     everything: bool
-    since: datetime | None = None
+    windows: tuple[str, ...] = ()
 
 
 def freeze_of(settings: GuardSettings, now: datetime, file_text: str | None) -> Freeze | None:
@@ -32,14 +34,16 @@ def freeze_of(settings: GuardSettings, now: datetime, file_text: str | None) -> 
 def window_in_force(windows: Iterable[FreezeWindow], now: datetime) -> Freeze | None:
     """The freeze window that holds at `now`, one with `freeze_all` before others; None if there is none."""
     found: Freeze | None = None
+    names: list[str] = []
     for window in windows:
         started = _last_start(window, now)
         left_s = window.duration_s - (now - started).total_seconds()
         if left_s > 0:
-            detail = f"freeze window {window.start!r} ({window.time_zone}) holds for another {duration(left_s)}"
-            freeze = Freeze(detail, window.freeze_all, started)
+            name = f"{window.start!r} ({window.time_zone})"
+            names.append(f"{name} since {started:%Y-%m-%dT%H:%M:%SZ}")
+            freeze = Freeze(f"freeze window {name} holds for another {duration(left_s)}", window.freeze_all)
             found = freeze if found is None or freeze.everything else found
-    return found
+    return found and found._replace(windows=tuple(names))
 
 
 def _last_start(window: FreezeWindow, now: datetime) -> datetime:

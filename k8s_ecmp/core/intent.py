@@ -114,4 +114,5 @@ class Intent:
             mode=self.settings.mode,
             policy=self.settings.policy,
             adopts=tuple(sorted(self.rules.adopt)),
+            freeze_windows=self.rules.windows,
         )

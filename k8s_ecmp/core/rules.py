@@ -30,6 +30,13 @@ class Rules:
     overrides: frozenset[str] = frozenset()
     adopt: frozenset[Prefix] = frozenset()
 
+    @property
+    def windows(self) -> tuple[str, ...]:
+        """The freeze windows that let through of a plan what is in it; none where something else holds it."""
+        if self.freeze is None or self.freeze.everything or "frozen" in self.overrides:
+            return ()
+        return self.freeze.windows
+
 
 class Owner(Protocol):
     """Whoever names tag and owner: the settings, or rules made of them."""

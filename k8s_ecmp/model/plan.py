@@ -151,7 +151,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     router; `overrides` names those that somebody switched off. Routers are in the inventory's order. `contested` has
     each prefix of a conflict once. `rollout` None: by the settings of whoever applies it. `mode` and `policy` are those
     by which it was made, None where a file of an older program does not say them; those of the time of apply decide.
-    `adopts`: it is about these prefixes alone, and takes over what others have there.
+    `adopts`: it is about these prefixes alone, and takes over what others have there. `freeze_windows`: those in force
+    when it was made, each with when it began; what they hold is not in it.
     """
 
     created: datetime
@@ -169,6 +170,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode | None = None
     policy: Policy | None = None
     adopts: tuple[Prefix, ...] = ()
+    freeze_windows: tuple[str, ...] = ()
 
     @property
     def undoes(self) -> int | None:

@@ -102,6 +102,7 @@ def _identified(plan: Plan) -> PlanDocument:
         mode=plan.mode,
         policy=plan.policy,
         adopts=tuple(map(str, plan.adopts)),
+        freeze_windows=plan.freeze_windows or msgspec.UNSET,
     )
     fields = {name: getattr(body, name) for name in body.__struct_fields__}
     return PlanDocument(id=_sha256(canonical_json(body)), **fields)
@@ -275,6 +276,7 @@ def plan_of(document: PlanDocument) -> Plan:
         mode=document.mode,
         policy=document.policy,
         adopts=tuple(map(Prefix.parse, document.adopts)),
+        freeze_windows=document.freeze_windows or (),
     )
 
 

@@ -152,7 +152,10 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class PlanBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything but the `id`: what the `id` is the hash of. Times are RFC 3339 in UTC, to the second."""
+    """Everything but the `id`: what the `id` is the hash of. Times are RFC 3339 in UTC, to the second.
+
+    `freeze_windows` is left out where the plan was made in none.
+    """
 
     version: int
     created: str
@@ -171,6 +174,7 @@ class PlanBody(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode | None = None
     policy: Policy | None = None
     adopts: tuple[str, ...] = ()
+    freeze_windows: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class PlanDocument(PlanBody, frozen=True, kw_only=True):

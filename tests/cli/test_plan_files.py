@@ -5,9 +5,11 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from k8s_ecmp.journal import Journal
 from tests.site import Site
 from tests.world.netns import wait_for
 
@@ -85,8 +87,6 @@ def test_what_somebody_else_changes_elsewhere_does_not_make_a_plan_stale(site: S
 def test_todays_settings_stand_over_a_plan_file(site: Site, settings: dict[str, object], says: str) -> None:
     path = plan_file(site)
     before = site.config("edge1").read_text()
-    if "guards" in settings and "freeze_windows" in settings["guards"]:  # type: ignore[operator]
-        _make_older(path, 7200)
     site.settings(**settings)
     done = site.run_here("apply", str(path))
     assert done.code == 3
@@ -94,11 +94,49 @@ def test_todays_settings_stand_over_a_plan_file(site: Site, settings: dict[str, 
     assert site.config("edge1").read_text() == before
 
 
-def _make_older(path: Path, seconds: int) -> None:
-    """A plan made so long ago and still fresh, with the hash that belongs to it."""
-    document = json.loads(path.read_text())
-    document["created"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds))
-    del document["id"]
+LONG_WINDOW = {"start": "0 0 * * *", "duration_s": 86400}
+
+
+def test_a_window_holds_a_file_that_does_not_know_it_whatever_the_clocks_say(site: Site) -> None:
+    """Set after the plan, or over by the clock of the machine that planned: it was made later than the window began."""
+    path = plan_file(site)
+    assert "freeze_windows" not in json.loads(path.read_text()), "as an older program wrote it"
+    before = site.config("edge1").read_text()
+    site.settings(guards={"freeze_windows": [LONG_WINDOW]})
+    held = site.run_here("apply", str(path))
+    assert (held.code, "frozen" in held.out) == (3, True)
+    assert site.config("edge1").read_text() == before
+    assert site.run_here("apply", str(path), "--override", "frozen").code == 0
+    with Journal(site.folder / "journal.sqlite") as journal:
+        assert [entry.body["guards"] for entry in journal.entries(kinds=("override",))] == [["frozen"]]
+
+
+@pytest.mark.parametrize("another", [False, True])
+def test_a_file_from_a_window_is_applied_in_it_and_held_by_another(site: Site, *, another: bool) -> None:
+    assert site.run_here("apply", "--yes").code == 0
+    site.settings(guards={"freeze_windows": [LONG_WINDOW], "max_withdrawn_fraction": 1})
+    site.not_ready("node2")
+    path = site.folder / "today.plan"
+    site.run_here("plan", "--out", str(path))
+    (known,) = json.loads(path.read_text())["freeze_windows"]
+    assert known == time.strftime("'0 0 * * *' (UTC) since %Y-%m-%dT00:00:00Z", time.gmtime())
+    if another:
+        site.settings(guards={"freeze_windows": [LONG_WINDOW, {**LONG_WINDOW, "time_zone": "Asia/Tokyo"}]})
+    site.run_here("apply", str(path))
+    assert ("10.192.0.2 " in site.config("edge1").read_text()) is another
+
+
+def test_a_file_made_in_spite_of_a_window_needs_the_override_again(site: Site) -> None:
+    site.settings(guards={"freeze_windows": [LONG_WINDOW]})
+    path = str(site.folder / "today.plan")
+    assert site.run_here("plan", "--out", path, "--override", "frozen").code == 2
+    assert site.run_here("apply", path).code == 3
+    assert site.run_here("apply", path, "--override", "frozen").code == 0
+
+
+def _seal(path: Path, document: dict[str, Any]) -> None:
+    """Writes a plan that was edited, with the hash that belongs to it."""
+    document.pop("id", None)
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     document["id"] = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
     path.write_text(json.dumps(document))
