@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -27,6 +27,7 @@ from k8s_ecmp.views.document import decode_plan
 from k8s_ecmp.views.next_step import anew
 from k8s_ecmp.views.plan_rows import difference
 
+_CLOCKS_DIFFER = timedelta(seconds=60)  # at most, between the machine that planned and the one that applies
 DONE, ERROR, CHANGES, STOPPED = 0, 1, 2, 3
 _NOT_PROBED = (
     "nodes.probe is on, and only the daemon asks the nodes: this run goes by what Kubernetes says of them, which may "
@@ -115,7 +116,8 @@ def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) ->
     that holds a single prefix stays: what it holds is not in the file.
 
     Raises:
-        PlanRefused: it is edited, expired, unreadable, another owner's, or against today's mode or policy.
+        PlanRefused: it is edited, expired, from the future, unreadable, another owner's, or against today's mode or
+            policy.
         SettingsError: an override is no guard's name.
     """
     check_overrides(overrides)
@@ -124,6 +126,12 @@ def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) ->
     if plan.expires <= now:
         raise PlanRefused(
             f"the plan in {path} expired at {plan.expires:%Y-%m-%d %H:%M:%S} UTC", remedy=anew(plan.undoes)
+        )
+    if plan.created > now + _CLOCKS_DIFFER:  # it would live for longer than it may
+        raise PlanRefused(
+            f"the plan in {path} was made at {plan.created:%Y-%m-%d %H:%M:%S} UTC, and here it is "
+            f"{now:%Y-%m-%d %H:%M:%S} UTC",
+            remedy="compare the clocks of the machine that planned and of this one (`date -u`), then make a new plan",
         )
     for router in plan.routers:
         for change in router.changes:

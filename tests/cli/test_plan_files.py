@@ -55,6 +55,20 @@ def test_an_expired_plan_file_is_refused(site: Site) -> None:
     assert "expired" in done.err
 
 
+@pytest.mark.parametrize(("ahead_s", "code"), [(30, 0), (90, 3), (7200, 3)])
+def test_a_plan_from_the_future_is_refused_but_for_what_clocks_differ_by(site: Site, ahead_s: int, code: int) -> None:
+    path = plan_file(site)
+    document = json.loads(path.read_text())
+    for key, later_s in (("created", 0), ("expires", 3600)):
+        document[key] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + ahead_s + later_s))
+    _seal(path, document)
+    before = site.config("edge1").read_text()
+    done = site.run_here("apply", str(path))
+    assert done.code == code, done.err
+    assert ("compare the clocks of the machine that planned and of this one" in done.err) is (code == 3)
+    assert (site.config("edge1").read_text() == before) is (code == 3)
+
+
 def test_a_stale_router_refuses_the_whole_file_by_name_before_anything_is_written(site: Site) -> None:
     path = plan_file(site)
     config = site.config("edge2")
