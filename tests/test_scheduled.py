@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from markdown_it import MarkdownIt
 
 from k8s_ecmp.journal import Entry, Journal
 from tests.site import REPO, Site, new_site
+from tests.world.netns import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -127,6 +129,7 @@ def approved(site: Site) -> None:
 def test_cron_plans_a_person_approves_and_cron_applies_exactly_that(site: Site, cron: dict[str, str]) -> None:
     before = configs(site)
     planned = by_cron(site, cron["plan.sh"])
+    made_s = int(time.time())
     assert planned.returncode == 2, planned.stderr
     assert "a plan waits for approval: waiting/" in planned.stdout
     text = next((site.folder / "waiting").glob("*.md")).read_text()
@@ -146,6 +149,7 @@ def test_cron_plans_a_person_approves_and_cron_applies_exactly_that(site: Site, 
     done = configs(site)
     assert done != before
     assert by_cron(site, cron["apply.sh"]).returncode == 0
+    wait_for(lambda: int(time.time()) > made_s, "another second: files are named after theirs")
     assert by_cron(site, cron["plan.sh"]).returncode == 0
     assert configs(site) == done
     assert len(list((site.folder / "waiting").iterdir())) == 2, "a plan without changes leaves nothing"
