@@ -92,7 +92,7 @@ class Begun(msgspec.Struct, frozen=True):
         return f"entry {self.entry} of {self.at[:19].replace('T', ' ')}Z says that this plan {said} on it"
 
 
-def begun(settings: Settings, plan: Plan, file: Path) -> dict[str, Begun]:
+def begun(settings: Settings, file: Path) -> dict[str, Begun]:
     """The routers on which the plan of a file was begun and, as far as the journal knows, is in force.
 
     A router whose change was taken back, or failed so that nobody knows, is not among them.
@@ -102,19 +102,22 @@ def begun(settings: Settings, plan: Plan, file: Path) -> dict[str, Begun]:
     """
     if not Path(settings.journal).expanduser().exists():
         return {}
-    identity = file_id(file)
-    found: dict[str, Begun] = {}
     with Journal(settings.journal) as journal:
-        for entry in journal.entries(kinds=("begin", "result"), since=plan.created):
-            router = entry.router
-            if entry.body["plan"] != identity or entry.owner != settings.owner or router is None:
-                continue
-            if entry.kind == "begin":
-                found.setdefault(router, Begun(entry.id, entry.at, committed=False))
-            elif entry.body["outcome"] == "committed":
-                found[router] = Begun(entry.id, entry.at, committed=True)
-            elif entry.body["begin"] is not None:
-                found.pop(router, None)
+        return _begun(journal, settings.owner, file_id(file))
+
+
+def _begun(journal: Journal, owner: str, plan: str) -> dict[str, Begun]:
+    found: dict[str, Begun] = {}
+    for entry in journal.entries(kinds=("begin", "result"), plan=plan):
+        router = entry.router
+        if entry.owner != owner or router is None:
+            continue
+        if entry.kind == "begin":
+            found.setdefault(router, Begun(entry.id, entry.at, committed=False))
+        elif entry.body.get("outcome") == "committed":
+            found[router] = Begun(entry.id, entry.at, committed=True)
+        elif entry.body.get("begin") is not None:
+            found.pop(router, None)
     return found
 
 

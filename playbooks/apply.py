@@ -32,7 +32,7 @@ def main() -> int:
     with refusals_recorded(settings, asked.plan, asked.ticket, asked.reason, warn):
         plan = runs.reviewed(asked.plan, settings)
         settings = runs.as_reviewed(settings, plan)
-        done = runs.check_current(nornir, settings, plan, begun(settings, plan, asked.plan) if asked.resume else ())
+        done = runs.check_current(nornir, settings, plan, begun(settings, asked.plan) if asked.resume else ())
     for sentence in settle(settings, nornir):
         print(sentence, file=sys.stderr)
     plan = runs.without(plan, done)

@@ -34,7 +34,7 @@ def plan_file(folder: Path, name: str = "a.plan", created: datetime = NOW) -> tu
 
 
 def test_without_a_journal_nothing_was_begun(settings: Settings, tmp_path: Path) -> None:
-    assert begun(settings, *plan_file(tmp_path)) == {}
+    assert begun(settings, plan_file(tmp_path)[1]) == {}
     assert not Path(settings.journal).exists()
 
 
@@ -51,10 +51,21 @@ def test_committed_and_begun_count_and_what_was_taken_back_or_failed_does_not(
         record.end(CommitResult("refused", "refused"))
         record.begin("again", (), (), takes_back=True)
         record.end(CommitResult("again", "rolled-back"))
-    found = begun(settings, plan, file)
+    found = begun(settings, file)
     assert {name: one.committed for name, one in found.items()} == {"done": True, "dead": False}
     assert "says that this plan was committed on it" in str(found["done"])
     assert "says that this plan was begun on it" in str(found["dead"])
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(seconds=50), timedelta(days=1)])
+def test_what_was_begun_is_found_whatever_the_planner_s_clock_said(
+    settings: Settings, tmp_path: Path, ahead: timedelta
+) -> None:
+    plan, file = plan_file(tmp_path, created=NOW + ahead)
+    with recording(settings, plan, file=file) as record:
+        record.begin("r1", (), ())
+        record.end(CommitResult("r1", "committed"))
+    assert set(begun(settings, file)) == {"r1"}
 
 
 def test_another_plan_and_another_owner_do_not_count(settings: Settings, tmp_path: Path) -> None:
@@ -62,13 +73,15 @@ def test_another_plan_and_another_owner_do_not_count(settings: Settings, tmp_pat
     with recording(settings, plan, file=file) as record:
         record.begin("r1", (), ())
         record.end(CommitResult("r1", "committed"))
-    assert set(begun(settings, plan, file)) == {"r1"}
-    assert begun(settings, *plan_file(tmp_path, "b.plan")) == {}
-    assert begun(Settings(owner="test", tag=4201, inventory="", journal=settings.journal), plan, file) == {}
+    assert set(begun(settings, file)) == {"r1"}
+    assert begun(settings, plan_file(tmp_path, "b.plan")[1]) == {}
+    assert begun(Settings(owner="test", tag=4201, inventory="", journal=settings.journal), file) == {}
 
 
-def test_the_journal_is_read_from_a_time_on(tmp_path: Path) -> None:
+def test_the_journal_is_read_from_an_entry_on_and_for_one_plan(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite") as journal:
-        journal.write(Author("prod", "me", "run"), "result", {})
-        assert len(journal.entries(since=NOW - timedelta(hours=1))) == 1
-        assert journal.entries(since=NOW + timedelta(hours=1)) == []
+        for plan in ("sha256:0", "sha256:1", None, "sha256:1"):
+            journal.write(Author("prod", "me", "run"), "result", {"plan": plan, "error": '"plan":"sha256:0"'})
+        assert [entry.id for entry in journal.entries(after=2)] == [3, 4]
+        assert [entry.id for entry in journal.entries(plan="sha256:1")] == [2, 4]
+        assert [entry.id for entry in journal.entries(plan="sha256:0", after=1)] == []

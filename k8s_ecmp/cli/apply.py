@@ -216,7 +216,7 @@ def _checked(settings: Settings, everyone: "Nornir", planned: "Plan", resumed: P
     from k8s_ecmp import runs
     from k8s_ecmp.recording import begun
 
-    journaled = begun(settings, planned, resumed) if resumed is not None else {}
+    journaled = begun(settings, resumed) if resumed is not None else {}
     with progress_over(sum(bool(plan.changes) for plan in planned.routers), "checking routers") as progress:
         done = runs.check_current(everyone, settings, planned, journaled, progress)
     for name in sorted(done):

@@ -1,7 +1,6 @@
 """`history`: what was done, by whom and why; one entry whole; the way back; and whether the journal is whole."""
 
 import sys
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -163,8 +162,7 @@ def _begun(journal: "Journal", entry: "Entry") -> "list[Entry]":
                 f"entry {one.id} is not as it was written: {spoiled}; no way back is planned from it",
                 remedy="`k8s-ecmp history check` names every broken place; plan from the cluster with `k8s-ecmp plan`",
             )
-    began = datetime.fromisoformat(entry.at)
-    since = journal.entries(router=entry.router, kinds=("begin", "result"), since=began)
+    since = journal.entries(router=entry.router, kinds=("begin", "result"), after=entry.id)
     found = not_taken_back([one for one in told if one.kind == "begin"], since)
     if not found:
         what = f"entry {entry.id} is" if entry.kind == "begin" else f"the run of entry {entry.id} has"

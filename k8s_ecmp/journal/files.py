@@ -144,13 +144,17 @@ class Journal:
         router: str | None = None,
         kinds: Sequence[Kind] = (),
         run: str | None = None,
-        since: datetime | None = None,
+        plan: str | None = None,
+        after: int | None = None,
         last: int | None = None,
     ) -> list[Entry]:
-        """Entries in their order; the `last` ones where that is set."""
+        """Entries in their order, those on the plan of an id, and those `after` a number; the `last` ones where that is
+        set.
+        """
         where, values = ["1"], list[Any]()
-        after = None if since is None else since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        for condition, value in (("router = ?", router), ("run = ?", run), ("at >= ?", after)):
+        of_plan = None if plan is None else _json({"plan": plan})[1:-1]
+        conditions = (("router = ?", router), ("run = ?", run), ("instr(body, ?)", of_plan), ("id > ?", after))
+        for condition, value in conditions:
             if value is not None:
                 where.append(condition)
                 values.append(value)
@@ -317,7 +321,7 @@ class Journal:
     def _add(
         self, last: tuple[int, str], author: Author, kind: Kind, body: Mapping[str, Any], router: str | None
     ) -> int:
-        text = json.dumps(without_secrets(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = _json(without_secrets(body))
         ticket, reason = without_secrets(author.ticket), without_secrets(author.reason)
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         number, previous = last[0] + 1, last[1]
@@ -358,6 +362,10 @@ class Journal:
 
 
 _REMEDY = "nothing is written to routers without it; see to the disk and the file's rights, or set `journal` elsewhere"
+
+
+def _json(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _is_changed(row: Sequence[Any]) -> bool:

@@ -6,7 +6,9 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -414,6 +416,18 @@ def test_what_is_no_change_cannot_be_undone(site: Site) -> None:
         result = journal.entries(kinds=("result",))[0].id
     assert "no change of a router" in site.run_here("history", "undo", str(result)).err
     assert "no entry 99" in site.run_here("history", "undo", "99").err
+
+
+def test_what_was_taken_back_is_known_whatever_the_clock_did_meanwhile(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author = Author("demo", "me", "run")
+    with Journal(site.folder / "journal.sqlite") as journal:
+        begun = journal.write(author, "begin", {"plan": None, "changes": [], "commands": []}, "edge1")
+        clock = Mock(now=lambda zone: datetime.now(zone) - timedelta(hours=1))
+        monkeypatch.setattr("k8s_ecmp.journal.files.datetime", clock)
+        journal.write(author, "result", {"plan": None, "begin": begun, "outcome": "rolled-back"}, "edge1")
+    assert "no change of a router that was not taken back" in site.run_here("history", "undo", str(begun)).err
 
 
 WITHDRAWING = ("--override", "empty-desired", "--override", "mass-withdrawal")
