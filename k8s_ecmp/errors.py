@@ -7,7 +7,7 @@
     │   ├── ClusterUnreachable   the API server did not answer                    retryable
     │   ├── ClusterRefused       it answered with an error, such as a 403
     │   └── ServiceCIDRUnknown   no service CIDR is configured or discoverable
-    ├── PlanRefused              a plan file is edited, expired or stale
+    ├── PlanRefused              a plan file is edited, expired, stale or was taken back
     ├── Frozen                   a freeze began after the plan was made
     ├── NotLeading               this process may not write at the moment             retryable
     ├── JournalError             the journal cannot be read or written; nothing is written to routers
@@ -88,7 +88,7 @@ class ServiceCIDRUnknown(ClusterError):
 
 
 class PlanRefused(EcmpError):
-    """A plan file is edited, expired or stale; nothing was written."""
+    """A plan file is edited, expired, stale or was taken back; nothing was written."""
 
 
 class Frozen(EcmpError):

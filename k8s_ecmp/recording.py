@@ -17,10 +17,12 @@ from k8s_ecmp.journal import Begun as BegunEntry
 from k8s_ecmp.journal.entry import Kind
 from k8s_ecmp.journal.only_writer import holder, only_writer
 from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, Plan, RouteChange
+from k8s_ecmp.model.plan import JOURNAL_ENTRY
 from k8s_ecmp.routers.finding_out import find_out
 from k8s_ecmp.routers.tasks import run
 from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.document import plan_id
+from k8s_ecmp.views.next_step import anew
 from k8s_ecmp.views.schema import Summary
 
 _Said = tuple[Kind, dict[str, Any]]
@@ -103,14 +105,18 @@ def begun(settings: Settings, file: Path) -> dict[str, Begun]:
     if not Path(settings.journal).expanduser().exists():
         return {}
     with Journal(settings.journal) as journal:
-        return _begun(journal, settings.owner, file_id(file))
+        return _begun(_told(journal, settings.owner, file_id(file)))
 
 
-def _begun(journal: Journal, owner: str, plan: str) -> dict[str, Begun]:
+def _told(journal: Journal, owner: str, plan: str) -> list[Entry]:
+    return [entry for entry in journal.entries(plan=plan) if entry.owner == owner]
+
+
+def _begun(told: Sequence[Entry]) -> dict[str, Begun]:
     found: dict[str, Begun] = {}
-    for entry in journal.entries(kinds=("begin", "result"), plan=plan):
+    for entry in told:
         router = entry.router
-        if entry.owner != owner or router is None:
+        if router is None:
             continue
         if entry.kind == "begin":
             found.setdefault(router, Begun(entry.id, entry.at, committed=False))
@@ -119,6 +125,24 @@ def _begun(journal: Journal, owner: str, plan: str) -> dict[str, Begun]:
         elif entry.body.get("begin") is not None:
             found.pop(router, None)
     return found
+
+
+def _undone(journal: Journal, owner: str, plan: str, routers: Collection[str]) -> list[str]:
+    """Those of routers on which a plan was committed, and taken back by a plan of `history undo` after it was made."""
+    told = _told(journal, owner, plan)
+    if not (done := _begun(told)):
+        return []
+    made = max((entry.id for entry in told if entry.kind == "plan"), default=0)
+    sources = {f"{JOURNAL_ENTRY}{entry.id}" for entry in told}
+    reviews = journal.entries(kinds=("review",), after=told[0].id)
+    ways = {entry.body["plan"] for entry in reviews if entry.body.get("cluster", {}).get("source") in sources}
+    back = [_begun(_told(journal, owner, way)) for way in sorted(ways)]
+    return [
+        f"{router} (entries {done[router].entry} and {way[router].entry})"
+        for router in routers
+        for way in back
+        if router in done and router in way and way[router].entry > max(done[router].entry, made)
+    ]
 
 
 def not_taken_back(begun: Sequence[Entry], since: Sequence[Entry]) -> list[Entry]:
@@ -171,12 +195,22 @@ def recording(
 
     Raises:
         JournalError: it cannot be written, or another process of the same owner is applying.
+        PlanRefused: the plan of the file was committed on a router and taken back since, as the journal then says.
     """
     author = Author.here(settings.owner, ticket, reason)
     with Journal(settings.journal) as journal, only_writer(journal.path, settings.owner, author.who):
         identity = plan_id(plan) if file is None else file_id(file)
         opening = _opening(plan, identity, file, overrides, resumed)
         entries = [journal.write(author, kind, body) for kind, body in opening]
+        changing = [router.name for router in plan.routers if router.status == "changes"]
+        if file is not None and (undone := _undone(journal, settings.owner, identity, changing)):
+            error = PlanRefused(
+                f"the plan in {file} was committed and taken back: {', '.join(undone)}; nothing was written",
+                remedy=anew(plan.undoes, str(file)),
+            )
+            refused = CommitResult("", "refused", error=str(error))
+            journal.write(author, "result", result_body(refused, identity, None))
+            raise error
         yield RunRecord(journal, author, identity, entries, adopts=bool(plan.adopts))
 
 

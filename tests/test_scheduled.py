@@ -232,6 +232,25 @@ def test_cron_goes_on_with_a_file_whose_run_failed(site: Site, cron: dict[str, s
     assert (site.folder / "done/CHG-17.plan").exists()
 
 
+def test_cron_does_not_do_again_what_somebody_took_back(site: Site, cron: dict[str, str]) -> None:
+    """The script was killed between `apply` and `mv`."""
+    (site.folder / "approved").mkdir()
+    before = configs(site)
+    assert by_cron(site, cron["plan.sh"]).returncode == 2
+    approved(site)
+    assert by_cron(site, cron["apply.sh"]).returncode == 0
+    (site.folder / "done/CHG-17.plan").rename(site.folder / "approved/CHG-17.plan")
+    back = str(site.folder / "back.plan")
+    guards = ("--override", "empty-desired", "--override", "mass-withdrawal")
+    (review,) = entries(site, "review")
+    assert site.run_here("history", "undo", str(review.id), "--out", back, *guards).code == 2
+    assert site.run_here("apply", back).code == 0
+    done = by_cron(site, cron["apply.sh"])
+    assert (done.returncode, "was committed and taken back" in done.stderr) == (3, True), done.stderr
+    assert configs(site) == before
+    assert (site.folder / "refused/CHG-17.plan").exists()
+
+
 def jobs(heading: str) -> dict[str, Any]:
     (text,) = blocks(heading, "yaml")
     # YAML 1.1 reads GitHub's key "on" as true.

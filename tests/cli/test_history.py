@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from k8s_ecmp.journal import Author, Journal
+from k8s_ecmp.journal import Author, Entry, Journal
 from k8s_ecmp.journal.only_writer import holder
 from tests.site import COMMAND, Site
 from tests.world.netns import wait_for
@@ -431,6 +431,79 @@ def test_what_was_taken_back_is_known_whatever_the_clock_did_meanwhile(
 
 
 WITHDRAWING = ("--override", "empty-desired", "--override", "mass-withdrawal")
+
+
+def applied_and_undone(site: Site, number: Callable[[list[Entry]], int]) -> tuple[str, str]:
+    """A plan file that was applied, and the way back from an entry of that, which was applied, too."""
+    path, back = str(site.folder / "today.plan"), str(site.folder / "back.plan")
+    assert site.run_here("plan", "--out", path).code == 2
+    assert site.run_here("apply", path).code == 0
+    with Journal(site.folder / "journal.sqlite") as journal:
+        told = journal.entries()
+    assert site.run_here("history", "undo", str(number(told)), "--out", back, *WITHDRAWING).code == 2
+    assert site.run_here("apply", back).code == 0
+    return path, back
+
+
+def review(told: list[Entry]) -> int:
+    return next(entry.id for entry in told if entry.kind == "review")
+
+
+def change_of_edge1(told: list[Entry]) -> int:
+    return next(entry.id for entry in told if entry.kind == "begin" and entry.router == "edge1")
+
+
+@pytest.mark.parametrize("options", [(), ("--resume",)])
+def test_a_plan_that_was_taken_back_is_not_applied_again(site: Site, options: tuple[str, ...]) -> None:
+    before = configs(site)
+    path, back = applied_and_undone(site, review)
+    assert configs(site) == before
+    done = site.run_here("apply", path, *options)
+    assert done.code == 3, done.out + done.err
+    with Journal(site.folder / "journal.sqlite") as journal:
+        ends = [e.id for e in journal.entries(kinds=("result",)) if e.router == "edge1"]
+        *_, reviewed, refused = journal.entries()
+    assert f"was committed and taken back: edge1 (entries {ends[0]} and {ends[1]}), edge2 (" in done.err
+    assert f"`k8s-ecmp apply {path} --rebase --out NEW.plan`" in done.err
+    assert (reviewed.kind, refused.kind, refused.body["outcome"]) == ("review", "result", "refused")
+    assert configs(site) == before
+    assert site.run_here("apply", path, "--rebase").code == 0
+    assert site.run_here("apply", back, *options).code == (0 if options else 3), "all of it is done, or it is stale"
+    assert site.run_here("apply", "--yes").code == 0, "a plan of its own"
+
+
+def test_where_one_router_was_taken_back_the_others_go_their_way(site: Site) -> None:
+    path, _ = applied_and_undone(site, change_of_edge1)
+    before = configs(site)
+    done = site.run_here("apply", path, "--resume")
+    assert (done.code, "edge2: left out: entry" in done.err, "edge1 (entries " in done.err) == (3, True, True)
+    assert "edge2 (entries " not in done.err
+    assert configs(site) == before
+    assert site.run_here("apply", path, "--resume", "--router", "edge2").code == 0
+
+
+def test_a_way_back_that_was_taken_back_is_not_gone_again(site: Site) -> None:
+    _, back = applied_and_undone(site, review)
+    forth = str(site.folder / "forth.plan")
+    with Journal(site.folder / "journal.sqlite") as journal:
+        number = [entry.id for entry in journal.entries(kinds=("review",))][-1]
+    assert site.run_here("history", "undo", str(number), "--out", forth).code == 2
+    assert site.run_here("apply", forth).code == 0
+    done = site.run_here("apply", back, *WITHDRAWING)
+    assert (done.code, "was committed and taken back" in done.err, "`k8s-ecmp history undo " in done.err) == (
+        3,
+        True,
+        True,
+    )
+
+
+def test_a_plan_that_is_made_anew_after_the_way_back_is_applied(site: Site) -> None:
+    """Also within the second in which the first one was made: then they have one id."""
+    path, _ = applied_and_undone(site, review)
+    with Journal(site.folder / "journal.sqlite") as journal:
+        made = journal.entries(kinds=("plan",))[0]
+        journal.write(Author("demo", "me", "run"), "plan", made.body)
+    assert site.run_here("apply", path).code == 0
 
 
 def test_a_whole_run_is_taken_back_by_one_plan(site: Site) -> None:

@@ -108,7 +108,7 @@ def test_resume_does_not_trust_a_router_that_has_the_plan_by_chance(site: Site) 
     assert "10.96.0.0/12: no route -> 10.192.0.1, 10.192.0.2, 10.192.0.3" in done.err
 
 
-def test_resume_does_not_count_what_was_taken_back(site: Site) -> None:
+def test_resume_refuses_what_an_operator_took_back_and_does_the_rest(site: Site) -> None:
     fleet = Fleet(site, 2)
     fleet.rollout(canary=0, parallel=2)
     path = plan_file(site)
@@ -120,10 +120,12 @@ def test_resume_does_not_count_what_was_taken_back(site: Site) -> None:
     guards = ("--override", "empty-desired", "--override", "mass-withdrawal")
     assert site.run("history", "undo", number, "--out", back, *guards).code == 2
     assert site.run("apply", back, *guards).code == 0
-    resumed = site.run("apply", path, "--resume")
+    refused = site.run("apply", path, "--resume")
+    assert refused.code == 3, refused.out + refused.err
+    assert "was committed and taken back: r1 (entries " in refused.err
+    resumed = site.run("apply", path, "--resume", "--router", "r2")
     assert resumed.code == 0, resumed.out + resumed.err
-    assert "left out" not in resumed.err, "r1 is as it was reviewed again, and is done again"
-    assert "r1      committed" in resumed.out
+    assert "r2      committed" in resumed.out
 
 
 def test_on_failure_and_pause_stand_over_the_settings(site: Site) -> None:
