@@ -337,6 +337,46 @@ def test_a_file_that_was_taken_away_is_missed(path: Path):
             journal.write(AUTHOR, "plan", {})
 
 
+@pytest.mark.usefixtures("small")
+def test_a_journal_behind_a_link_is_one_with_all_its_files(path: Path, tmp_path: Path):
+    write_many(path, 5)
+    link = tmp_path / "other/other.sqlite"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    write_many(link, 35, 5)
+    assert names(path)[:3] == ["journal.sqlite", "journal.2.sqlite", "journal.3.sqlite"]
+    assert list(link.parent.iterdir()) == [link]
+    with Journal(path) as one, Journal(link) as other:
+        assert one.path == other.path
+        assert [entry.id for entry in one.entries()] == [entry.id for entry in other.entries()]
+        assert list(other.check()) == []
+
+
+def test_a_link_that_leads_elsewhere_by_now_is_noticed(path: Path, tmp_path: Path):
+    filled(path)
+    link = tmp_path / "link.sqlite"
+    link.symlink_to(path)
+    with Journal(link) as journal:
+        link.unlink()
+        link.symlink_to(tmp_path / "another.sqlite")
+        with pytest.raises(JournalError, match="was moved or removed"):
+            journal.write(AUTHOR, "plan", {})
+
+
+def test_files_that_an_older_version_laid_beside_a_link_are_not_passed_over(path: Path, tmp_path: Path):
+    filled(path)
+    link = tmp_path / "other/other.sqlite"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    stray = link.with_name("other.2.sqlite")
+    stray.touch()
+    with pytest.raises(JournalError, match=r"other\.2\.sqlite goes on .* move it to .*/journal\.2\.sqlite"):
+        Journal(link)
+    stray.unlink()
+    with Journal(link) as journal:
+        assert journal.write(AUTHOR, "plan", {}) == 6
+
+
 def test_no_secret_of_this_process_is_written(path: Path, monkeypatch: pytest.MonkeyPatch):
     """A short one may stand in a hash or an address by chance: what is read again stays."""
     monkeypatch.setattr(redaction, "_shapes", ())  # other tests of this process have addresses that begin so

@@ -87,3 +87,22 @@ def test_a_lock_file_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be written"):
         OnlyWriter(tmp_path / "journal.sqlite", "prod", "bob").take()
     assert holder(tmp_path / "journal.sqlite", "prod") is not None, "who cannot look, cannot say that nobody writes"
+
+
+def linked(journal: Path, link: Path) -> Path:
+    """Another name of the journal, in another folder."""
+    link.parent.mkdir()
+    link.symlink_to(Path("..") / journal.name)
+    return link
+
+
+def test_a_journal_has_one_lock_whatever_its_path(journal: Path, tmp_path: Path) -> None:
+    link = linked(journal, tmp_path / "elsewhere/other.sqlite")
+    for one, other in ((journal, link), (link, journal)):
+        with another(one, "alice"):
+            assert getattr(holder(other, "prod"), "who", None) == "alice"
+            with pytest.raises(JournalError, match="alice is writing"), only_writer(other, "prod", "bob"):
+                pass
+    with only_writer(link, "prod", "bob"):
+        pass
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["other.sqlite"]

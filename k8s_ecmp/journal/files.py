@@ -61,21 +61,29 @@ class Journal:
         """Opens the newest file; makes the first, readable by its owner alone, where there is none.
 
         Args:
-            path: of the first file.
+            path: of the first file. A link is followed: later files stand beside that file, not beside the link.
             busy_s: how long to wait for another process that writes; None: 10 s.
 
         Raises:
             JournalError: it cannot be opened or written, or a newer version of this program has written it.
         """
         remember_environment()
-        self.path = Path(path).expanduser()
+        self._given = Path(path).expanduser()
+        self.path = Path(os.path.realpath(self._given))
         self._busy_s = _BUSY_S if busy_s is None else busy_s
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             newest = max(self._numbers(), default=1)
+            strays = self._beside_link()
         except OSError as error:
             raise self._not_opened(self.path, error) from error
+        if strays:
+            number, stray = strays[0]
+            raise JournalError(
+                f"{stray} goes on where the journal {self._given} ended, but that is a link to {self.path}",
+                remedy=f"while nothing runs move it to {self._file(number)}, its -wal and -shm too, and those after it",
+            )
         self._open(newest)
 
     def __enter__(self) -> Self:
@@ -248,9 +256,14 @@ class Journal:
 
     def _numbers(self) -> list[int]:
         """Of the files that there are, oldest first."""
-        later = re.compile(rf"{re.escape(self.path.stem)}\.([1-9][0-9]*){re.escape(self.path.suffix)}")
-        found = [int(match[1]) for file in self.path.parent.iterdir() if (match := later.fullmatch(file.name))]
-        return sorted({*found, *([1] if self.path.exists() else [])})
+        return sorted({*_followers(self.path), *([1] if self.path.exists() else [])})
+
+    def _beside_link(self) -> list[tuple[int, Path]]:
+        """Files beside a link to the first one, made by versions that did not follow links; nobody looks there now."""
+        if not self._given.is_symlink():
+            return []
+        found = ((number, self._given.with_name(name)) for number, name in sorted(_followers(self._given).items()))
+        return [(number, file) for number, file in found if Path(os.path.realpath(file)) != self._file(number)]
 
     def _not_opened(self, file: Path, error: OSError) -> JournalError:
         return JournalError(f"the journal {file} cannot be opened: {error.strerror}", remedy=_REMEDY)
@@ -293,7 +306,7 @@ class Journal:
         """
         file = self._file(self._number)
         try:
-            same = _identity(file) == self._identity
+            same = _identity(file) == self._identity and Path(os.path.realpath(self._given)) == self.path
         except OSError:
             same = False
         if not same:
@@ -381,6 +394,12 @@ def _gap(row: Sequence[Any], expected: int, previous: str) -> str | None:
         lost = f"entry {expected}" if number == expected + 1 else f"entries {expected} to {number - 1}"
         return f"{lost} missing"
     return None if row[-2] == previous else f"entry {number} does not follow the one before it"
+
+
+def _followers(first: Path) -> dict[int, str]:
+    """The files that go on where a first one ended: number -> name."""
+    later = re.compile(rf"{re.escape(first.stem)}\.([1-9][0-9]*){re.escape(first.suffix)}")
+    return {int(match[1]): file.name for file in first.parent.iterdir() if (match := later.fullmatch(file.name))}
 
 
 def _identity(file: Path) -> tuple[int, int]:

@@ -6,6 +6,7 @@ only frozen, and the file keeps everybody else out.
 """
 
 import fcntl
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -134,7 +135,9 @@ def holder(journal: Path, owner: str) -> Holder | None:
 
 
 def _lock_file(journal: Path, owner: str) -> Path:
-    return journal.with_name(f"{journal.name}.{_UNFIT.sub('_', owner)}.lock")
+    """Beside the file itself: one lock, whatever links lead to it."""
+    first = Path(os.path.realpath(journal))
+    return first.with_name(f"{first.name}.{_UNFIT.sub('_', owner)}.lock")
 
 
 def _flock(file: IO[str], kind: int) -> bool:
