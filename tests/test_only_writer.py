@@ -10,6 +10,7 @@ import pytest
 
 from k8s_ecmp.errors import JournalError
 from k8s_ecmp.journal.only_writer import OnlyWriter, holder, only_writer
+from tests.faults.disk import SmallDisk
 
 pytestmark = pytest.mark.slow
 
@@ -106,3 +107,19 @@ def test_a_journal_has_one_lock_whatever_its_path(journal: Path, tmp_path: Path)
     with only_writer(link, "prod", "bob"):
         pass
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["other.sqlite"]
+
+
+def test_a_full_disk_is_said_and_what_to_do(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from k8s_ecmp.errors import JournalError\n"
+        "from k8s_ecmp.journal.only_writer import OnlyWriter\n"
+        "lock = OnlyWriter(Path(sys.argv[1]) / 'journal.sqlite', 'prod', 'bob')\n"
+        "try: lock.take()\n"
+        "except JournalError as error: print(lock.held, error)\n"
+    )
+    with SmallDisk(tmp_path) as disk, disk.full():
+        command = [*disk.around, sys.executable, "-c", script, str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert "False" in done.stdout
+    assert "journal.sqlite.prod.lock cannot be written: No space left on device (nothing is written" in done.stdout

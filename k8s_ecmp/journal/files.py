@@ -266,7 +266,7 @@ class Journal:
         return [(number, file) for number, file in found if Path(os.path.realpath(file)) != self._file(number)]
 
     def _not_opened(self, file: Path, error: OSError) -> JournalError:
-        return JournalError(f"the journal {file} cannot be opened: {error.strerror}", remedy=_REMEDY)
+        return JournalError(f"the journal {file} cannot be opened: {error.strerror}", remedy=REMEDY)
 
     def _open(self, number: int) -> None:
         file = self._file(number)
@@ -310,7 +310,7 @@ class Journal:
         except OSError:
             same = False
         if not same:
-            raise JournalError(f"the journal {file} was moved or removed while it was open", remedy=_REMEDY)
+            raise JournalError(f"the journal {file} was moved or removed while it was open", remedy=REMEDY)
 
     def _last(self) -> tuple[tuple[int, str], bool]:
         """Number and hash of the newest entry, and whether that closes the file."""
@@ -371,10 +371,10 @@ class Journal:
         try:
             yield
         except sqlite3.Error as error:
-            raise JournalError(f"the journal {self.path} cannot be {what}: {error}", remedy=_REMEDY) from error
+            raise JournalError(f"the journal {self.path} cannot be {what}: {error}", remedy=REMEDY) from error
 
 
-_REMEDY = "nothing is written to routers without it; see to the disk and the file's rights, or set `journal` elsewhere"
+REMEDY = "nothing is written to routers without it; see to the disk and the file's rights, or set `journal` elsewhere"
 
 
 def _json(body: Mapping[str, Any]) -> str:

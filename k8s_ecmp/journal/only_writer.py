@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -18,6 +18,7 @@ from typing import IO
 import msgspec
 
 from k8s_ecmp.errors import JournalError
+from k8s_ecmp.journal.files import REMEDY
 
 PATIENCE_S = 1.0
 """Who only looks whether somebody holds the lock holds it for a moment itself."""
@@ -66,7 +67,7 @@ class OnlyWriter:
         try:
             file = self._path.open("a+", encoding="utf-8")
         except OSError as error:
-            raise JournalError(f"{self._path} cannot be written: {error.strerror}") from error
+            raise self._unwritable(error) from error
         try:
             until = time.monotonic() + patience_s
             while not self._locked(file):
@@ -80,11 +81,11 @@ class OnlyWriter:
             file.truncate(0)
             file.write(msgspec.json.encode(Holder(self._who, _now(), self._lease)).decode())
             file.flush()
-        except OSError as error:
-            file.close()
-            raise JournalError(f"{self._path} cannot be written: {error.strerror}") from error
-        except BaseException:
-            file.close()
+        except BaseException as error:
+            with suppress(OSError):  # closing tries once more to write what could not be written
+                file.close()
+            if isinstance(error, OSError):
+                raise self._unwritable(error) from error
             raise
         self._file = file
 
@@ -93,6 +94,9 @@ class OnlyWriter:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+    def _unwritable(self, error: OSError) -> JournalError:
+        return JournalError(f"{self._path} cannot be written: {error.strerror}", remedy=REMEDY)
 
     def _locked(self, file: IO[str]) -> bool:
         alone = _flock(file, fcntl.LOCK_EX)
