@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cronsim import CronSim
 from markdown_it import MarkdownIt
 
 from k8s_ecmp.journal import Entry, Journal
+from tests.fleet import Fleet
 from tests.site import REPO, Site, new_site
 from tests.world.netns import wait_for
 
@@ -249,6 +251,53 @@ def test_cron_does_not_do_again_what_somebody_took_back(site: Site, cron: dict[s
     assert (done.returncode, "was committed and taken back" in done.stderr) == (3, True), done.stderr
     assert configs(site) == before
     assert (site.folder / "refused/CHG-17.plan").exists()
+
+
+def rounds(site: Site, cron: dict[str, str]) -> list[int]:
+    """What cron does a few times."""
+    return [by_cron(site, cron["apply.sh"]).returncode for _ in range(3)]
+
+
+def test_cron_does_not_make_a_change_again_that_was_taken_back(site: Site, cron: dict[str, str]) -> None:
+    """Somebody takes a route of r2's away at once, so that its wave is taken back."""
+    fleet = Fleet(site, 3)
+    fleet.rollout(canary=0, parallel=2, pause_s=3, on_failure="rollback-wave")
+    (site.folder / "approved").mkdir()
+    assert by_cron(site, cron["plan.sh"]).returncode == 2
+    approved(site)
+    before = fleet.texts
+    with ThreadPoolExecutor() as pool:
+        round_one = pool.submit(by_cron, site, cron["apply.sh"])
+        wait_for(lambda: "10.96.0.0/12" in site.config("r2").read_text(), "the first wave")
+        fleet.drop_lines("r2", "10.96.0.0/12")
+        done = round_one.result()
+    assert done.returncode == 1
+    assert "approved/CHG-17.plan changed routers and failed; it is in failed now" in done.stdout
+    summary = json.loads((site.folder / "reports/CHG-17.json").read_text())["summary"]
+    assert summary["rolled-back"] > 0
+    assert (summary["committed"], summary["not-attempted"]) == (0, 1)
+    count = len(entries(site, "begin"))
+    assert rounds(site, cron) == [0, 0, 0]
+    assert len(entries(site, "begin")) == count
+    assert fleet.changed(before) <= {"r2"}
+    assert [path.name for path in (site.folder / "failed").iterdir()] == ["CHG-17.plan"]
+    assert not any((site.folder / "approved").iterdir())
+
+
+def test_cron_tries_again_what_no_router_could_be_reached_for(site: Site, cron: dict[str, str]) -> None:
+    (site.folder / "approved").mkdir()
+    assert by_cron(site, cron["plan.sh"]).returncode == 2
+    approved(site)
+    routers = site.folder / "inventories/demo/routers"
+    away = routers.rename(routers.with_name("away"))
+    assert rounds(site, cron) == [1, 1, 1]
+    assert (site.folder / "approved/CHG-17.plan").exists()
+    report = json.loads((site.folder / "reports/CHG-17.json").read_text())
+    assert {router["step"] for router in report["routers"]} <= {"connect", "read"}
+    away.rename(routers)
+    assert by_cron(site, cron["apply.sh"]).returncode == 0
+    assert not any((site.folder / "failed").iterdir())
+    assert (site.folder / "done/CHG-17.plan").exists()
 
 
 def jobs(heading: str) -> dict[str, Any]:
