@@ -19,7 +19,7 @@ from k8s_ecmp.kube import load_cluster
 from k8s_ecmp.model import CommitResult, GuardTrip, Plan, Prefix, RouterPlan
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.reviewing import Standing, compare_with_review
-from k8s_ecmp.routers.session import Progress, close_kept
+from k8s_ecmp.routers.session import NEVER_WRITE, Progress, close_kept
 from k8s_ecmp.routers.tasks import VerifyReport, outcomes, run
 from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.apply_report import complete
@@ -229,6 +229,26 @@ def freeze_meanwhile(plan: Plan, settings: Settings, overrides: Collection[str] 
     return frozen
 
 
+def writes(settings: Settings) -> bool:
+    """Whether the mode lets anything be written to routers."""
+    return settings.mode not in NEVER_WRITE
+
+
+def mode_words(settings: Settings) -> str:
+    """Of a mode that does not, why nothing is written."""
+    return f"mode is {settings.mode}, which writes to no router"
+
+
+def held(plan: Plan, settings: Settings) -> str | None:
+    """What holds all that a plan would do; None: nothing does, or there is nothing to do."""
+    if not writes(settings):
+        return mode_words(settings) if any(router.changes for router in plan.routers) else None
+    statuses = {router.status for router in plan.routers}
+    if "blocked" not in statuses or "changes" in statuses:
+        return None
+    return f"held by {', '.join(dict.fromkeys(trip.guard for trip in plan.guards))}"
+
+
 def narrowed(plan: Plan, names: Collection[str]) -> Plan:
     """The plan for these routers alone."""
     return msgspec.structs.replace(plan, routers=tuple(router for router in plan.routers if router.name in names))
@@ -302,6 +322,11 @@ def apply_exit(plan: Plan, results: Sequence[CommitResult]) -> int:
     refused = any(result.outcome in ("blocked", "refused") for result in results)
     conflicts = any(router.conflicts for router in plan.routers)
     return STOPPED if refused or conflicts or plan.guards else DONE
+
+
+def stopped_exit(plan: Plan) -> int:
+    """Of an apply that attempts nothing: 1 a router could not be planned, 3 otherwise."""
+    return ERROR if any(router.status == "failed" for router in plan.routers) else STOPPED
 
 
 def why_stopped(plan: Plan, results: Sequence[CommitResult]) -> str | None:

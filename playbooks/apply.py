@@ -4,6 +4,7 @@
     python playbooks/apply.py k8s-ecmp.yaml today.plan --ticket CHG-17 --reason "new rack"
     python playbooks/apply.py k8s-ecmp.yaml today.plan --resume        # after it was interrupted
 
+SIGTERM and SIGINT let the wave in hand end, and begin no other. What a guard or the mode holds stands in the journal.
 Exits as `k8s-ecmp apply`: 0 done, 3 stopped by a guard, a conflict, a mode or a refused file, 1 an error.
 """
 
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from k8s_ecmp import runs
 from k8s_ecmp.errors import EcmpError, PlanRefused
-from k8s_ecmp.recording import begun, recording, refusals_recorded, settle
+from k8s_ecmp.recording import begun, record_held, recording, refusals_recorded, settle
+from k8s_ecmp.routers.interrupting import interruptible
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.rollout import roll_out
 from k8s_ecmp.settings import load_settings
@@ -29,21 +31,29 @@ def main() -> int:
     asked = parser.parse_args()
     settings = load_settings(asked.settings)
     nornir = init_nornir(settings, asked.settings.parent)
+    why = {"file": asked.plan, "ticket": asked.ticket, "reason": asked.reason}
     with refusals_recorded(settings, asked.plan, asked.ticket, asked.reason, warn):
         plan = runs.reviewed(asked.plan, settings)
         settings = runs.as_reviewed(settings, plan)
-        done = runs.check_current(nornir, settings, plan, begun(settings, asked.plan) if asked.resume else ())
-    for sentence in settle(settings, nornir):
-        print(sentence, file=sys.stderr)
+        before = begun(settings, asked.plan) if asked.resume else ()
+        done = runs.check_current(nornir, settings, plan, before) if runs.writes(settings) else frozenset()
     plan = runs.without(plan, done)
+    if held := runs.held(plan, settings):
+        warn(record_held(settings, plan, held, **why).warnings)
+    if runs.writes(settings):
+        for sentence in settle(settings, nornir):
+            print(sentence, file=sys.stderr)
+    if held or not runs.writes(settings):
+        print(f"stopped: {held or runs.mode_words(settings)}")
+        return runs.stopped_exit(plan)
     results = []
-    with recording(settings, plan, file=asked.plan, ticket=asked.ticket, reason=asked.reason, resumed=done) as record:
+    with recording(settings, plan, resumed=done, **why) as record, interruptible() as stop:
         frozen = runs.freeze_meanwhile(plan, settings)
-        for result in roll_out(nornir, settings, plan.routers, record=record, frozen=frozen):
+        for result in roll_out(nornir, settings, plan.routers, record=record, stop=stop, frozen=frozen):
             print(f"{result.router}: {result.outcome} {result.error or ''}".rstrip(), flush=True)
             results.append(result)
-    if why := runs.why_stopped(plan, results):
-        print(why)
+    if left := runs.why_stopped(plan, results):
+        print(left)
     return runs.apply_exit(plan, results)
 
 
@@ -58,5 +68,7 @@ if __name__ == "__main__":
     except PlanRefused as error:
         print(f"refused: {error}", file=sys.stderr)
         sys.exit(3)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except EcmpError as error:
         sys.exit(f"error: {error}")

@@ -1,12 +1,16 @@
 """The Nornir scripts for cron and CI, run as cron would run them."""
 
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.site import REPO, Outcome, Site, new_site
+from tests.world.netns import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +25,17 @@ def play(site: Site, name: str, *arguments: str) -> Outcome:
         cwd="/",
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def begun(site: Site, name: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """A script while it runs; killed at the end."""
+    command = [sys.executable, str(REPO / "playbooks" / name), str(site.folder / "k8s-ecmp.yaml"), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_plan_on_a_schedule_approve_the_file_apply_exactly_it(tmp_path: Path) -> None:
@@ -56,20 +71,51 @@ def test_apply_goes_on_where_it_was_interrupted_and_keeps_ticket_and_reason(tmp_
     assert (last["router"], last["ticket"], last["reason"]) == ("edge2", "CHG-17", "go on")
 
 
-@pytest.mark.parametrize("settings", [{"mode": "observe"}, {"guards": {"freeze_file": "cluster.yaml"}}])
-def test_apply_keeps_to_mode_and_freeze(tmp_path: Path, settings: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"mode": "observe"}, "mode is observe, which writes to no router"),
+        ({"guards": {"freeze_file": "cluster.yaml"}}, "held by frozen"),
+    ],
+)
+def test_apply_keeps_to_mode_and_freeze_and_writes_down_that_it_was_held(
+    tmp_path: Path, settings: dict[str, object], said: str
+) -> None:
     site = new_site(tmp_path)
     path = str(tmp_path / "today.plan")
     play(site, "plan.py", "--out", path)
     before = site.config("edge1").read_text()
     site.settings(**settings)
-    assert play(site, "apply.py", path).code == 3
+    done = play(site, "apply.py", path, "--ticket", "CHG-17")
+    assert (done.code, done.out, done.err) == (3, f"stopped: {said}\n", "")
     assert site.config("edge1").read_text() == before
+    (held,) = site.run("history", "--format", "json").json()["entries"]
+    assert (held["router"], held["outcome"], held["ticket"]) == ("-", "refused", "CHG-17")
+    assert held["error"] == f"{said}; nothing was written"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_apply_lets_the_wave_in_hand_end_when_it_is_stopped(tmp_path: Path, number: int) -> None:
+    site = new_site(tmp_path)
+    path = str(tmp_path / "today.plan")
+    site.settings(rollout={"pause_s": 600})
+    play(site, "plan.py", "--out", path)
+    before = site.config("edge2").read_text()
+    with begun(site, "apply.py", path) as process:
+        wait_for(lambda: site.run("history", "--format", "json").out.count("committed") == 1, "the canary is committed")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err == "stopping after this wave; press Ctrl-C again to break off\n"
+    assert "edge1: committed" in out
+    assert "edge2: not-attempted the rollout was stopped before this wave" in out
+    assert site.config("edge2").read_text() == before
+    assert play(site, "apply.py", path, "--resume").code == 0
 
 
 @pytest.mark.parametrize("name", ["plan.py", "apply.py", "verify.py"])
 def test_they_are_short_and_say_what_is_wrong_in_one_line(tmp_path: Path, name: str) -> None:
-    assert len((REPO / "playbooks" / name).read_text().splitlines()) <= 62
+    assert len((REPO / "playbooks" / name).read_text().splitlines()) <= 75
     site = new_site(tmp_path)
     (tmp_path / "k8s-ecmp.yaml").write_text("owner: demo\n")
     done = play(site, name, *(["x.plan"] if name == "apply.py" else []))

@@ -55,7 +55,7 @@ class Shown:
         from k8s_ecmp import runs
 
         say(f"stopped: {why}")
-        code = runs.ERROR if any(router.status == "failed" for router in self._plan.routers) else runs.STOPPED
+        code = runs.stopped_exit(self._plan)
         self.results(_not_attempted(self._plan), code, kept, stopped=why)
         return code
 

@@ -137,17 +137,17 @@ def apply(
             planned, routers=tuple(placed(planned.routers, everyone)), rollout=rollout_of(settings.rollout)
         )
     else:
-        planned = _plan_now(settings, nornir, overrides, write=_writes(settings))
+        planned = _plan_now(settings, nornir, overrides, write=runs.writes(settings))
     shown = Shown(planned, plan_file, output)
     shown.plan()
-    held = _held(planned, settings)
+    held = runs.held(planned, settings)
     kept = NOT_KEPT
     if held is not None:
         noted = record_held(settings, planned, held, file=plan_file, overrides=overrides, ticket=ticket, reason=reason)
         warn_all(noted.warnings)
         kept = Kept(noted.entries)
-    if not _writes(settings):
-        return shown.stopped(_mode(settings), kept)
+    if not runs.writes(settings):
+        return shown.stopped(runs.mode_words(settings), kept)
     _find_out(settings, nornir)
     ready = [plan.name for plan in planned.routers if plan.status == "changes"]
     if ready and not planned.holds:
@@ -206,7 +206,7 @@ def _of_file(
     if names is not None:
         planned = runs.narrowed(planned, names)
     done: frozenset[str] = frozenset()
-    if _writes(settings):
+    if runs.writes(settings):
         done = _checked(settings, everyone, planned, file if resume else None)
     return runs.without(runs.narrowed(planned, everyone.inventory.hosts.keys()), done), done
 
@@ -252,26 +252,6 @@ def _plan_now(
     return runs.assemble(intent, results)
 
 
-def _writes(settings: Settings) -> bool:
-    from k8s_ecmp.routers.session import NEVER_WRITE
-
-    return settings.mode not in NEVER_WRITE
-
-
-def _mode(settings: Settings) -> str:
-    return f"mode is {settings.mode}, which writes to no router"
-
-
-def _held(planned: "Plan", settings: Settings) -> str | None:
-    """What holds all that a plan would do; None: nothing does, or there is nothing to do."""
-    if not _writes(settings):
-        return _mode(settings) if any(plan.changes for plan in planned.routers) else None
-    statuses = {plan.status for plan in planned.routers}
-    if "blocked" not in statuses or "changes" in statuses:
-        return None
-    return f"held by {', '.join(dict.fromkeys(trip.guard for trip in planned.guards))}"
-
-
 def _ask(count: int) -> None:
     if not sys.stdin.isatty():
         raise EcmpError("apply asks before it writes and there is no terminal to ask on", remedy="add --yes")
@@ -281,8 +261,8 @@ def _ask(count: int) -> None:
 def _roll_out(
     settings: Settings, nornir: "Nornir", planned: "Plan", overrides: list[str], record: "Record"
 ) -> "list[CommitResult]":
-    from k8s_ecmp.cli.interrupting import interruptible
     from k8s_ecmp.cli.watching import watching
+    from k8s_ecmp.routers.interrupting import interruptible
     from k8s_ecmp.routers.rollout import roll_out
     from k8s_ecmp.runs import freeze_meanwhile
 
