@@ -90,6 +90,8 @@ def main() -> None:
     """Runs the command line and leaves the process with its exit code."""
     _open_what_is_closed()
     collect_rarely()
+    if (wrong := _not_text(sys.argv[1:])) is not None:
+        leave(f"error: {wrong}\ntry: k8s-ecmp --help", 1)
     try:
         code = app(standalone_mode=False)
     except PlanRefused as error:
@@ -117,6 +119,16 @@ def main() -> None:
         leave("interrupted; a router in the middle of a change finishes it or takes it back by itself", INTERRUPTED)
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _not_text(arguments: list[str]) -> str | None:
+    """Which argument is not in UTF-8, the encoding of journal, plan files and reports; None: all are."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            return f"the argument {redacted(ascii(os.fsencode(argument))[1:])} is not in UTF-8"
+    return None
 
 
 def _open_what_is_closed() -> None:

@@ -22,6 +22,7 @@ from k8s_ecmp.redaction import remember_environment
 _BUSY_S = 10.0
 _FILE_BYTES = 64 * 2**20
 _FIRST = "0" * 64
+_MOST_ENTRIES = 2**63 - 1  # SQLite takes no larger number
 # One script for each version of the file; `user_version` says how many it has had.
 _MIGRATIONS = (
     """
@@ -172,7 +173,7 @@ class Journal:
         query = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
         found: list[Sequence[Any]] = []
         for number in reversed(self._numbers()):
-            left = -1 if last is None else last - len(found)
+            left = -1 if last is None else min(last, _MOST_ENTRIES) - len(found)
             if left:
                 with self._reading(number) as connection, self._translated("read"):
                     found += connection.execute(query, (*values, left)).fetchall()
@@ -184,7 +185,7 @@ class Journal:
         Raises:
             JournalError: there is none of that number.
         """
-        for file in reversed(self._numbers()):
+        for file in reversed(self._numbers() if 0 < number <= _MOST_ENTRIES else ()):
             with self._reading(file) as connection, self._translated("read"):
                 row = connection.execute(f"{_SELECT} WHERE id = ?", (number,)).fetchone()
             if row is not None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -408,6 +409,26 @@ def test_before_the_first_apply_there_is_none(site: Site, arguments: list[str], 
     done = site.run_here(*arguments)
     assert done.code == 1
     assert message in done.err
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "-99999999999999999999", "0"])
+def test_a_number_that_no_entry_can_have(site: Site, number: str) -> None:
+    assert site.run_here("apply", "--yes").code == 0
+    for command in ("show", "undo"):
+        done = site.run_here("history", command, "--", number)
+        assert (done.code, done.out) == (1, "")
+        assert done.err == f"error: the journal has no entry {number} (`k8s-ecmp history` lists them)\n"
+    assert site.run_here("history", "--last", "99999999999999999999").code == 0
+
+
+@pytest.mark.parametrize("arguments", [("apply", "--yes", "--reason"), ("history", "--router"), ("plan", "--out")])
+def test_an_argument_that_is_not_utf_8(site: Site, arguments: tuple[str, ...]) -> None:
+    before = configs(site)
+    done = site.run(*arguments, os.fsdecode(b"/n\xf6/M\xfcller"))
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "error: the argument '/n\\xf6/M\\xfcller' is not in UTF-8\ntry: k8s-ecmp --help\n"
+    assert configs(site) == before
+    assert not (site.folder / "journal.sqlite").exists()
 
 
 def test_what_is_no_change_cannot_be_undone(site: Site) -> None:
