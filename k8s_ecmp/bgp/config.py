@@ -128,6 +128,9 @@ def write(files: Files) -> None:
     """
     try:
         files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (files.folder / EXABGP, files.folder / BRIDGE):
+            if path.exists() and not path.is_file():
+                raise SettingsError(f"{path} is no regular file, and is left as it is", remedy="set another bgp.folder")
         for name, text in ((EXABGP, files.exabgp), (BRIDGE, files.bridge)):
             temporary = files.folder / f".{name}.{os.getpid()}"
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

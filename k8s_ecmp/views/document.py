@@ -112,11 +112,14 @@ def write_plan(path: str | Path, plan: Plan) -> None:
     """Writes a plan file in one step, readable by its owner alone (mode 0600): diffs show parts of configurations.
 
     Raises:
-        EcmpError: the file cannot be written; an older one is left as it was.
+        EcmpError: the file cannot be written; an older one is left as it was, and so is what is no file, such as a
+            device.
     """
     target = Path(path)
     temporary: str | None = None
     try:
+        if target.exists() and not target.is_file():
+            raise EcmpError(f"the plan file {target} cannot be written: it is no regular file, and is left as it is")
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(encode_plan(plan) + b"\n")

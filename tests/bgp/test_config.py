@@ -214,3 +214,11 @@ def test_commands_without_a_peer_or_without_exabgp_say_what_to_do(site: Site) ->
     done = site.run_here("bgp", "status")
     assert done.code == 1
     assert "k8s-ecmp bgp start" in done.err
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "bridge.json")
+    with pytest.raises(SettingsError, match=r"bridge\.json is no regular file, and is left as it is"):
+        write(render(tmp_path, [peer(tmp_path)]))
+    assert [path.name for path in tmp_path.iterdir()] == ["bridge.json"]
+    assert not (tmp_path / "bridge.json").is_file()

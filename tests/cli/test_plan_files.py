@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import re
+import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +214,37 @@ def test_something_that_is_no_plan_is_refused(site: Site) -> None:
         path.write_text(content)
         done = site.run_here("apply", str(path))
         assert (done.code, "x.plan" in done.err) == (3, True), (content, done.err)
+
+
+def device(path: Path) -> None:
+    """The same as /dev/null, elsewhere."""
+    if os.geteuid() != 0:
+        pytest.skip("only root makes devices")
+    os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+
+
+@pytest.mark.parametrize("make", [device, os.mkfifo, Path.mkdir])
+def test_what_is_no_file_is_not_replaced_by_a_plan(site: Site, make: Callable[[Path], None]) -> None:
+    path, link = site.folder / "node", site.folder / "link"
+    make(path)
+    link.symlink_to(path)
+    before = path.lstat()
+    for out in (path, link):
+        done = site.run_here("plan", "--out", str(out))
+        assert (done.code, done.out) == (1, "")
+        assert (
+            done.err == f"error: the plan file {out} cannot be written: it is no regular file, and is left as it is\n"
+        )
+    assert (path.lstat().st_mode, path.lstat().st_ino) == (before.st_mode, before.st_ino)
+    assert link.is_symlink()
+    assert {entry.name for entry in site.folder.iterdir() if entry.name.startswith(".")} == set()
+
+
+def test_a_file_and_a_link_to_one_are_replaced_by_a_plan(site: Site) -> None:
+    path, link = site.folder / "old.plan", site.folder / "link.plan"
+    path.write_text("old")
+    link.symlink_to(path)
+    assert site.run_here("plan", "--out", str(link)).code == 2
+    assert (path.read_text(), link.is_symlink()) == ("old", False)
+    assert site.run_here("plan", "--out", str(path)).code == 2
+    assert path.read_bytes()[:1] == b"{"
