@@ -25,6 +25,7 @@ from k8s_ecmp.cli.why import why
 from k8s_ecmp.errors import EcmpError, PlanRefused
 from k8s_ecmp.memory import collect_rarely
 from k8s_ecmp.redaction import redacted
+from k8s_ecmp.views.page import visible
 
 EXIT_CODES = (
     "Exit codes: 0 done or nothing to change; 2 changes are planned (plan, diff) or drift (verify); "
@@ -140,7 +141,7 @@ def _open_what_is_closed() -> None:
 
 def leave(message: str, code: int) -> NoReturn:
     """Prints a last line to stderr and exits; threads that still hang on a router do not hold the process."""
-    print(message, file=sys.stderr)  # noqa: T201
+    print("\n".join(map(visible, message.split("\n"))), file=sys.stderr)  # noqa: T201
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from k8s_ecmp.settings import Settings, load_settings, settings_path
+from k8s_ecmp.views.page import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,14 +89,14 @@ def progress_over(total: int, title: str) -> "Iterator[Progress | None]":
                     bar.advance(row)
                 else:
                     steps[router] = step
-                bar.update(row, steps=", ".join(f"{name}: {at}" for name, at in list(steps.items())[:4]))
+                bar.update(row, steps=", ".join(f"{visible(name)}: {at}" for name, at in list(steps.items())[:4]))
 
         yield tell
 
 
 def say(text: str) -> None:
-    """A line for people, on stderr."""
-    typer.echo(text, err=True)
+    """A line for people, on stderr; what is not seen, such as control characters in a name, is shown as escapes."""
+    typer.echo("\n".join(map(visible, text.split("\n"))), err=True)
 
 
 def warn_all(warnings: "tuple[str, ...]") -> None:

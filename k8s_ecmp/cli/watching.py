@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from k8s_ecmp.cli.common import say
 from k8s_ecmp.model import CommitResult
 from k8s_ecmp.routers.spectator import Spectator
+from k8s_ecmp.views.page import visible
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -124,7 +125,9 @@ class Table:
             grid.add_column(style=style, no_wrap=True)
         grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for name, word, elapsed, error in shown[:most]:
-            grid.add_row(Text(name), Text(word, _STYLES.get(word, "")), Text(f"{elapsed:.1f} s"), Text(error))
+            grid.add_row(
+                Text(visible(name)), Text(word, _STYLES.get(word, "")), Text(f"{elapsed:.1f} s"), Text(visible(error))
+            )
         yield grid
         if len(shown) > most:
             yield Text(f"and {len(shown) - most} more", "dim")

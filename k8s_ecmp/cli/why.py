@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from k8s_ecmp.cli.common import routers_of, settings_of, warn_all
+from k8s_ecmp.cli.common import routers_of, say, settings_of, warn_all
 from k8s_ecmp.errors import EcmpError
 
 
@@ -43,7 +43,7 @@ def why(
                 marks = Port.of(hosts[name]).traits.marks(settings, router_view(hosts[name]))
                 running[name] = (multi[0].result, marks)
             else:
-                typer.echo(f"{name}: {error_text(multi[0].exception or EcmpError('no answer'))}", err=True)
+                say(f"{name}: {error_text(multi[0].exception or EcmpError('no answer'))}")
                 code = runs.ERROR
     views = [router_view(host) for host in hosts.values()]
     print_answer(explain(asked, intent.desired, views, running))

@@ -1,9 +1,15 @@
 """The rollout's table: what it shows, and that 50 routers fit."""
 
+import os
+import re
+import sys
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
+from k8s_ecmp.cli.app import leave
+from k8s_ecmp.cli.common import progress_over, say
 from k8s_ecmp.cli.watching import Lines, Table
 from k8s_ecmp.model import CommitResult
 
@@ -87,3 +93,43 @@ def test_lines_say_how_each_router_ended_and_no_steps() -> None:
     lines.ended(CommitResult("r1", "committed", 3, 0.42))
     lines.pauses(["r1"], 30)
     assert said == ["r1: committed after 0.4 s", "pause of 30 s; 1 router of this wave verified again meanwhile"]
+
+
+HOSTILE = "r\u202e1\x1b[2J\rdone"
+SEEN = "r\\u202e1\\x1b[2J\\x0ddone"
+
+
+def test_names_steer_no_terminal_in_the_table() -> None:
+    table = Table(Clock())
+    table.begins([[HOSTILE, "b"]])
+    table.step(HOSTILE, "connect")
+    table.ended(CommitResult("b", "failed", error=f"{HOSTILE} is down"))
+    text = shown(table)
+    assert f"{SEEN}  " in text
+    assert f"{SEEN} is down" in text
+    assert not {"\u202e", "\x1b", "\r"} & set(re.sub(r"\x1b\[[0-9;]*m", "", text))
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_names_steer_no_terminal_in_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with progress_over(1, "reading routers") as tell:
+        assert tell is not None
+        tell(HOSTILE, "connect")
+    assert f"{SEEN}: connect" in terminal.getvalue()
+    assert "\u202e" not in terminal.getvalue()
+    assert "\x1b[2J" not in terminal.getvalue()
+
+
+def test_names_steer_no_terminal_in_lines_and_errors(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Lines(say).ended(CommitResult(HOSTILE, "committed", 3, 4.2))
+    monkeypatch.setattr(os, "_exit", lambda code: None)
+    leave(f"error: {HOSTILE}\n  and ü\t{HOSTILE}", 1)
+    assert capsys.readouterr().err == f"{SEEN}: committed after 4.2 s\nerror: {SEEN}\n  and ü\t{SEEN}\n"
