@@ -222,6 +222,9 @@ class Account:
         self._retry_s = time.monotonic() + _RETRY_S
         try:
             journal = self._opened()
+            if self._lock is not None and not self._lock.is_of(journal.path):  # a link leads to another one by now
+                self._lock.give_back()
+                self._lock = None
             if self._lock is None:
                 lease = None if self._lease is None else f"{self._lease} at {self._source()}"
                 lock = OnlyWriter(journal.path, self._settings.owner, self._author.who, lease=lease)

@@ -56,6 +56,10 @@ class OnlyWriter:
     def held(self) -> bool:
         return self._file is not None
 
+    def is_of(self, journal: Path) -> bool:
+        """Whether this is the lock of that journal."""
+        return self._path == _lock_file(journal, self._owner)
+
     def take(self, patience_s: float = PATIENCE_S) -> None:
         """Takes the lock, unless this one has it.
 

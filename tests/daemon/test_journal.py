@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from k8s_ecmp.journal import Entry, Journal
+from k8s_ecmp.journal.only_writer import holder
 from tests.daemon.running import Running, in_sync, rewrite, routers
 from tests.faults.disk import SmallDisk
 from tests.site import Site, new_site
@@ -184,6 +185,27 @@ def test_a_journal_that_was_removed_is_missed(running: Running) -> None:
     running.until(in_sync, "it goes on in a new one")
     assert running.stop() == 0
     assert entries(running.site)[0].kind == "trouble"
+
+
+def test_a_link_to_the_journal_that_leads_elsewhere_by_now(site: Site) -> None:
+    link, one, other = (site.folder / name for name in ("link.sqlite", "one.sqlite", "journal.sqlite"))
+    link.symlink_to(one)
+    site.settings(journal="link.sqlite")
+    running = Running(site)
+    try:
+        running.start()
+        running.until(in_sync, "the routers are in sync")
+        assert holder(one, "demo") is not None
+        link.unlink()
+        link.symlink_to(other)
+        lose_node1(running)
+        running.said("nothing is written to routers: the journal cannot be written")
+        running.until(in_sync, "it goes on in the other one")
+        assert holder(other, "demo") is not None
+        assert holder(one, "demo") is None
+        assert {entry.kind for entry in entries(site)} >= {"trouble", "begin"}
+    finally:
+        running.kill()
 
 
 def test_a_daemon_that_died_in_a_change_is_seen_and_the_next_one_says_what_became_of_it(running: Running) -> None:
