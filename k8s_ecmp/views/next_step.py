@@ -72,8 +72,8 @@ class NextSteps:
                 return f"{own or 'mend what its error names, '}then {self._anew()}"
             case "failed" if result.step in _BEFORE_COMMIT and not begun:
                 return f"{own or 'mend what its error names, '}then {self._again()}"
-            case "failed":
-                return f"{own}{verify}, which may be a part of the change{sent}; then {self._again()}"
+            case "failed":  # where all or a part of it stands, the plan itself is refused as stale
+                return f"{own}{verify}, which may be a part of the change{sent}; then {self._anew()}"
             case "committed" if not result.recorded:
                 return "make the journal writable again; the next `k8s-ecmp apply` writes down what is in force"
             case "not-attempted":

@@ -72,11 +72,13 @@ def test_nothing_to_do_and_nothing_in_the_journal(site: Site) -> None:
     }
 
 
-def a_wave_that_is_taken_back(site: Site, *arguments: str) -> Outcome:
+def a_wave_that_is_taken_back(site: Site, *arguments: str, file: str | None = None) -> Outcome:
     """r1 and r2 in one wave, r3 in the next; in the pause somebody takes a route of r2's."""
     fleet = Fleet(site, 3)
     fleet.rollout(canary=0, parallel=2)
-    with site.begun("apply", "--yes", "--on-failure", "rollback-wave", "--pause", "600", *arguments) as process:
+    if file is not None:
+        assert site.run_here("plan", "--out", file).code == 2
+    with site.begun("apply", file or "--yes", "--on-failure", "rollback-wave", "--pause", "600", *arguments) as process:
         assert process.stderr is not None
         said = next(line for line in process.stderr if "pause of 600 s; " in line)
         fleet.drop_lines("r2", "10.97.10.1/32 10.192.0.2")
@@ -99,6 +101,17 @@ def test_routers_that_were_taken_back_that_failed_and_that_were_not_attempted(si
     assert left["journal"] == []
     counted = {word: number for word, number in document["summary"].items() if number}
     assert counted == {"rolled-back": 1, "failed": 1, "not-attempted": 1}
+
+
+def test_what_is_left_of_a_way_back_that_failed_is_planned_anew(site: Site) -> None:
+    path = str(site.folder / "today.plan")
+    found = routers(a_wave_that_is_taken_back(site, "--format", "json", file=path).json())
+    assert "--resume" in found["r1"]["remedy"]
+    assert "--resume" not in found["r2"]["remedy"], "refused: what stands there is neither before nor after the plan"
+    (named,) = re.findall(r"then `k8s-ecmp (apply [^`]*)`", found["r2"]["remedy"])
+    new = str(site.folder / "new.plan")
+    assert site.run_here(*named.replace("NEW.plan", new).split()).code == 2
+    assert site.run_here("apply", new).code == 0
 
 
 def test_the_text_has_what_the_document_has(site: Site) -> None:

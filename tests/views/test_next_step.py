@@ -63,7 +63,7 @@ def test_where_a_commit_had_begun_one_looks_what_is_in_force() -> None:
         assert said is not None
         assert "`k8s-ecmp verify --router r1` shows what is in force" in said
         assert "`k8s-ecmp history show 3` what was sent" in said
-        assert said.endswith("then `k8s-ecmp apply a.plan --resume`")
+        assert ("then `k8s-ecmp apply a.plan --resume`" in said) == (outcome == "rolled-back")
     said = NextSteps((), "a.plan").of(result("failed", "stage"))
     assert said is not None
     assert "in force" not in said, "nothing was written"
@@ -73,6 +73,11 @@ def test_a_way_back_that_failed_before_its_commit_leaves_the_change_in_force() -
     said = NextSteps((), "a.plan", {"r1": (2, 3, 4)}).of(result("failed", "read"))
     assert said is not None
     assert said.startswith("`k8s-ecmp verify --router r1` shows what is in force")
+    assert said.endswith(
+        "; then `k8s-ecmp apply a.plan --rebase --out NEW.plan` makes a new plan and shows how it differs"
+    )
+    again = NextSteps((), "back.plan", {"r1": (2, 3, 4)}, undoes=7).of(result("failed", "confirm"))
+    assert str(again).endswith("; then `k8s-ecmp history undo 7 --out NEW.plan` plans that way back anew")
 
 
 def test_a_guard_is_named_with_its_remedy() -> None:
