@@ -33,6 +33,7 @@ def flows_at_risk(
     resilient: Collection[RouteChange] | None,
     routes: Mapping[Prefix, Sequence[NextHop]],
     ours: Container[Prefix],
+    default_distance: int,
 ) -> Flows | None:
     """What changes do to the flows of one router; None where no flow has a next hop before and after, but another.
 
@@ -47,13 +48,14 @@ def flows_at_risk(
             has no such configuration.
         routes: the static routes of the changes' VRF as they run, with their next hops.
         ours: which of them are ours.
+        default_distance: what a next hop has on which none is written.
     """
     protected = {(change.vrf, change.prefix) for change in resilient or ()}
-    before, after = _Covering(routes), _Covering(_changed(routes, changes))
+    before, after = (_Covering(all_of_them, default_distance) for all_of_them in (routes, _changed(routes, changes)))
     mine = {change.prefix for change in changes}
     shifts = []
     for change in changes:
-        old, new = _labels(change.before), _labels(change.after)
+        old, new = (_active(hops, default_distance) for hops in (change.before, change.after))
         covering = None
         if change.action != "update":
             covering = (before if change.action == "create" else after).of(change.prefix)
@@ -79,8 +81,9 @@ def flows_at_risk(
 class _Covering:
     """The routes of one VRF, and which of them a prefix lies in."""
 
-    def __init__(self, routes: Mapping[Prefix, Sequence[NextHop]]) -> None:
+    def __init__(self, routes: Mapping[Prefix, Sequence[NextHop]], default_distance: int) -> None:
         self._routes = routes
+        self._default_distance = default_distance
         self._lengths = sorted({(prefix.family, prefix.length) for prefix in routes}, reverse=True)
 
     def of(self, prefix: Prefix) -> Prefix | None:
@@ -94,8 +97,8 @@ class _Covering:
         return None
 
     def labels(self, prefix: Prefix) -> frozenset[str]:
-        """The next hops there."""
-        return _labels(self._routes.get(prefix, ()))
+        """The next hops there that flows go by."""
+        return _active(self._routes.get(prefix, ()), self._default_distance)
 
 
 def _changed(
@@ -160,9 +163,13 @@ def _kept(stay: int, lose: int, gain: int, same: Same, choose: Callable[[Sequenc
     return kept[lose][gain]
 
 
-def _labels(hops: Sequence[NextHop]) -> frozenset[str]:
-    """None for a route that discards; where a route names the interface besides, the node is the same."""
-    return frozenset(hop.table_label for hop in hops if not hop.discard)
+def _active(hops: Sequence[NextHop], default_distance: int) -> frozenset[str]:
+    """The next hops that flows go by: those with a worse distance than others stand by.
+
+    None for a route that discards; where a route names the interface besides, the node is the same.
+    """
+    best = min((hop.distance or default_distance for hop in hops), default=0)
+    return frozenset(hop.table_label for hop in hops if not hop.discard and (hop.distance or default_distance) == best)
 
 
 def _rounded(share: Fraction) -> float:

@@ -128,6 +128,7 @@ def foreseen(
             hashed_resiliently(port.capabilities, running, changes),
             {prefix: route.next_hops for prefix, route in here.items()},
             {prefix for prefix, route in here.items() if is_owned(route, marks)},
+            port.capabilities.default_distance,
         ),
         undo=undo,
         skipped=skipped,

@@ -163,7 +163,7 @@ def at_risk(
     standing = {change.prefix: change.before for change in changes if change.before}
     mine = {p(prefix): hops for prefix, hops in (ours or {}).items()}
     others = {p(prefix): hops for prefix, hops in (theirs or {}).items()}
-    return flows_at_risk(changes, hashing, resilient, {**standing, **mine, **others}, {*standing, *mine})
+    return flows_at_risk(changes, hashing, resilient, {**standing, **mine, **others}, {*standing, *mine}, 5)
 
 
 def test_prefixes_that_have_other_hops_than_before() -> None:
@@ -239,3 +239,21 @@ def test_a_prefix_that_drops_from_now_on_moves_no_flow_to_another_node() -> None
 def test_a_node_is_the_same_with_and_without_the_interface_to_it() -> None:
     through = tuple(NextHop(hop.address, interface="eth0", tag=1) for hop in hops(1, 2))
     assert at_risk([change("10.96.0.1/32", through, hops(1, 2))]) is None
+
+
+def at(distance: int | None, *numbers: int) -> tuple[NextHop, ...]:
+    return tuple(NextHop(hop.address, distance=distance, tag=1) for hop in hops(*numbers))
+
+
+def test_a_hop_with_a_worse_distance_stands_by_and_has_no_flows() -> None:
+    found = at_risk([change("10.96.0.1/32", at(10, 1) + at(200, 2), hops(1, 2, 3))], "hash-threshold")
+    assert found is not None
+    (shift,) = found.shifts
+    assert (shift.lose, shift.gain, shift.moved_min, shift.moved_max) == (0, 2, 0.6667, 0.6667)
+    assert at_risk([change("10.96.0.1/32", hops(1, 2) + at(10, 3), hops(1, 2))]) is None, "it had none to lose"
+    assert at_risk([change("10.96.0.1/32", at(4, 1) + hops(2), hops(1, 3))]) is not None
+    same = change("10.96.0.1/32", hops(1) + at(5, 2) + at(6, 3), at(1, 1, 2))
+    assert at_risk([same]) is None, "the platform's own distance, written or not"
+    assert at_risk([change("10.96.0.1/32", DISCARD + at(200, 1), hops(1))]) is None, "it was discarded"
+    covered = at_risk([NEW], ours={"10.96.0.0/12": at(1, 1, 2, 3) + at(200, 4)})
+    assert covered == at_risk([NEW], ours=RANGE)

@@ -147,7 +147,7 @@ ROUTES = {change.prefix: change.before for change in CHANGES if change.before}
 def risk(
     changes: tuple[RouteChange, ...], hashing: Hashing | None, resilient: tuple[RouteChange, ...] | None
 ) -> Flows | None:
-    return flows_at_risk(changes, hashing, resilient, ROUTES, ROUTES.keys())
+    return flows_at_risk(changes, hashing, resilient, ROUTES, ROUTES.keys(), 1)
 
 
 FLOWS = risk(CHANGES, "hash-threshold", None)
