@@ -1,6 +1,7 @@
 """The journal: what it keeps, what it refuses, and what `check` finds."""
 
 import os
+import shutil
 import socket
 import sqlite3
 import stat
@@ -202,6 +203,81 @@ def test_a_locked_file_is_said_after_a_while(path: Path):
         other.execute("ROLLBACK")
         other.close()
         assert journal.write(AUTHOR, "plan", {}) == 6
+
+
+def test_who_reads_waits_for_nobody_and_changes_nothing(path: Path):
+    with Journal(path) as writer:
+        writer.write(AUTHOR, "begin", {})
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with Journal(path, busy_s=0, to_write=False) as journal:
+            assert [entry.id for entry in journal.entries()] == [1]
+            assert list(journal.check()) == []
+        other.execute("ROLLBACK")
+        other.close()
+    with Journal(path, to_write=False) as journal:
+        assert journal.entry(1).kind == "begin"
+    assert [file.name for file in path.parent.iterdir()] == [path.name], "no log is left where there was none"
+
+
+def test_there_must_be_one_to_read(path: Path):
+    for _ in range(2):
+        with pytest.raises(JournalError, match="there is no journal at"):
+            Journal(path, to_write=False)
+        assert not path.exists()
+        path.parent.mkdir(exist_ok=True)
+    path.touch()
+    with pytest.raises(JournalError, match=r"or empty.*makes it one of this version"):
+        Journal(path, to_write=False)
+    assert path.read_bytes() == b""
+
+
+READ_ONLY = """
+mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && ! touch "$0/new" && exec "$@"
+"""
+READ = """
+import sys
+from k8s_ecmp.journal import Journal
+with Journal(sys.argv[1], to_write=False) as journal:
+    print(len(journal.entries()), list(journal.check()), journal.first)
+"""
+
+
+def read_in_a_read_only_folder(path: Path) -> tuple[str, str]:
+    """What is said there of number of entries, breaks and first entry; and the error."""
+    command = [sys.executable, "-c", READ, str(path)]
+    done = subprocess.run(
+        ["unshare", "-m", "--propagation", "private", "sh", "-c", READ_ONLY, str(path.parent), *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip(), done.stderr
+
+
+@pytest.mark.world
+def test_a_read_only_folder_is_read_with_and_without_somebody_who_writes(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("k8s_ecmp.journal.files._FILE_BYTES", 64 * 1024)
+    write_many(path, 20)
+    count = 20 + len(names(path)) - 1
+    assert read_in_a_read_only_folder(path)[0] == f"{count} [] 1"
+    with Journal(path) as writer:
+        gone = next(entry.id for entry in writer.entries(kinds=["closed"]))
+        writer.write(AUTHOR, "plan", {})
+        assert read_in_a_read_only_folder(path)[0] == f"{count + 1} [] 1"
+        folder = path.parent / "copy"
+        folder.mkdir()
+        for file in path.parent.glob("*.sqlite*"):
+            shutil.copy(file, folder)
+    for index in folder.glob("*-shm"):
+        index.unlink()
+    path.unlink()
+    assert read_in_a_read_only_folder(path)[0] == f"{count + 1 - gone} [] {gone + 1}", "the first file is elsewhere"
+    said, error = read_in_a_read_only_folder(folder / path.name)
+    assert said == ""
+    assert "copy it with the `-wal` file" in error
+    with Journal(folder / path.name, to_write=False) as journal:
+        assert len(journal.entries()) == count + 1
 
 
 def test_a_full_disk_stops_writing_and_leaves_what_was_written(path: Path):

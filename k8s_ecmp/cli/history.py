@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from k8s_ecmp.cli.common import OverrideOption, say, settings_of, warn_all
-from k8s_ecmp.errors import EcmpError, JournalError
+from k8s_ecmp.errors import JournalError
 
 if TYPE_CHECKING:
     from k8s_ecmp.journal import Entry, Journal
@@ -174,15 +174,11 @@ def _begun(journal: "Journal", entry: "Entry") -> "list[Entry]":
 
 
 def _journal(context: typer.Context) -> "tuple[Settings, Journal]":
+    """The journal to read: these commands change nothing in it."""
     from k8s_ecmp.journal import Journal
 
     settings, _ = settings_of(context)
-    if not Path(settings.journal).expanduser().exists():
-        raise EcmpError(
-            f"there is no journal at {settings.journal}",
-            remedy="`apply` makes it; `journal` in the settings says where",
-        )
-    return settings, Journal(settings.journal)
+    return settings, Journal(settings.journal, to_write=False)
 
 
 def _json(document: Any) -> None:

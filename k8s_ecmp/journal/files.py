@@ -58,15 +58,18 @@ _INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 class Journal:
     """An open journal; may be used by several threads, and by several processes at once."""
 
-    def __init__(self, path: str | Path, *, busy_s: float | None = None) -> None:
+    def __init__(self, path: str | Path, *, busy_s: float | None = None, to_write: bool = True) -> None:
         """Opens the newest file; makes the first, readable by its owner alone, where there is none.
 
         Args:
             path: of the first file. A link is followed: later files stand beside that file, not beside the link.
             busy_s: how long to wait for another process that writes; None: 10 s.
+            to_write: False: to read alone. Nothing is made or changed then, who writes is not waited for, and neither
+                files nor folder need to be writable.
 
         Raises:
-            JournalError: it cannot be opened or written, or a newer version of this program has written it.
+            JournalError: it cannot be opened or written, or another version of this program has written it; to read:
+                there is none.
         """
         remember_environment()
         self._given = Path(path).expanduser()
@@ -74,8 +77,9 @@ class Journal:
         self._busy_s = _BUSY_S if busy_s is None else busy_s
         self._lock = threading.Lock()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            newest = max(self._numbers(), default=1)
+            if to_write:
+                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            newest = max(self._numbers() if to_write or self.path.parent.exists() else (), default=None)
             strays = self._beside_link()
         except OSError as error:
             raise self._not_opened(self.path, error) from error
@@ -85,7 +89,14 @@ class Journal:
                 f"{stray} goes on where the journal {self._given} ended, but that is a link to {self.path}",
                 remedy=f"while nothing runs move it to {self._file(number)}, its -wal and -shm too, and those after it",
             )
-        self._open(newest)
+        if to_write:
+            self._open(newest or 1)
+            return
+        if newest is None:
+            raise JournalError(
+                f"there is no journal at {self.path}", remedy="`apply` makes it; `journal` in the settings says where"
+            )
+        self._connection, self._number = self._to_read(newest), newest
 
     def __enter__(self) -> Self:
         return self
@@ -294,10 +305,38 @@ class Journal:
             if number == self._number:
                 yield self._connection
                 return
-        with self._translated("read"):
-            connection = sqlite3.connect(f"file:{quote(str(self._file(number)))}?mode=rw", uri=True)
-        with closing(connection):
+        with closing(self._to_read(number)) as connection:
             yield connection
+
+    def _to_read(self, number: int) -> sqlite3.Connection:
+        """A connection that changes nothing.
+
+        Who may write opens the file so all the same: only then does SQLite remove its log and its index when it closes
+        the file. Who may not and finds no log has the whole file before him, which a log beside it would need to show.
+        """
+        file = Path(os.path.realpath(self._file(number)))
+        writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+        has_log = file.with_name(f"{file.name}-wal").exists()
+        how = "mode=rw" if writable else "mode=ro" if has_log else "immutable=1"
+        with self._translated("read", _READ_REMEDY):
+            connection = sqlite3.connect(
+                f"file:{quote(str(file))}?{how}",
+                uri=True,
+                timeout=self._busy_s,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                connection.execute("PRAGMA query_only = ON")
+                if self._version(connection) < len(_MIGRATIONS):
+                    raise JournalError(
+                        f"the journal's file {file} is of an older version of k8s-ecmp, or empty",
+                        remedy="the next `apply`, or daemon, that writes to it makes it one of this version",
+                    )
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
     def _expect_same_file(self) -> None:
         """SQLite goes on writing to a file that was removed, where nobody will ever read it.
@@ -345,16 +384,20 @@ class Journal:
 
     def _migrate(self) -> None:
         with self._transaction():
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version > len(_MIGRATIONS):
-                raise JournalError(
-                    f"the journal {self.path} has version {version}, this program knows {len(_MIGRATIONS)}",
-                    remedy="use the version of k8s-ecmp that wrote it, or a newer one",
-                )
+            version = self._version(self._connection)
             for number, script in enumerate(_MIGRATIONS[version:], version + 1):
                 for statement in _statements(script):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {number}")
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(_MIGRATIONS):
+            raise JournalError(
+                f"the journal {self.path} has version {version}, this program knows {len(_MIGRATIONS)}",
+                remedy="use the version of k8s-ecmp that wrote it, or a newer one",
+            )
+        return int(version)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -368,14 +411,18 @@ class Journal:
         self._connection.execute("COMMIT")
 
     @contextmanager
-    def _translated(self, what: str) -> Iterator[None]:
+    def _translated(self, what: str, remedy: str | None = None) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise JournalError(f"the journal {self.path} cannot be {what}: {error}", remedy=REMEDY) from error
+            raise JournalError(f"the journal {self.path} cannot be {what}: {error}", remedy=remedy or REMEDY) from error
 
 
 REMEDY = "nothing is written to routers without it; see to the disk and the file's rights, or set `journal` elsewhere"
+_READ_REMEDY = (
+    "see to the file's rights; where nothing may be written beside it, copy it with the `-wal` file that it has into a "
+    "folder of your own, and set `journal` to the copy"
+)
 
 
 def _json(body: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -429,6 +430,25 @@ def test_an_argument_that_is_not_utf_8(site: Site, arguments: tuple[str, ...]) -
     assert done.err == "error: the argument '/n\\xf6/M\\xfcller' is not in UTF-8\ntry: k8s-ecmp --help\n"
     assert configs(site) == before
     assert not (site.folder / "journal.sqlite").exists()
+
+
+def test_the_commands_that_read_wait_for_nobody_who_writes(site: Site) -> None:
+    assert site.run_here("apply", "--yes").code == 0
+    other = sqlite3.connect(site.folder / "journal.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for words in ([], ["show", "1"], ["check"], ["undo", "1"]):
+        began = time.monotonic()
+        assert site.run_here("history", *words).code == (3 if words == ["undo", "1"] else 0)
+        assert time.monotonic() - began < 5, "SQLite was waited for"
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def test_a_journal_whose_first_file_was_removed_is_shown(site: Site) -> None:
+    assert site.run_here("apply", "--yes").code == 0
+    shown = site.run_here("history").out
+    (site.folder / "journal.sqlite").rename(site.folder / "journal.2.sqlite")
+    assert site.run_here("history").out == shown
 
 
 def test_what_is_no_change_cannot_be_undone(site: Site) -> None:
