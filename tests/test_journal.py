@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from k8s_ecmp import redaction
 from k8s_ecmp.errors import JournalError
 from k8s_ecmp.journal import Author, Journal
 from k8s_ecmp.journal.entry import hash_of
+from k8s_ecmp.views.history import rows
 
 AUTHOR = Author.here("prod", ticket="CHG-17", reason="move rack")
 
@@ -491,3 +493,78 @@ def test_what_was_begun_and_has_no_result(path: Path):
         journal.write(AUTHOR, "result", {"begin": None}, "r3")
         journal.write(AUTHOR, "result", {"begin": two}, "r2")
         assert [(begun.entry, begun.router) for begun in journal.unfinished("prod")] == [(one, "r1")]
+
+
+def change_of(path: Path, number: int, outcome: str | None = "committed", *, size: int = 3) -> None:
+    """A change of r0 or r1 in a run of its own; outcome None: it has none."""
+    author = AUTHOR.again()
+    router = f"r{number % 2}"
+    with Journal(path) as journal:
+        journal.write(author, "plan", {"plan": f"sha256:{number}"})
+        begun = journal.write(author, "begin", {"changes": [{}] * size, "commands": ["x" * 9000]}, router)
+        if outcome is not None:
+            journal.write(author, "result", {"begin": begun, "outcome": outcome, "error": "no"}, router)
+
+
+@pytest.mark.parametrize("size", [None, 64 * 1024])
+@pytest.mark.parametrize("router", [None, "r1"])
+@pytest.mark.parametrize("last", [1, 2, 5, 100])
+def test_a_list_of_changes_is_what_the_entries_say(
+    path: Path, monkeypatch: pytest.MonkeyPatch, size: int | None, router: str | None, last: int
+):
+    if size is not None:
+        monkeypatch.setattr("k8s_ecmp.journal.files._FILE_BYTES", size)
+    for number, outcome in enumerate(("committed", None, "rolled-back", "failed", None, "committed")):
+        change_of(path, number, outcome, size=number)
+    with Journal(path) as journal:
+        first = journal.entries(kinds=["begin"], router="r1")[0].id
+        journal.write(AUTHOR, "result", {"begin": None, "outcome": "refused", "error": "held"})
+        journal.write(AUTHOR, "result", {"begin": first, "outcome": "failed", "error": "died"}, "r1")
+        assert len(names(path)) == 1 if size is None else len(names(path)) > 1
+        shown = rows(journal.changes(last, router), {})
+        entries = journal.entries(kinds=["begin", "result"], router=router)
+    results = {entry.body["begin"]: entry.body for entry in entries if entry.kind == "result"}
+    expected = [
+        (e.id, e.router or "-", len(e.body["changes"]), results.get(e.id, {"outcome": "died"})["outcome"])
+        if e.kind == "begin"
+        else (e.id, e.router or "-", 0, e.body["outcome"])
+        for e in entries
+        if e.kind == "begin" or e.body["begin"] is None
+    ]
+    assert [(row.id, row.router, row.changes, row.outcome) for row in shown] == expected[-last:]
+    told = [row.error for row in shown if row.outcome not in ("died", "refused")]
+    assert told == [results[row.id]["error"] for row in shown if row.id in results]
+
+
+@pytest.mark.parametrize("body", ["no JSON", "[1]", "7", '{"changes":4}', "{}"])
+def test_a_spoiled_body_stands_in_the_list_without_what_it_said(path: Path, body: str):
+    change_of(path, 1)
+    change_of(path, 2)
+    tampered(path, f"UPDATE entry SET body = '{body}' WHERE id IN (2, 6)")
+    with Journal(path) as journal:
+        found = [(row.id, row.changes, row.outcome) for row in rows(journal.changes(9), {})]
+    assert found == [(2, 0, "committed"), (5, 3, "died"), (6, 0, "unknown")]
+
+
+def test_neither_a_list_nor_one_entry_reads_the_others(path: Path):
+    large, count = 300_000, 20
+    with Journal(path) as journal:
+        for number in range(count):
+            journal.write(AUTHOR, "begin", {"changes": [], "text": "x" * large, "plan": "p"}, f"r{number}")
+            journal.write(
+                AUTHOR, "result", {"begin": 2 * number + 1, "outcome": "committed", "error": None}, f"r{number}"
+            )
+        other = AUTHOR.again()
+        journal.write(other, "plan", {"plan": "p"})
+        journal.write(other, "begin", {"changes": [], "text": "x" * large, "plan": "p"}, "r1")
+
+        def read() -> tuple[int, list[int]]:
+            return len(journal.changes(count + 1)), [entry.id for entry in journal.told_with(journal.entry(3))]
+
+        tracemalloc.start()
+        try:
+            assert read() == (2 * count + 1, [2 * count + 1, 3, 4])
+            assert journal.spoiled(3) is None
+            assert tracemalloc.get_traced_memory()[1] < 8 * large
+        finally:
+            tracemalloc.stop()

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from k8s_ecmp.journal import Entry, Journal
     from k8s_ecmp.settings import Settings
 
-_MORE = 200  # entries, for the results of changes that were begun before the first one shown
-
 history = typer.Typer(
     help="Show what was done to the routers, by whom and why; check the journal; plan the way back.",
     invoke_without_command=True,
@@ -46,8 +44,8 @@ def listed(
     from k8s_ecmp.views.history import print_history, rows
 
     with _journal(context)[1] as journal:
-        entries = journal.entries(router=router, kinds=("begin", "result"), last=2 * last + _MORE)
-        found = rows(entries, {entry.owner: holder(journal.path, entry.owner) for entry in entries})[-last:]
+        lines = journal.changes(last, router)
+        found = rows(lines, {owner: holder(journal.path, owner) for owner in {line.owner for line in lines}})
     if output is HistoryFormat.json:
         _json([row.document() for row in found])
     else:
@@ -70,11 +68,7 @@ def show(
     from k8s_ecmp.views.history import print_entries
 
     with _journal(context)[1] as journal:
-        entry = journal.entry(number)
-        found = [e for e in journal.entries(run=entry.run) if e.router in (None, entry.router)]
-        if (plan := entry.body.get("plan")) is not None:
-            made = [e for e in journal.entries(kinds=("plan",)) if e.run != entry.run and e.body.get("plan") == plan]
-            found = made + found
+        found = journal.told_with(journal.entry(number))
         spoiled = {e.id: journal.spoiled(e.id) for e in found}
     if output is HistoryFormat.json:
         import msgspec

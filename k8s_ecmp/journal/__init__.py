@@ -9,7 +9,7 @@ numbers and hashes go on there, and a closed file never changes again. What is t
 which leaves an entry.
 """
 
-from k8s_ecmp.journal.entry import Author, Begun, Entry, Kind
+from k8s_ecmp.journal.entry import Author, Begun, Entry, Kind, Line
 from k8s_ecmp.journal.files import Journal
 
-__all__ = ["Author", "Begun", "Entry", "Journal", "Kind"]
+__all__ = ["Author", "Begun", "Entry", "Journal", "Kind", "Line"]

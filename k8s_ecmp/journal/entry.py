@@ -33,6 +33,27 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
 
 
+class Line(msgspec.Struct, frozen=True):
+    """What a list of changes says of an entry "begin" or "result", without the rest of its body.
+
+    `changes`: how many were begun; `begin`: of a result, the entry that it is of. Of a body that somebody has made
+    unreadable nothing is known.
+    """
+
+    id: int
+    at: str
+    kind: Kind
+    owner: str
+    who: str
+    router: str | None
+    ticket: str | None
+    reason: str | None
+    changes: int = 0
+    begin: int | None = None
+    outcome: str | None = None
+    error: str | None = None
+
+
 class Begun(msgspec.Struct, frozen=True):
     """An entry "begin" that has no result: its number, and what it says."""
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import pairwise
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
 from k8s_ecmp.errors import JournalError
-from k8s_ecmp.journal.entry import Author, Begun, Entry, Kind, entry_of, hash_of
+from k8s_ecmp.journal.entry import Author, Begun, Entry, Kind, Line, entry_of, hash_of
 from k8s_ecmp.journal.redacting import without_secrets
 from k8s_ecmp.redaction import remember_environment
 
@@ -47,7 +47,22 @@ _MIGRATIONS = (
     """,
 )
 _SELECT = "SELECT id, at, kind, run, owner, who, router, ticket, reason, body, previous, hash FROM entry"
-_AND_NEIGHBOURS = "(?1, (SELECT max(id) FROM entry WHERE id < ?1), (SELECT min(id) FROM entry WHERE id > ?1))"
+_LINE = "SELECT id, at, kind, owner, who, router, ticket, reason"
+_OF_BODY = "CASE WHEN json_valid(body) THEN json_extract(body, '$.{}') END"
+_COUNT = "CASE WHEN kind = 'begin' AND json_valid(body) THEN json_array_length(body, '$.changes') END"
+_HEADS = (
+    f"{_LINE}, ifnull({_COUNT}, 0) FROM entry "
+    f"WHERE (kind = 'begin' OR (kind = 'result' AND {_OF_BODY.format('begin')} IS NULL)) "
+    "AND (?1 IS NULL OR router = ?1) ORDER BY id DESC LIMIT ?2"
+)
+_ENDED = (
+    f"{_LINE}, 0, {', '.join(map(_OF_BODY.format, ('begin', 'outcome', 'error')))} FROM entry "
+    "WHERE kind = 'result' AND id >= ?2 AND (?1 IS NULL OR router = ?1)"
+)
+_WITH_NEIGHBOURS = (
+    "SELECT id, at, kind, run, owner, who, router, ticket, reason, CASE id WHEN ?1 THEN body END, previous, hash "
+    "FROM entry WHERE id IN (?1, (SELECT max(id) FROM entry WHERE id < ?1), (SELECT min(id) FROM entry WHERE id > ?1))"
+)
 _ENDS = (
     "SELECT id, CASE kind WHEN 'result' THEN ifnull(json_extract(body, '$.begin'), 0) END "
     "FROM entry WHERE owner = ? AND kind IN ('begin', 'result') ORDER BY id"
@@ -181,14 +196,35 @@ class Journal:
         if kinds:
             where.append(f"kind IN ({', '.join('?' * len(kinds))})")
             values += kinds
-        query = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
-        found: list[Sequence[Any]] = []
-        for number in reversed(self._numbers()):
-            left = -1 if last is None else min(last, _MOST_ENTRIES) - len(found)
-            if left:
-                with self._reading(number) as connection, self._translated("read"):
-                    found += connection.execute(query, (*values, left)).fetchall()
-        return [entry_of(row) for row in reversed(found)]
+        return self._found(where, values, last)
+
+    def changes(self, last: int, router: str | None = None) -> list[Line]:
+        """The `last` changes, begun or not, and all of their results, in their order.
+
+        Args:
+            last: how many.
+            router: whose; None: all.
+        """
+        heads: list[Line] = []
+        for file in reversed(self._numbers()):
+            if left := min(last, _MOST_ENTRIES) - len(heads):
+                with self._reading(file) as connection, self._translated("read"):
+                    heads += (Line(*row) for row in connection.execute(_HEADS, (router, left)))
+        found = [line for line in heads if line.kind == "begin"]
+        begun = {line.id for line in found}
+        for file in self._numbers():
+            with self._reading(file) as connection, self._translated("read"):
+                ended = connection.execute(_ENDED, (router, heads[-1].id if heads else 0))
+                found += (line for line in (Line(*row) for row in ended) if line.begin is None or line.begin in begun)
+        return sorted(found, key=attrgetter("id"))
+
+    def told_with(self, entry: Entry) -> list[Entry]:
+        """An entry with those of its run that are of its router or of none, and the plan if another run made that."""
+        found = self._found(("run = ?", "(router IS NULL OR router = ?)"), (entry.run, entry.router))
+        if not isinstance(plan := entry.body.get("plan"), str):
+            return found
+        made = ("run <> ?", f"CASE kind WHEN 'plan' THEN {_OF_BODY.format('plan')} END = ?")
+        return self._found(made, (entry.run, plan)) + found
 
     def entry(self, number: int) -> Entry:
         """One entry.
@@ -249,7 +285,7 @@ class Journal:
         rows: list[Sequence[Any]] = []
         for file in self._numbers():
             with self._reading(file) as connection, self._translated("read"):
-                rows += connection.execute(f"{_SELECT} WHERE id IN {_AND_NEIGHBOURS}", (number,)).fetchall()
+                rows += connection.execute(_WITH_NEIGHBOURS, (number,)).fetchall()
         before, own, after = (
             [row for row in rows if row[0] < number],
             [row for row in rows if row[0] == number],
@@ -262,6 +298,17 @@ class Journal:
         return next((gap for gap in gaps if gap is not None), None)
 
     # --- inside ---
+
+    def _found(self, where: Sequence[str], values: Sequence[Any], last: int | None = None) -> list[Entry]:
+        """Entries that all of these conditions are true of, in their order; the `last` ones where that is set."""
+        query = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
+        found: list[Sequence[Any]] = []
+        for number in reversed(self._numbers()):
+            left = -1 if last is None else min(last, _MOST_ENTRIES) - len(found)
+            if left:
+                with self._reading(number) as connection, self._translated("read"):
+                    found += connection.execute(query, (*values, left)).fetchall()
+        return [entry_of(row) for row in reversed(found)]
 
     def _file(self, number: int) -> Path:
         return self.path if number == 1 else self.path.with_name(f"{self.path.stem}.{number}{self.path.suffix}")

@@ -10,7 +10,7 @@ from k8s_ecmp.views.page import Page, Part, counted, header, length, status
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from k8s_ecmp.journal import Entry
+    from k8s_ecmp.journal import Entry, Line
     from k8s_ecmp.journal.only_writer import Holder
 
 _MOST_LINES = 200
@@ -38,37 +38,40 @@ class HistoryRow(msgspec.Struct, frozen=True):
         return found
 
 
-def rows(entries: Iterable["Entry"], writing: "Mapping[str, Holder | None]") -> list[HistoryRow]:
+def rows(lines: Iterable["Line"], writing: "Mapping[str, Holder | None]") -> list[HistoryRow]:
     """Changes that were begun joined with what became of them, and results of what was never begun.
 
     Args:
-        entries: of the journal.
+        lines: of the journal.
         writing: who writes for an owner at this moment: what any other has begun and not ended, has died.
-
-    An entry that somebody has spoiled may lack anything in its body.
     """
     found: dict[int, HistoryRow] = {}
-    for entry in entries:
-        if entry.kind == "begin":
-            outcome = "begun" if _goes_on(entry, writing.get(entry.owner)) else "died"
-            found[entry.id] = _row(entry, outcome, len(entry.body.get("changes", ())), None)
-            continue
-        outcome, error = entry.body.get("outcome", "unknown"), entry.body.get("error")
-        begun = entry.body.get("begin")
-        if begun in found:
-            found[begun] = msgspec.structs.replace(found[begun], outcome=outcome, error=error)
-        elif begun is None:
-            found[entry.id] = _row(entry, outcome, 0, error)
+    for line in lines:
+        outcome = line.outcome or "unknown"
+        if line.kind == "begin":
+            found[line.id] = _row(line, "begun" if _goes_on(line, writing.get(line.owner)) else "died")
+        elif line.begin in found:
+            found[line.begin] = msgspec.structs.replace(found[line.begin], outcome=outcome, error=line.error)
+        elif line.begin is None:
+            found[line.id] = _row(line, outcome)
     return [found[number] for number in sorted(found)]
 
 
-def _goes_on(entry: "Entry", holder: "Holder | None") -> bool:
-    return holder is not None and (not holder.who or (holder.who == entry.who and holder.since <= entry.at))
+def _goes_on(line: "Line", holder: "Holder | None") -> bool:
+    return holder is not None and (not holder.who or (holder.who == line.who and holder.since <= line.at))
 
 
-def _row(entry: "Entry", outcome: str, changes: int, error: str | None) -> HistoryRow:
+def _row(line: "Line", outcome: str) -> HistoryRow:
     return HistoryRow(
-        entry.id, entry.at, entry.router or "-", outcome, changes, entry.who, entry.ticket, entry.reason, error
+        line.id,
+        line.at,
+        line.router or "-",
+        outcome,
+        line.changes,
+        line.who,
+        line.ticket,
+        line.reason,
+        line.error,
     )
 
 
