@@ -11,6 +11,8 @@ import threading
 _HIDDEN = "***"
 _PLAIN = re.compile(r"\A(?:.{0,3}|[a-z]{4,11})\Z", re.DOTALL)
 """Values that stand in too many texts by chance, such as `password`; to hide them there would tell what they are."""
+_SHORTEST = 4
+"""Characters of a plain value that is hidden in what somebody wrote (`redacted_prose`)."""
 
 _VARIABLE = re.compile(r"K8S_ECMP_(?:\w+_)?(?:PASSWORD|ENABLE_SECRET|KEY_PASSPHRASE)")
 
@@ -37,14 +39,17 @@ _REMOVED = "<removed>"
 
 _lock = threading.Lock()
 _known: set[str] = set()
+_plain: frozenset[str] = frozenset()
 _shapes: tuple[str, ...] = ()
 
 
 def remember(*secrets: str | None) -> None:
     """From now on these values are secrets of this process; `redacted` finds them plain, URL-encoded and in base64."""
-    global _shapes  # noqa: PLW0603  what one part of a process was given, every other must not say
+    global _plain, _shapes  # noqa: PLW0603  what one part of a process was given, every other must not say
+    plain = {secret for secret in secrets if secret and len(secret) >= _SHORTEST and _PLAIN.match(secret)}
     new = {secret for secret in secrets if secret and not _PLAIN.match(secret)}
     with _lock:
+        _plain |= plain
         new -= _known
         if not new:
             return
@@ -66,6 +71,17 @@ def redacted(text: str) -> str:
     for words, pattern, replacement in _LOGINS:
         if any(word in folded for word in words):
             text = re.sub(pattern, replacement, text)
+    return text
+
+
+def redacted_prose(text: str) -> str:
+    """As `redacted`, of what somebody said in words of his own: there remembered values that are plain words go, too.
+
+    Only as whole words, and never in what programs read again, where such a value may be a name by chance.
+    """
+    text = redacted(text)
+    if _plain:
+        text = re.sub(rf"(?<![^\W_])(?:{'|'.join(map(re.escape, _plain))})(?![^\W_])", _HIDDEN, text)
     return text
 
 

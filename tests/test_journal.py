@@ -485,6 +485,17 @@ def test_no_secret_of_this_process_is_written(path: Path, monkeypatch: pytest.Mo
     assert "Tiger" not in "".join(file.read_bytes().decode("latin-1") for file in path.parent.iterdir())
 
 
+def test_a_weak_password_is_hidden_in_words_and_left_in_data(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(redaction, "_plain", frozenset())
+    monkeypatch.setenv("K8S_ECMP_PASSWORD", "supersecret")
+    body = {"changes": [{"vrf": "supersecret", "prefix": "10.0.0.0/8"}], "commands": ["ip route vrf supersecret"]}
+    with Journal(path) as journal:
+        journal.write(Author("prod", "me", "run", "T supersecret", "router login supersecret"), "begin", body)
+        entry = journal.entry(1)
+    assert (entry.ticket, entry.reason) == ("T ***", "router login ***")
+    assert entry.body == body
+
+
 def test_what_was_begun_and_has_no_result(path: Path):
     with Journal(path) as journal:
         one = journal.write(AUTHOR, "begin", {"number": 1}, "r1")

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s_ecmp import redaction
 from k8s_ecmp.errors import ParseError, RouterError
 from k8s_ecmp.model import RunningRoutes
-from k8s_ecmp.redaction import redacted, remember, sanitized
+from k8s_ecmp.redaction import redacted, redacted_prose, remember, sanitized
 
 SECRET_LINES = [
     "username netops privilege 15 secret 5 {}",
@@ -91,6 +92,15 @@ def test_a_remembered_value_is_found_in_every_form(secret: str, before: bytes, a
 def test_plain_words_are_not_hidden(word: str) -> None:
     remember(word, None, "")
     assert redacted(f"the {word} of edge1") == f"the {word} of edge1"
+
+
+def test_plain_words_are_hidden_in_what_somebody_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_plain", frozenset())
+    assert redacted_prose("login supersecret") == "login supersecret"
+    remember("supersecret", "abc", "Wander-Falke9")
+    said = "login supersecret, pw=supersecret_, not supersecrets nor abc; Wander-Falke9"
+    assert redacted_prose(said) == "login ***, pw=***_, not supersecrets nor abc; ***"
+    assert redacted("vrf supersecret") == "vrf supersecret", "it may be a name by chance"
 
 
 def test_logins_in_urls_and_headers() -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from k8s_ecmp.errors import JournalError
 from k8s_ecmp.journal.entry import Author, Begun, Entry, Kind, Line, entry_of, hash_of
 from k8s_ecmp.journal.redacting import without_secrets
-from k8s_ecmp.redaction import remember_environment
+from k8s_ecmp.redaction import redacted_prose, remember_environment
 
 _BUSY_S = 10.0
 _FILE_BYTES = 64 * 2**20
@@ -422,7 +422,7 @@ class Journal:
         self, last: tuple[int, str], author: Author, kind: Kind, body: Mapping[str, Any], router: str | None
     ) -> int:
         text = _json(without_secrets(body))
-        ticket, reason = without_secrets(author.ticket), without_secrets(author.reason)
+        ticket, reason = (said and redacted_prose(said) for said in (author.ticket, author.reason))
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         number, previous = last[0] + 1, last[1]
         row = (number, at, kind, author.run, author.owner, author.who, router, ticket, reason, text)

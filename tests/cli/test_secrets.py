@@ -102,7 +102,9 @@ def read_and_write(world: World) -> None:
     assert world.run("plan", "--device-diff") == 2
     assert "tacacs-server key <removed>" in world.said()  # among the lines around ours
     assert world.run("diff") == 2
-    assert world.run("apply", str(plan), "--yes", "--reason", "test") == 3  # the conflict that each router has
+    world.more["weak"] = world.environment["K8S_ECMP_SPARE_PASSWORD"] = "supersecret"  # a plain word
+    said = ("--reason", "router login supersecret", "--ticket", "CHG-supersecret")
+    assert world.run("apply", str(plan), "--yes", *said) == 3  # the conflict that each router has
     assert world.said().count("committed") >= len(ROUTERS), world.said()
     assert world.run("verify") == 3
     assert world.run("doctor") in (0, 1)
