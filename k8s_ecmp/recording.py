@@ -4,6 +4,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from k8s_ecmp.journal import Author, Entry, Journal
 from k8s_ecmp.journal import Begun as BegunEntry
 from k8s_ecmp.journal.entry import Kind
 from k8s_ecmp.journal.only_writer import holder, only_writer
-from k8s_ecmp.model import CommitResult, GuardTrip, Outcome, Plan, RouteChange
+from k8s_ecmp.model import CommitResult, GuardTrip, HopRecord, NextHop, Outcome, Plan, RouteChange
 from k8s_ecmp.model.plan import JOURNAL_ENTRY
 from k8s_ecmp.routers.finding_out import find_out
 from k8s_ecmp.routers.tasks import run
@@ -320,7 +321,8 @@ def _guard(trip: GuardTrip) -> dict[str, Any]:
 
 def changes_body(changes: Sequence[RouteChange], *, adopted: bool = False) -> list[dict[str, Any]]:
     """Changes as the journal keeps them; `core.undo.done_of` reads them. `adopted`: what stood there was others'."""
-    return [_change(change, adopted=adopted) for change in changes]
+    told = cache(_hop_body)  # the same few hops stand at thousands of prefixes
+    return [_change(change, told, adopted=adopted) for change in changes]
 
 
 def result_body(result: CommitResult, plan: str | None, begun: int | None) -> dict[str, Any]:
@@ -391,7 +393,7 @@ def _settle(settings: Settings, nornir: Nornir, journal: Journal, author: Author
     return tuple(said)
 
 
-def _change(change: RouteChange, *, adopted: bool) -> dict[str, Any]:
+def _change(change: RouteChange, told: Callable[[NextHop], dict[str, Any]], *, adopted: bool) -> dict[str, Any]:
     distances = {hop.distance for hop in change.before} or {None}
     return {
         "action": change.action,
@@ -400,6 +402,12 @@ def _change(change: RouteChange, *, adopted: bool) -> dict[str, Any]:
         "before": [hop.label for hop in change.before],
         "after": [hop.label for hop in change.after],
         "distance": distances.pop() if len(distances) == 1 else None,
+        "hops": {"before": list(map(told, change.before)), "after": list(map(told, change.after))},
         "reasons": list(change.reasons),
         **({"adopted": [hop.details for hop in change.before]} if adopted else {}),
     }
+
+
+def _hop_body(hop: NextHop) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(HopRecord.of(hop))
+    return found

@@ -23,9 +23,12 @@ class HopKey(NamedTuple):
 
 def hop_keys(hops: Sequence[NextHop], default_distance: int) -> frozenset[HopKey]:
     """The hops, comparable; `default_distance` is what a hop has on which none is written."""
-    return frozenset(
-        HopKey(hop.label, hop.distance or default_distance, hop.tag, hop.name, hop.options) for hop in hops
-    )
+    return frozenset(hop_key(hop, default_distance) for hop in hops)
+
+
+def hop_key(hop: NextHop, default_distance: int) -> HopKey:
+    """One hop, comparable."""
+    return HopKey(hop.label, hop.distance or default_distance, hop.tag, hop.name, hop.options)
 
 
 def configured_problems(

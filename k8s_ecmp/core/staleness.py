@@ -6,7 +6,7 @@ import msgspec
 
 from k8s_ecmp.core.configured import hop_keys
 from k8s_ecmp.core.ownership import Marks, is_owned
-from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
+from k8s_ecmp.model import Prefix, RouteChange, RunningRoutes
 
 _MOST = 5
 _ELSEWHERE = (
@@ -46,7 +46,7 @@ def stale_text(router: str, reviewed: Sequence[RouteChange], running: RunningRou
 
 
 def stands_as_left(done: Sequence[RouteChange], running: RunningRoutes, marks: Marks, default_distance: int) -> bool:
-    """Whether every prefix of a plan is what the plan makes of it."""
+    """Whether every prefix is what changes, with every attribute of their hops, make of it."""
     return all(_is_done(change, running, marks, default_distance) for change in done)
 
 
@@ -70,10 +70,10 @@ def way_back(
         route = running.get(change.vrf, change.prefix)
         now = route.next_hops if route is not None else ()
         if hop_keys(now, default_distance) == hop_keys(change.before, default_distance):
-            continue  # also where the change was an option alone, which `_is_done` does not look at
+            continue
         if _is_done(change, running, marks, default_distance):
             undo.append(RouteChange.between(change.vrf, change.prefix, now, change.before))
-        elif not _is_before(change, running, default_distance):
+        else:
             others.append(change.prefix)
     return tuple(undo), tuple(others)
 
@@ -82,19 +82,9 @@ def _is_done(change: RouteChange, running: RunningRoutes, marks: Marks, default_
     route = running.get(change.vrf, change.prefix)
     if not change.after or route is None:
         return not change.after and route is None
-    now = {(hop.label, hop.distance or default_distance) for hop in route.next_hops}
-    return is_owned(route, marks) and now == {(hop.label, hop.distance or default_distance) for hop in change.after}
-
-
-def _is_before(change: RouteChange, running: RunningRoutes, default_distance: int) -> bool:
-    """Whether the prefix is as the change found it, be it ours or, where it was adopted, others'."""
-    route = running.get(change.vrf, change.prefix)
-    now = route.next_hops if route is not None else ()
-    return _marked(now, default_distance) == _marked(change.before, default_distance)
-
-
-def _marked(hops: Sequence[NextHop], default_distance: int) -> set[tuple[str, int, int | None, str | None]]:
-    return {(hop.label, hop.distance or default_distance, hop.tag, hop.name) for hop in hops}
+    return is_owned(route, marks) and hop_keys(route.next_hops, default_distance) == hop_keys(
+        change.after, default_distance
+    )
 
 
 def _labels(running: RunningRoutes, change: RouteChange) -> tuple[str, ...]:

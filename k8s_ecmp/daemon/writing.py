@@ -90,8 +90,10 @@ class Writing:
     def find_out(self, table: Table) -> None:
         """Writes down what became of changes whose process died, by what ran when the router was read."""
         for begun in self._account.dead(self._name):
-            marks = self._session.port.traits.marks(self._settings, self._session.view)
-            self._account.found(begun, *became_of(done_of(begun.body["changes"]), table.running, marks))
+            traits = self._session.port.traits
+            marks = traits.marks(self._settings, self._session.view)
+            done = done_of(begun.body["changes"])
+            self._account.found(begun, *became_of(done, table.running, marks, traits.default_distance))
 
 
 def outcome_of(error: BaseException) -> Outcome:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import msgspec
 
@@ -68,6 +68,17 @@ class NextHop(msgspec.Struct, frozen=True, gc=False):
     def table_label(self) -> str:
         """How routing tables show it: an interface beside an address is what the router found, written or not."""
         return msgspec.structs.replace(self, interface=None).label if self.address and self.interface else self.label
+
+
+class HopRecord(NextHop, frozen=True, gc=False, omit_defaults=True):
+    """A next hop as the journal and plan files keep it: with everything on it, and nothing that is not set."""
+
+    @classmethod
+    def of(cls, hop: NextHop) -> Self:
+        return cls(*(getattr(hop, name) for name in cls.__struct_fields__))
+
+    def hop(self) -> NextHop:
+        return NextHop(*(getattr(self, name) for name in self.__struct_fields__))
 
 
 def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:

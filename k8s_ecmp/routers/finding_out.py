@@ -32,6 +32,7 @@ def find_out(
         marks = port.traits.marks(settings, router_view(task.host))
         with open_session(task, port, None, recover=True, keep=True) as session:
             running = session.read()
-        return Result(host=task.host, result=tuple(became_of(done, running, marks) for done in begun[name]))
+        default = port.traits.default_distance
+        return Result(host=task.host, result=tuple(became_of(done, running, marks, default) for done in begun[name]))
     except Exception as error:  # noqa: BLE001  whatever it is, it is this router's alone
         return Result(host=task.host, failed=True, exception=error)

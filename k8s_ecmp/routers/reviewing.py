@@ -7,11 +7,13 @@ import msgspec
 from nornir.core.task import Result, Task
 
 from k8s_ecmp.core.ownership import fingerprint
+from k8s_ecmp.core.reviewed import reviewed_changes
 from k8s_ecmp.core.staleness import stale_text, stands_as_left
 from k8s_ecmp.model import RouterPlan
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.hosts import router_view
 from k8s_ecmp.routers.session import Progress, open_session, port_of, tell
+from k8s_ecmp.routers.tables import floating
 from k8s_ecmp.settings import Settings
 
 
@@ -65,14 +67,17 @@ def _standing(task: Task, settings: Settings, plan: RouterPlan, begun: bool, pro
     with open_session(task, port, None, recover=True, keep=True) as session:
         tell(progress, task, "read")
         running = session.read()
-        if begun and stands_as_left(plan.changes, running, marks, port.traits.default_distance):
+        default = port.traits.default_distance
+        whole = reviewed_changes(plan.changes, running, marks, default)
+        if begun and stands_as_left(whole, running, marks, default):
             tell(progress, task, "verify")
             expected = {
                 change.prefix: frozenset(change.next_hops)
-                for change in plan.changes
+                for change in whole
                 if change.after or running.get(vrf, change.prefix) is None
             }
-            problems, _ = session.verify(vrf, expected, settings.rollout.verify_timeout_s)
+            standby = floating(((change.prefix, change.after) for change in whole), default)
+            problems, _ = session.verify(vrf, expected, settings.rollout.verify_timeout_s, standby=standby)
             if problems:
                 return Standing(plan.name, "stale", f"the plan is configured on {plan.name}, but {'; '.join(problems)}")
             return Standing(plan.name, "as-left")
