@@ -12,7 +12,8 @@ def reviewed_changes(
     """The changes of a reviewed plan on the routes as they run, whose fingerprint is known to be the reviewed one.
 
     Args:
-        reviewed: from a plan file they know labels and distance alone; each becomes a whole change.
+        reviewed: from a plan file they know labels and distance alone, unless they take something back; each becomes
+            a whole change.
         running: what was read under the router's lock.
         marks: ours on this platform.
         default_distance: what a route has on which no distance is written.
@@ -29,7 +30,7 @@ def reviewed_changes(
 
 def _restore(hop: NextHop, standing: Mapping[str, NextHop], marks: Marks, default_distance: int) -> NextHop:
     same = standing.get(hop.label)
-    fresh = marks.hop(hop.address, hop.distance, discard=hop.discard)
+    fresh = hop if is_marked(hop, marks) else marks.hop(hop.address, hop.distance, discard=hop.discard)
     if same is None or not is_marked(same, marks) or same.options != fresh.options:
         return fresh
     return same if (same.distance or default_distance) == (hop.distance or default_distance) else fresh

@@ -27,7 +27,7 @@ from k8s_ecmp.routers.hosts import router_view
 from k8s_ecmp.routers.port import hops_of
 from k8s_ecmp.routers.record import Record
 from k8s_ecmp.routers.session import Progress, new_session, open_session, port_of, tell, template_for
-from k8s_ecmp.routers.tables import floating, silent_hops
+from k8s_ecmp.routers.tables import floating, in_use, silent_hops
 from k8s_ecmp.routers.transaction import VANISHED, Transaction, WayBack
 from k8s_ecmp.settings import Settings
 
@@ -244,7 +244,7 @@ def _verify_commit(
     if not problems:
         # A prefix that somebody else routes too stays in the tables after we have left it.
         expected = {
-            change.prefix: frozenset(change.next_hops)
+            change.prefix: in_use(change.after, default)
             for change in changes
             if change.after or after.get(vrf, change.prefix) is None
         }

@@ -13,7 +13,7 @@ from k8s_ecmp.model import RouterPlan
 from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.hosts import router_view
 from k8s_ecmp.routers.session import Progress, open_session, port_of, tell
-from k8s_ecmp.routers.tables import floating
+from k8s_ecmp.routers.tables import floating, in_use
 from k8s_ecmp.settings import Settings
 
 
@@ -72,7 +72,7 @@ def _standing(task: Task, settings: Settings, plan: RouterPlan, begun: bool, pro
         if begun and stands_as_left(whole, running, marks, default):
             tell(progress, task, "verify")
             expected = {
-                change.prefix: frozenset(change.next_hops)
+                change.prefix: in_use(change.after, default)
                 for change in whole
                 if change.after or running.get(vrf, change.prefix) is None
             }

@@ -20,6 +20,12 @@ def floating(routes: Iterable[tuple[Prefix, Sequence[NextHop]]], default_distanc
     return {prefix: distance for prefix, distance in lowest.items() if distance > default_distance}
 
 
+def in_use(hops: Sequence[NextHop], default_distance: int) -> frozenset[str]:
+    """Labels by which the tables show a static route: of the hops with the lowest distance, the others stand by."""
+    lowest = min((hop.distance or default_distance for hop in hops), default=0)
+    return frozenset(hop.table_label for hop in hops if (hop.distance or default_distance) == lowest)
+
+
 def table_problems(
     tables: Mapping[Prefix, Installed], expected: Mapping[Prefix, Collection[str]], standby: Floating | None = None
 ) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from k8s_ecmp.routers.connection import error_text
 from k8s_ecmp.routers.hosts import router_view
 from k8s_ecmp.routers.record import UNRECORDED, Record, ended
 from k8s_ecmp.routers.session import Progress, open_session, port_of, tell, template_for
-from k8s_ecmp.routers.tables import floating
+from k8s_ecmp.routers.tables import floating, in_use
 from k8s_ecmp.routers.tasks import FOREIGN_LINES
 from k8s_ecmp.routers.transaction import VANISHED, Transaction
 from k8s_ecmp.settings import Settings
@@ -83,8 +83,9 @@ def _verify(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What the tables do not show of changes, and warnings; `running` is what is configured after them."""
     vrf = changes[0].vrf
-    expected = {c.prefix: frozenset(c.next_hops) for c in changes if c.after or running.get(vrf, c.prefix) is None}
-    standby = floating(((change.prefix, change.after) for change in changes), session.default_distance)
+    default = session.default_distance
+    expected = {c.prefix: in_use(c.after, default) for c in changes if c.after or running.get(vrf, c.prefix) is None}
+    standby = floating(((change.prefix, change.after) for change in changes), default)
     return session.verify(vrf, expected, timeout_s, standby=standby)
 
 

@@ -25,6 +25,7 @@ from k8s_ecmp.model import (
     Flows,
     FlowShift,
     GuardTrip,
+    HopRecord,
     NextHop,
     Plan,
     Prefix,
@@ -83,7 +84,8 @@ def plan_id(plan: Plan) -> str:
 
 
 def _identified(plan: Plan) -> PlanDocument:
-    routers = tuple(_router_document(router) for router in plan.routers)
+    whole = plan.undoes is not None
+    routers = tuple(_router_document(router, whole=whole) for router in plan.routers)
     body = PlanBody(
         version=VERSION,
         created=write_time(plan.created),
@@ -151,11 +153,11 @@ def desired_document(routes: Sequence[DesiredRoute], skipped: Sequence[Skipped])
     }
 
 
-def _router_document(router: RouterPlan) -> RouterDocument:
+def _router_document(router: RouterPlan, *, whole: bool) -> RouterDocument:
     return twin(
         RouterDocument,
         router,
-        changes=tuple(_change_document(change) for change in router.changes),
+        changes=tuple(_change_document(change, whole=whole) for change in router.changes),
         conflicts=tuple(twin(ConflictDocument, conflict) for conflict in router.conflicts),
         flows=None if router.flows is None else _flows_document(router.flows),
     )
@@ -169,7 +171,7 @@ def _flows_document(flows: Flows) -> FlowsDocument:
     return twin(FlowsDocument, flows, prefixes=tuple(twin(FlowShiftDocument, shift) for shift in flows.shifts))
 
 
-def _change_document(change: RouteChange) -> ChangeDocument:
+def _change_document(change: RouteChange, *, whole: bool) -> ChangeDocument:
     # Labels once for each hop: a plan may hold some hundred thousand.
     before = {hop.label for hop in change.before}
     labels = [hop.label for hop in change.after]
@@ -186,7 +188,14 @@ def _change_document(change: RouteChange) -> ChangeDocument:
         next_hops=after,
         distance=_written_distance(written or change.after),
         reasons=change.reasons,
+        hops=_hop_records(change.after, () if written else after) if whole and after else msgspec.UNSET,
     )
+
+
+def _hop_records(hops: Sequence[NextHop], order: Sequence[str]) -> tuple[HopRecord, ...]:
+    """The hops, where there is an order of labels in that one."""
+    ordered = sorted(hops, key=lambda hop: order.index(hop.label)) if order else hops
+    return tuple(map(HopRecord.of, ordered))
 
 
 def _written_distance(hops: Sequence[NextHop]) -> int | None:
@@ -258,7 +267,7 @@ def decode_document(content: bytes, where: str = "the plan file") -> PlanDocumen
 
 
 def plan_of(document: PlanDocument) -> Plan:
-    """The plan as it was encoded, but that hops are known by their label and distance alone."""
+    """The plan as it was encoded, but that hops are known by their label and distance alone, where it has no more."""
     guards = [twin(GuardTrip, trip, prefix=_prefix(trip.prefix)) for trip in document.guards]
     return Plan(
         created=read_time(document.created),
@@ -309,12 +318,14 @@ def _check(document: PlanDocument) -> None:
             Prefix.parse(shift.prefix)
             _prefix(shift.covering)
         for change in router.changes:
+            _check_hops(change, document.tag)
             _check_change(change)
 
 
 def _check_change(change: ChangeDocument) -> None:
     prefix = Prefix.parse(change.prefix)
     hops = set(change.next_hops)
+    told = {} if change.hops is msgspec.UNSET else {hop.label: hop.address or DISCARD for hop in change.hops}
     if (
         len(hops) < len(change.next_hops)
         or not hops.issuperset(change.add)
@@ -322,11 +333,25 @@ def _check_change(change: ChangeDocument) -> None:
         or (change.action == "delete") is bool(hops)
     ):
         raise ValueError(f"{change.action} of {change.prefix} contradicts itself")
-    for hop in change.add:
+    for label in change.add:
+        hop = told.get(label, label)
         if hop != DISCARD and (hop != canonical_address(hop) or address_family(hop) != prefix.family):
             raise ValueError(f"{hop!r} is no next hop for {change.prefix}")
     if not all(label.isascii() and label.isprintable() for label in (change.vrf, *hops, *change.remove)):
         raise ValueError(f"{change.prefix} has a next hop or VRF that is no text")
+
+
+def _check_hops(change: ChangeDocument, tag: int) -> None:
+    """What is written as it stands there is ours, and one line."""
+    if change.hops is msgspec.UNSET:
+        return
+    if {hop.label for hop in change.hops} != {*change.next_hops} or any(hop.tag != tag for hop in change.hops):
+        raise ValueError(f"the hops of {change.prefix} are not its next hops")
+    words = [
+        word for hop in change.hops for word in (hop.interface, hop.vrf, hop.name, *hop.options) if word is not None
+    ]
+    if not all(word.isascii() and word.isprintable() for word in words):
+        raise ValueError(f"{change.prefix} has a hop that is no text")
 
 
 def _router_plan(router: RouterDocument, guards: tuple[GuardTrip, ...]) -> RouterPlan:
@@ -357,12 +382,13 @@ def _prefix(text: str | None) -> Prefix | None:
 def _change(change: ChangeDocument) -> RouteChange:
     added = set(change.add)
     stood = [label for label in change.next_hops if label not in added]
+    whole = None if change.hops is msgspec.UNSET else tuple(hop.hop() for hop in change.hops)
     return RouteChange(
         action=change.action,
         vrf=change.vrf,
         prefix=Prefix.parse(change.prefix),
         before=tuple(_hop(label, None) for label in (*stood, *change.remove)),
-        after=tuple(_hop(label, change.distance) for label in change.next_hops),
+        after=tuple(_hop(label, change.distance) for label in change.next_hops) if whole is None else whole,
         reasons=change.reasons,
     )
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from k8s_ecmp.model import Action, Hashing, Mode, Policy, Prefix, RouterPlan, RouterStatus, Undo
+from k8s_ecmp.model import Action, Hashing, HopRecord, Mode, Policy, Prefix, RouterPlan, RouterStatus, Undo
 
 VERSION = 1
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -23,7 +23,11 @@ def twin(kind: type[_T], source: object, **other: Any) -> _T:
 
 
 class ChangeDocument(msgspec.Struct, frozen=True, gc=False):
-    """A `RouteChange`; hops by their labels. `distance` is the one that is written on every hop, None: none."""
+    """A `RouteChange`; hops by their labels. `distance` is the one that is written on every hop, None: none.
+
+    `hops` are those after the change with everything on them: of a plan that takes back a change, which restores what
+    was written and not what the inventory asks for.
+    """
 
     action: Action
     vrf: str
@@ -33,6 +37,7 @@ class ChangeDocument(msgspec.Struct, frozen=True, gc=False):
     next_hops: tuple[str, ...]
     distance: int | None
     reasons: tuple[str, ...] = ()
+    hops: tuple[HopRecord, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ConflictDocument(msgspec.Struct, frozen=True):

@@ -102,6 +102,57 @@ def test_undo_plans_the_way_back_and_apply_goes_it(site: Site) -> None:
     assert site.run_here("history", "undo", str(number)).code == 0, "there is nothing left to take back"
 
 
+HOPS = "10.96.0.0/12 10.192.0."
+
+
+def attributed(site: Site, **data: object) -> None:
+    """The inventory's words for edge1 alone."""
+    options = {"syntax": "frr", "path": str(site.config("edge1"))}
+    optional = {"connection_options": {"napalm": {"extras": {"optional_args": options}}}}
+    site.hosts(edge1={"platform": "file", **optional, "data": {"k8s_ecmp": data}})
+
+
+def typed(site: Site, change: Callable[[str], str]) -> None:
+    site.config("edge1").write_text(change(site.config("edge1").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("typing", "data"),
+    [
+        (None, {"bfd": True}),
+        (None, {"distance": 77}),
+        (lambda text: text.replace(f"{HOPS}1 tag 4201", f"{HOPS}1 tag 4201 10"), {}),
+        (lambda text: text.replace(f"{HOPS}3 tag 4201", f"{HOPS}3 tag 4201 200"), {}),
+        (lambda text: text.replace(f"{HOPS}3 tag", f"{HOPS}9 eth0 tag"), {}),
+        (lambda text: text.replace(f"{HOPS}3 tag 4201", f"{HOPS}3 tag 4201 bfd"), {}),
+    ],
+    ids=["bfd", "distance", "primary", "backup", "interface", "one"],
+)
+def test_undo_brings_back_everything_that_was_written_on_a_hop(
+    site: Site, typing: Callable[[str], str] | None, data: dict[str, object]
+) -> None:
+    """Whatever the inventory asks for by then; in the cases with a typing the apply made plain ECMP of our own route."""
+    attributed(site)
+    assert site.run_here("apply", "--yes").code == 0
+    if typing is not None:
+        typed(site, typing)
+    before = site.config("edge1").read_text()
+    attributed(site, **data)
+    applied = site.run_here("apply", "--yes", "--override", "mass-withdrawal")
+    assert applied.code == 0, applied.out + applied.err
+    after = site.config("edge1").read_text()
+    assert after != before
+    number, path = str(entries(site)[-1]["id"]), str(site.folder / "back.plan")
+    planned = site.run_here("history", "undo", number, "--out", path, "--override", "mass-withdrawal")
+    assert planned.code == 2, planned.out + planned.err
+    done = site.run_here("apply", path, "--override", "mass-withdrawal")
+    assert done.code == 0, done.out + done.err
+    assert sorted(site.config("edge1").read_text().splitlines()) == sorted(before.splitlines())
+    again = site.run_here("history", "undo", number)
+    assert again.code == 0
+    assert "it is as it was before the change already" in again.out
+
+
 def test_undo_leaves_alone_what_was_changed_since(site: Site) -> None:
     assert site.run_here("apply", "--yes").code == 0
     number = str(entries(site)[0]["id"])

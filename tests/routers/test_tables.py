@@ -2,7 +2,7 @@
 
 from k8s_ecmp.model import NextHop, Prefix
 from k8s_ecmp.platforms.base import Better, Installed, Neighbour
-from k8s_ecmp.routers.tables import floating, silent_hops, standing_by, table_problems
+from k8s_ecmp.routers.tables import floating, in_use, silent_hops, standing_by, table_problems
 from tests.core.build import p
 
 PREFIX = p("10.96.0.0/12")
@@ -20,6 +20,13 @@ def test_which_routes_float():
     assert floating([(PREFIX, (far,))], 1) == {PREFIX: 250}
     assert floating([(PREFIX, (near,)), (p("10.0.0.0/8"), (near, far)), (p("::/0"), ())], 1) == {}
     assert floating([(PREFIX, (NextHop("10.0.0.1", distance=5),))], 5) == {}
+
+
+def test_hops_with_the_lowest_distance_are_in_use_by_their_address():
+    first, second = NextHop("10.0.0.1", "eth0", distance=10), NextHop("10.0.0.2", distance=200)
+    assert in_use((first, second), 1) == {"10.0.0.1"}
+    assert in_use((NextHop("10.0.0.1", distance=1), NextHop("10.0.0.2")), 1) == {"10.0.0.1", "10.0.0.2"}
+    assert in_use((), 1) == NONE
 
 
 def test_a_floating_route_behind_a_better_one_is_well():

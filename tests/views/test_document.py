@@ -300,6 +300,11 @@ def test_another_version_is_refused_by_its_number(version):
 def test_a_file_with_a_fitting_hash_must_still_make_sense(edit, told):
     document = plan_document(FULL)
     edit(document)
+    _expect_refusal(document, told)
+
+
+def _expect_refusal(document: dict[str, Any], told: str) -> None:
+    """Whoever edits a file with care makes its digest and id fit, too."""
     changes = [
         {
             "name": router["name"],
@@ -312,6 +317,57 @@ def test_a_file_with_a_fitting_hash_must_still_make_sense(edit, told):
     with pytest.raises(PlanRefused) as caught:
         decode_plan(sealed(document))
     assert told in str(caught.value)
+
+
+PAIR = (
+    NextHop("10.0.0.1", tag=4201, distance=200, options=("bfd",)),
+    NextHop("10.0.0.1", tag=4201, distance=10),
+    NextHop("10.0.0.9", "eth0", tag=4201),
+)
+BACK = msgspec.structs.replace(
+    plan_of(
+        RouterPlan(
+            "r1",
+            "frr",
+            "changes",
+            None,
+            (
+                RouteChange("update", "default", Prefix.parse("10.96.0.0/12"), hops("10.0.0.1"), PAIR),
+                RouteChange("delete", "default", Prefix.parse("10.97.0.0/16"), hops("10.0.0.1"), ()),
+            ),
+        )
+    ),
+    cluster_source="journal entry 7",
+)
+
+
+def test_a_plan_that_takes_something_back_has_everything_on_its_hops() -> None:
+    update, delete = plan_document(BACK)["routers"][0]["changes"]
+    assert update["hops"] == [
+        {"address": "10.0.0.1", "distance": 200, "options": ["bfd"], "tag": 4201},
+        {"address": "10.0.0.1", "distance": 10, "tag": 4201},
+        {"address": "10.0.0.9", "interface": "eth0", "tag": 4201},
+    ]
+    assert "hops" not in delete
+    assert not any("hops" in change for router in plan_document(FULL)["routers"] for change in router["changes"])
+    found = decode_plan(encode_plan(BACK)).routers[0].changes[0]
+    assert found.after == PAIR
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda hops: hops[0].update(tag=7), "are not its next hops"),
+        (lambda hops: hops[0].pop("tag"), "are not its next hops"),
+        (lambda hops: hops.pop(), "are not its next hops"),
+        (lambda hops: hops[0].update(options=["bfd\nno router bgp"]), "is no text"),
+        (lambda hops: hops[2].update(address="10.0.0.9 x"), "are not its next hops"),
+    ],
+)
+def test_edited_hops_of_a_way_back_are_refused(edit, told):
+    document = plan_document(BACK)
+    edit(document["routers"][0]["changes"][0]["hops"])
+    _expect_refusal(document, told)
 
 
 def test_a_digest_of_other_changes_is_refused():

@@ -104,6 +104,28 @@ def test_plan_apply_verify_and_again_nothing(world: World) -> None:
     assert world.run("verify").code == 0
 
 
+def test_a_way_back_restores_a_pair_with_two_distances_and_a_hop_through_an_interface(world: World) -> None:
+    router = world.routers[0]
+    assert world.run("apply", "--yes").code == 0
+    aggregate, host = "ip route 10.96.0.0/12", "ip route 198.51.100.10/32"
+    pair = f"{aggregate} 10.192.0.1 tag {TAG} 10\n{aggregate} 10.192.0.3 tag {TAG} 200"
+    via = f"{host} 10.192.0.9 rack tag {TAG}"
+    router.configure("\n".join([*(f"no {aggregate} 10.192.0.{number}" for number in (1, 2, 3)), pair, via]))
+    before = router.running_config()
+    assert {*pair.splitlines(), via} <= {*before.splitlines()}
+    applied = world.run("apply", "--yes")
+    assert applied.code == 0, applied.out + applied.err
+    assert router.running_config() != before
+    number = str(world.run("history", "--format", "json").json()["entries"][-1]["id"])
+    back = str(world.site.folder / "back.plan")
+    planned = world.run("history", "undo", number, "--out", back, "--override", "mass-withdrawal")
+    assert planned.code == 2, planned.out + planned.err
+    done = world.run("apply", back, "--override", "mass-withdrawal")
+    assert done.code == 0, done.out + done.err
+    assert router.running_config() == before
+    assert world.run("apply", "--yes").code == 0
+
+
 def test_a_failed_node_leaves_and_a_foreign_route_is_a_conflict(world: World) -> None:
     world.run("apply", "--yes")
     world.site.not_ready("node2")
