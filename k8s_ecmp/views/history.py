@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from k8s_ecmp.model import NextHop
 from k8s_ecmp.views.page import Page, Part, counted, header, length, status
 
 if TYPE_CHECKING:
@@ -180,15 +181,19 @@ def _changes(page: Page, changes: Sequence[dict[str, Any]], commands: Sequence[s
             indent=2,
             hang=4,
         )
-        before, after = change["before"], change["after"]
-        for sign, labels, style in (
-            ("-", [label for label in before if label not in after], "red"),
-            ("+", [label for label in after if label not in before], "green"),
-        ):
-            if labels:
-                page.prose(f"{sign} {', '.join(labels)}", style=style, indent=4, hang=6)
+        for sign, side, other, style in (("-", "before", "after", "red"), ("+", "after", "before", "green")):
+            if hops := _only(change, side, other):
+                page.prose(f"{sign} {', '.join(hops)}", style=style, indent=4, hang=6)
     page.left_out(changes, _MOST_LINES, "changes", indent=2)
     page.line("  commands:")
     for command in page.first(commands, _MOST_LINES):
         page.line(f"    {command}")
     page.left_out(commands, _MOST_LINES, "commands", indent=4)
+
+
+def _only(change: Mapping[str, Any], side: str, other: str) -> list[str]:
+    """The hops that one side of a change has alone: labels; those that stay, with all that is written."""
+    moved = [label for label in change[side] if label not in change[other]]
+    told = change.get("hops", {side: [], other: []})
+    hops = (msgspec.convert(each, NextHop) for each in told[side] if each not in told[other])
+    return moved + [hop.details for hop in hops if hop.label in change[other]]

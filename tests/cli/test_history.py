@@ -153,6 +153,16 @@ def test_undo_brings_back_everything_that_was_written_on_a_hop(
     assert "it is as it was before the change already" in again.out
 
 
+def test_an_attribute_that_changed_alone_is_shown(site: Site) -> None:
+    attributed(site)
+    assert site.run_here("apply", "--yes").code == 0
+    attributed(site, distance=77)
+    assert site.run_here("apply", "--yes").code == 0
+    shown = " ".join(site.run_here("history", "show", str(entries(site)[-1]["id"])).out.split())
+    assert "- 10.192.0.1 tag 4201, 10.192.0.2 tag 4201" in shown
+    assert "+ 10.192.0.1 distance 77 tag 4201, 10.192.0.2 distance 77 tag 4201" in shown
+
+
 def test_undo_leaves_alone_what_was_changed_since(site: Site) -> None:
     assert site.run_here("apply", "--yes").code == 0
     number = str(entries(site)[0]["id"])
