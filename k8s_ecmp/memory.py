@@ -39,7 +39,7 @@ def give_back() -> None:
 
     It takes some milliseconds. Where the C library has no such call nothing happens.
     """
-    import ctypes
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import ctypes
 
-    with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

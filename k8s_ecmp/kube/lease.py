@@ -226,7 +226,7 @@ class Elector:
         if self._failures:
             most = max(self._settings.retry_s, self._settings.duration_s)
             backoff = min(pause * 2 ** min(self._failures - 1, 10), most * random.uniform(0.8, 1.0))  # noqa: S311
-            return float(max(backoff, self._asked_s))
+            return float(max(backoff, min(self._asked_s, most)))  # whoever is well again first shall lead
         if lease is not None and lease.holder and seen is not None:
             expiry = seen[1] + lease.duration_s(self._duration_s) - self._clocks().monotonic
             return max(0.01, min(pause / _LOOKS, expiry + 0.01))

@@ -41,11 +41,9 @@ def another_connection(host: Host, configuration: Config) -> Iterator[Driver]:
         RouterError: no connection; a subclass says why.
     """
     connection = RouterConnection()
-    kept = host.connections.get(CONNECTION)
     parameters, said = parameters_of(host, configuration)
     with _translated(parameters, said):
-        beside = kept.connection if kept is not None else None
-        connection.open(**parameters, configuration=configuration, to_look=True, beside=beside)
+        connection.open(**parameters, configuration=configuration, to_look=True)
     _let_look(host, configuration, connection.connection)
     try:
         yield connection.connection

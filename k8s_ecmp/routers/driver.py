@@ -39,8 +39,8 @@ class Watching(Protocol):
 class Looking(Protocol):
     """A driver's attribute `keeping`: its session costs the router less where nothing but questions will be asked."""
 
-    def open_to_look(self, beside: object = None) -> None:
-        """As `Driver.open`; `beside`: the `keeping` of the session that changes the router, which may serve this."""
+    def open_to_look(self) -> None:
+        """As `Driver.open`."""
 
 
 @runtime_checkable

@@ -34,7 +34,6 @@ class RouterConnection:
         configuration: Config | None = None,
         *,
         to_look: bool = False,
-        beside: Driver | None = None,
     ) -> None:
         extras = copy.deepcopy(extras or {})
         options = optional_args(extras)
@@ -60,7 +59,7 @@ class RouterConnection:
         )
         keeping = getattr(driver, "keeping", None)
         if to_look and isinstance(keeping, Looking):
-            keeping.open_to_look(getattr(beside, "keeping", None))
+            keeping.open_to_look()
         else:
             driver.open()
         self.connection: Driver = driver

@@ -2,13 +2,10 @@
 
 import os
 import signal
-import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from k8s_ecmp.errors import DeadlineExceeded, RouterError, Unreachable
+from k8s_ecmp.errors import DeadlineExceeded, RouterError
 from k8s_ecmp.routers.drivers.frr import FrrDriver
 from tests.routers.drivers.conftest import Connect
 from tests.world import frr_release
@@ -72,88 +69,6 @@ def test_a_session_that_only_looks_starts_no_agent(router: FrrRouter) -> None:
         driver.rollback()
     finally:
         driver.close()
-
-
-def test_a_session_beside_another_has_its_vtysh_answer(router: FrrRouter, driver: FrrDriver, beside: FrrDriver) -> None:
-    driver.load_merge_candidate(config=ONE)
-    driver.commit_config(revert_in=120)
-    for _ in range(3):
-        assert beside.cli(QUESTIONS) == {question: router.vtysh(question) for question in QUESTIONS}
-        assert ONE in driver.get_config("running")["running"]
-    with pytest.raises(RouterError, match="vtysh refuses 'show nonsense'"):
-        beside.cli(["show version", "show nonsense"])
-    assert len(router.processes("vtysh")) == 1
-    beside.close()
-    driver.confirm_commit()
-    driver.load_merge_candidate(config=f"no {ONE}")
-    driver.commit_config()
-    assert ONE not in router.running_config()
-
-
-@pytest.mark.parametrize("gone", ["ended", "hangs", "no pipe"])
-def test_where_the_other_session_does_not_answer_it_has_a_vtysh_of_its_own(
-    router: FrrRouter, driver: FrrDriver, beside: FrrDriver, gone: str
-) -> None:
-    (vtysh,) = router.processes("vtysh")
-    if gone == "ended":
-        driver.close()
-        wait_for(lambda: not router.processes("vtysh"), "its vtysh is gone")
-    elif gone == "hangs":
-        os.kill(vtysh, signal.SIGSTOP)
-    else:
-        beside._remote._through = "/proc/1/fd/0"
-    try:
-        for _ in range(2):
-            assert beside.cli(QUESTIONS)["show version"] == router.vtysh("show version")
-    finally:
-        if gone == "hangs":
-            os.kill(vtysh, signal.SIGCONT)
-    if gone != "ended":
-        driver.load_merge_candidate(config=ONE)
-        driver.commit_config()
-        assert ONE in router.running_config()
-
-
-def test_who_asks_through_another_session_and_is_lost_does_not_stop_it(
-    router: FrrRouter, driver: FrrDriver, beside: FrrDriver
-) -> None:
-    """Its vtysh writes to nobody then."""
-    (vtysh,) = router.processes("vtysh")
-    os.kill(vtysh, signal.SIGSTOP)
-    lost = threading.Thread(target=_ask, args=(beside,))
-    lost.start()
-    wait_for(lambda: _asks(router), "the question is on its way")
-    beside._remote._session.close()
-    lost.join(60)
-    wait_for(lambda: not _asks(router), "its shell is gone")
-    os.kill(vtysh, signal.SIGCONT)
-    driver.load_merge_candidate(config=ONE)
-    driver.commit_config()
-    assert driver.cli(QUESTIONS)["show version"] == router.vtysh("show version")
-    assert ONE in router.running_config()
-
-
-@pytest.fixture
-def beside(router: FrrRouter, driver: FrrDriver) -> Iterator[FrrDriver]:
-    """Another session, which only looks."""
-    made = FrrDriver(**router.login())
-    made.keeping.open_to_look(driver.keeping)
-    assert made._remote._through
-    yield made
-    made.close()
-
-
-def _ask(driver: FrrDriver) -> None:
-    with pytest.raises(Unreachable):
-        driver.cli(QUESTIONS)
-
-
-def _asks(router: FrrRouter) -> bool:
-    """Whether a shell waits that has the other session's pipe open: its descriptor 3."""
-    return any(
-        Path(f"/proc/{pid}/fd/3").is_symlink() and Path(f"/proc/{pid}/fd/4").is_symlink()
-        for pid in router.processes("sh")
-    )
 
 
 def test_an_answer_that_comes_too_late_is_no_other_questions_answer(router: FrrRouter, driver: FrrDriver) -> None:

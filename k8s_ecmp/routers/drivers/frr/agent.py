@@ -109,12 +109,9 @@ class Agent:
         self._checker = " ".join(checker)
         self.shows = shows == "1"
         """Whether `look` works: the waiting vtysh can write to the channel."""
-        known = self.ask(f'eval "$KE_PROGRAM"\nCHECKER=\'{self._checker}\' MANAGED={managed}\nowed; echo "$$ $OWED"')
-        pid, _, owed = known.text.strip().partition(" ")
-        self.found_unsaved = bool(owed)
+        known = self.ask(f'eval "$KE_PROGRAM"\nCHECKER=\'{self._checker}\' MANAGED={managed}\nowed; echo "$OWED"')
+        self.found_unsaved = bool(known.text.strip())
         """Whether an earlier session left the startup configuration unwritten, as its end does where it is sudden."""
-        self.door = f"/proc/{pid}/fd/5"
-        """Where another login can ask the waiting vtysh; works where `shows`."""
 
     def _greeting(self) -> str:
         """The first line; where there is none, what was said on the stream of errors."""
@@ -168,7 +165,12 @@ class Agent:
             Unreachable: the waiting vtysh has ended, or the session is lost.
             DeadlineExceeded: no answer in time; whatever comes later is not read any more.
         """
-        return read_answers(self._answers, self._asked, self._name, self._timeout)
+        text = self._answers.until(_SHOWN_MARK, self._timeout)
+        said = self._answers.line(self._timeout).split()[-1]
+        if said != str(self._asked):
+            raise Unreachable(f"router {self._name}: the waiting vtysh has ended")
+        *answers, rest = text.decode("utf-8", "replace").removesuffix("\n").split(_NEXT_MARK)
+        return [*answers[:-1], "".join(answers[-1:]) + rest]
 
     def result(self, transaction: str, timeout: float) -> tuple[str, str]:
         """Waits for the router's verdict on a transaction: a word ("ok", "undone", ...) and its reason."""
@@ -241,20 +243,6 @@ class Agent:
             channel.shutdown_write()
             while channel.recv(_CHUNK):
                 pass
-
-
-def read_answers(stream: Stream, asked: int, name: str, timeout: float) -> list[str]:
-    """What the waiting vtysh says to a look, one answer for each command.
-
-    Raises:
-        Unreachable: it has ended, or the session is lost.
-        DeadlineExceeded: no answer in time.
-    """
-    text = stream.until(_SHOWN_MARK, timeout)
-    if stream.line(timeout).split()[-1] != str(asked):
-        raise Unreachable(f"router {name}: the waiting vtysh has ended")
-    *answers, rest = text.decode("utf-8", "replace").removesuffix("\n").split(_NEXT_MARK)
-    return [*answers[:-1], "".join(answers[-1:]) + rest]
 
 
 def fits(files: Sequence[tuple[str, str]]) -> bool:

@@ -3,8 +3,7 @@
 # One session is a pipeline:   agent | feeder | vtysh | checker
 #   agent    reads the tool's commands from the SSH channel; ends with it. It owns the lock.
 #   feeder   waits for "go", then applies the batches: a few lines through the waiting vtysh, many by one vtysh each;
-#            and for "look", a question to the waiting vtysh, which writes its answer to the channel itself; or to that
-#            of another login, whose shell asks through the agent's descriptor 5 and has no vtysh then.
+#            and for "look", a question to the waiting vtysh, which writes its answer to the channel itself.
 #   checker  reads what vtysh answers, settles the transaction, and says so on the channel (descriptor 4).
 # Descriptor 6 is the channel's stream of errors: answers of vtysh, and after each of them its end.
 # Feeder and checker ignore the loss of the session: once "go" was said, the router ends in the new state or the old.
@@ -433,23 +432,14 @@ feeder() {
   done
 }
 
-relay() { # N COUNT [CHANNEL]: says so many commands; an unknown one, of which vtysh tells in its answer, parts their
-  # answers, which go to the session's own channel or to that file
-  echo "output file ${3:-/proc/self/fd/6}"
+relay() { # N COUNT: says so many commands; an unknown one, of which vtysh tells in its answer, parts their answers
+  echo 'output file /proc/self/fd/6'
   k=0
   while [ "$k" -lt "$2" ] && IFS= read -r command; do
     k=$((k + 1))
     printf '%s\nk8s-ecmp-next\n' "$command"
   done
-  printf 'no output file\nk8s-ecmp-shown %s\n' "$1${3:+ $3}"
-}
-
-shown() { # N [CHANNEL]: says that this answer is complete
-  if [ "$#" = 1 ]; then
-    printf '\nk8s-ecmp-shown %s\n' "$1" >&6
-  else
-    printf '\nk8s-ecmp-shown %s\n' "$1" 1<>"$2" # opened like that it does not wait for somebody who reads
-  fi
+  printf 'no output file\nk8s-ecmp-shown %s\n' "$1"
 }
 
 feed() { # ID BATCHES SLOT TIMED HOW MANAGED: says the batches, or has each said by a vtysh of its own
@@ -502,7 +492,7 @@ checker() {
         fi
         BAD= told= ;;
       *"Unknown command: k8s-ecmp-shown "*)
-        shown ${line##*k8s-ecmp-shown }
+        printf '\nk8s-ecmp-shown %s\n' "${line##*k8s-ecmp-shown }" >&6
         BAD= told= ;;
       "[OK]") echo "$line" >&6 ;; # `write memory` says it past the output file
       *"(enable)"*file-lock*) MANAGED=1 ;;

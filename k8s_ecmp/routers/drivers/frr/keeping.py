@@ -12,18 +12,9 @@ class Keeping:
         self._remote = remote
         self._recover = recover
 
-    def open_to_look(self, beside: object = None) -> None:
-        """As `FrrDriver.open`, for questions alone: what writes is not started before something is to be written.
-
-        Args:
-            beside: this of another open session on the same router, whose vtysh may answer.
-        """
-        self._remote.open(to_look=True, door=beside.door if isinstance(beside, Keeping) else "")
-
-    @property
-    def door(self) -> str:
-        """Where other sessions can ask the waiting vtysh of this one; "" where they cannot."""
-        return self._remote.door
+    def open_to_look(self) -> None:
+        """As `FrrDriver.open`, for questions alone: what writes is not started before something is to be written."""
+        self._remote.open(to_look=True)
 
     def settle(self) -> None:
         """Takes back what a dead session left pending or half done, under the lock; without it where nothing is.

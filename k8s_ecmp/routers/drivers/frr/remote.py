@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from k8s_ecmp.errors import CommitFailed, ConfigRejected, DeadlineExceeded, LockHeld, RouterError, Unreachable
 from k8s_ecmp.routers.drivers.frr.agent import Agent, quoted, writing
-from k8s_ecmp.routers.drivers.frr.reader import Reader, ask_through, known
+from k8s_ecmp.routers.drivers.frr.reader import Reader, known
 from k8s_ecmp.routers.drivers.frr.session import Options, Session
 from k8s_ecmp.routers.drivers.frr.transactions import Change, Running
 
@@ -23,8 +23,6 @@ _EMPTY_LOCK_S = 2.0  # a lock without content for so long was never finished
 _POLL_S = 0.02
 _RUNNING = "show running-config"
 _FENCE_AGAIN_S = 1.0
-_SMALL = 3000  # characters that a shell writes at once, and a pipe takes as one (PIPE_BUF)
-_THROUGH_S = 5.0  # for an answer by another session's vtysh; longer takes one of our own
 
 FREE_THE_LOCK = (
     "let the session that is in configuration mode end it, and try again; where there is none, "
@@ -67,19 +65,15 @@ class Remote:
         self.keep_applied = False
         self.look_along: Sequence[str] = ()
         self._fenced_s = 0.0
-        self._through = ""
 
-    def open(self, *, to_look: bool = False, door: str = "") -> None:
+    def open(self, *, to_look: bool = False) -> None:
         """Connects, and starts the agent; `to_look`: not before anything but `show` is asked for.
-
-        Through the `door` of another session on this router the vtysh of that one answers instead of one of our own.
 
         Raises:
             AuthenticationFailed, HostKeyRejected: as `Session.open`.
             RouterError: the login lacks what the agent needs.
         """
         self.close()
-        self._through = door
         self._session.open()
         try:
             if not to_look:
@@ -141,24 +135,11 @@ class Remote:
         if self._looks and all(command.startswith(("show ", "write ")) for command in asked):
             self.agent.look(asked)
             return self._looked(asked)
-        small = sum(map(len, asked)) < _SMALL
-        if self._through and small and all(command.startswith("show ") for command in asked):
-            try:
-                answers = ask_through(self._through, self._hostname, self._session, asked, _THROUGH_S)
-            except (Unreachable, DeadlineExceeded):
-                self._through = ""  # a vtysh of our own can tell
-            else:
-                return [known(self._hostname, *pair) for pair in zip(asked, answers, strict=True)]
         return [self._read(command) for command in asked]
 
     def acknowledge_at_once(self) -> None:
         """As `Session.acknowledge_at_once`."""
         self._session.acknowledge_at_once()
-
-    @property
-    def door(self) -> str:
-        """Where another session can ask our agent's vtysh; "" where there is none that answers."""
-        return self._agent.door if self._agent is not None and self._looks else ""
 
     def forget_looks(self) -> None:
         """What was looked at along with staging is no longer of this moment."""
