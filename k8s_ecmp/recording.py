@@ -13,7 +13,7 @@ from nornir.core import Nornir
 
 from k8s_ecmp.core.undo import done_of
 from k8s_ecmp.errors import JournalError, PlanRefused
-from k8s_ecmp.journal import Author, Entry, Journal
+from k8s_ecmp.journal import Author, Entry, Journal, stands
 from k8s_ecmp.journal import Begun as BegunEntry
 from k8s_ecmp.journal.entry import Kind
 from k8s_ecmp.journal.only_writer import holder, only_writer
@@ -103,7 +103,7 @@ def begun(settings: Settings, file: Path) -> dict[str, Begun]:
     Raises:
         JournalError: it cannot be read.
     """
-    if not Path(settings.journal).expanduser().exists():
+    if not stands(settings.journal):
         return {}
     with Journal(settings.journal) as journal:
         return _begun(_told(journal, settings.owner, file_id(file)))
@@ -130,6 +130,9 @@ def _begun(told: Sequence[Entry]) -> dict[str, Begun]:
 
 def _undone(journal: Journal, owner: str, plan: str, routers: Collection[str]) -> list[str]:
     """Those of routers on which a plan was committed, and taken back by a plan of `history undo` after it was made."""
+    results = journal.entries(kinds=("result",), plan=plan)  # which are small, and there is none as a rule
+    if not any(entry.body.get("outcome") == "committed" for entry in results):
+        return []
     told = _told(journal, owner, plan)
     if not (done := _begun(told)):
         return []
@@ -338,11 +341,25 @@ def result_body(result: CommitResult, plan: str | None, begun: int | None) -> di
     }
 
 
+_OTHER_WAY: dict[Outcome, Outcome] = {"committed": "rolled-back", "rolled-back": "committed"}
+
+
 def found_out(begun: BegunEntry, outcome: Outcome, detail: str | None) -> dict[str, Any]:
-    """What became of a change whose process died, as was found out later."""
-    error = f"its process died; {detail}" if detail else None
-    warnings = ("its process died; all of it is in force",) if outcome == "committed" else ()
-    changes = len(begun.body["changes"]) if outcome == "committed" else 0
+    """What became of a change whose process died, as was found out later.
+
+    Args:
+        begun: the change, or the way back from one.
+        outcome: "committed" where all of that is in force, "rolled-back" where nothing is, else "failed".
+        detail: what to say of it; None: all of it is in force.
+    """
+    said = detail or "all of it is in force"
+    if "takes_back" in begun.body:  # the result of a way back is that of the change, also where nobody dies
+        said = {"committed": "the way back is in force", "rolled-back": "the change stands"}.get(outcome, said)
+        outcome = _OTHER_WAY.get(outcome, outcome)
+    committed = outcome == "committed"
+    error = None if committed else f"its process died; {said}"
+    warnings = (f"its process died; {said}",) if committed else ()
+    changes = len(begun.body["changes"]) if committed else 0
     return result_body(
         CommitResult(begun.router, outcome, changes, error=error, warnings=warnings), begun.body["plan"], begun.entry
     )
@@ -364,7 +381,7 @@ def settle(settings: Settings, nornir: Nornir) -> tuple[str, ...]:
         JournalError: it cannot be read or written, or another process began to write meanwhile.
     """
     path = Path(settings.journal).expanduser()
-    if not path.exists() or holder(path, settings.owner) is not None:
+    if not stands(path) or holder(path, settings.owner) is not None:
         return ()
     author = Author.here(settings.owner)
     with Journal(path) as journal:
@@ -402,7 +419,11 @@ def _change(change: RouteChange, told: Callable[[NextHop], dict[str, Any]], *, a
         "before": [hop.label for hop in change.before],
         "after": [hop.label for hop in change.after],
         "distance": distances.pop() if len(distances) == 1 else None,
-        "hops": {"before": list(map(told, change.before)), "after": list(map(told, change.after))},
+        "hops": {
+            # What others wrote stands in "adopted", where passwords in it are hidden.
+            **({} if adopted else {"before": list(map(told, change.before))}),
+            "after": list(map(told, change.after)),
+        },
         "reasons": list(change.reasons),
         **({"adopted": [hop.details for hop in change.before]} if adopted else {}),
     }

@@ -7,7 +7,7 @@ import pytest
 
 from k8s_ecmp.journal import Author, Journal
 from k8s_ecmp.model import CommitResult, Outcome, Plan
-from k8s_ecmp.recording import begun, recording
+from k8s_ecmp.recording import begun, found_out, not_taken_back, recording
 from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.document import write_plan
 
@@ -85,3 +85,41 @@ def test_the_journal_is_read_from_an_entry_on_and_for_one_plan(tmp_path: Path) -
         assert [entry.id for entry in journal.entries(after=2)] == [3, 4]
         assert [entry.id for entry in journal.entries(plan="sha256:1")] == [2, 4]
         assert [entry.id for entry in journal.entries(plan="sha256:0", after=1)] == []
+
+
+@pytest.mark.parametrize(("outcome", "stands"), [("committed", False), ("rolled-back", True)])
+def test_a_way_back_that_died_is_told_by_what_became_of_the_change(
+    settings: Settings, tmp_path: Path, outcome: Outcome, stands: bool
+) -> None:
+    """`outcome` is that of the way back itself, as the routes tell it."""
+    _, file = plan_file(tmp_path)
+    with recording(settings, plan_file(tmp_path)[0], file=file) as record:
+        record.begin("edge1", (), ())
+        record.end(CommitResult("edge1", "committed"))
+        record.begin("edge1", (), (), takes_back=True)
+    author = Author.here(settings.owner)
+    with Journal(settings.journal) as journal:
+        (died,) = journal.unfinished(settings.owner)
+        body = found_out(died, outcome, None if outcome == "committed" else "nothing of it is in force")
+        journal.write(author, "result", body, "edge1")
+        told = journal.entries(kinds=("begin", "result"))
+        changes = [entry for entry in told if entry.kind == "begin"]
+        assert bool(not_taken_back(changes, told)) is stands
+    assert ("edge1" in begun(settings, file)) is stands
+    said = str(body["error"]) + str(body["warnings"])
+    assert ("the change stands" if stands else "the way back is in force") in said
+
+
+def test_what_was_begun_is_known_without_the_first_file(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pruning takes it away."""
+    monkeypatch.setattr("k8s_ecmp.journal.files._FILE_BYTES", 100_000)
+    plan, file = plan_file(tmp_path)
+    with recording(settings, plan, file=file) as record:
+        record.begin("early", (), ["x" * 200_000])
+        record.end(CommitResult("early", "committed"))
+        record.begin("late", (), ())
+    assert sorted(path.name for path in tmp_path.glob("journal*.sqlite")) == ["journal.2.sqlite", "journal.sqlite"]
+    Path(settings.journal).unlink()
+    assert "late" in begun(settings, file)

@@ -51,6 +51,7 @@ def forbids(change: RouteChange, mode: Mode, policy: Policy, *, adopts: bool = F
         return f"policy: {policy}"
     if change.action == "update" and policy == "create-only":
         return f"policy: {policy}"
-    if mode == "withdraw-only" and (change.action == "create" or change.add):
+    removes = change.action == "delete" or (change.action == "update" and change.remove and not change.add)
+    if mode == "withdraw-only" and not removes:
         return f"mode: {mode}"
     return None

@@ -27,7 +27,7 @@ from k8s_ecmp.model import (
 class Stood(msgspec.Struct, frozen=True):
     """The hops of a prefix on one side of a change: their labels, and with everything on them.
 
-    `hops` None: an older program has written the entry, which knows labels alone.
+    `hops` None: the entry knows labels alone, as it was written by an older program, or they are others'.
     """
 
     labels: tuple[str, ...]
@@ -70,8 +70,8 @@ def done_of(changes: Sequence[dict[str, Any]]) -> tuple[Done, ...]:
 
 
 def _stood(change: dict[str, Any], side: Literal["before", "after"]) -> Stood:
-    hops = msgspec.convert(change["hops"][side], tuple[NextHop, ...]) if "hops" in change else None
-    return Stood(tuple(change[side]), hops)
+    hops = change.get("hops", {}).get(side)
+    return Stood(tuple(change[side]), None if hops is None else msgspec.convert(hops, tuple[NextHop, ...]))
 
 
 def became_of(

@@ -10,6 +10,6 @@ which leaves an entry.
 """
 
 from k8s_ecmp.journal.entry import Author, Begun, Entry, Kind, Line
-from k8s_ecmp.journal.files import Journal
+from k8s_ecmp.journal.files import Journal, stands
 
-__all__ = ["Author", "Begun", "Entry", "Journal", "Kind", "Line"]
+__all__ = ["Author", "Begun", "Entry", "Journal", "Kind", "Line", "stands"]

@@ -188,14 +188,15 @@ class Journal:
         """
         where, values = ["1"], list[Any]()
         of_plan = None if plan is None else _json({"plan": plan})[1:-1]
-        conditions = (("router = ?", router), ("run = ?", run), ("instr(body, ?)", of_plan), ("id > ?", after))
+        if kinds:
+            where.append(f"kind IN ({', '.join('?' * len(kinds))})")
+            values += kinds
+        # The bodies last: they are what is large.
+        conditions = (("router = ?", router), ("run = ?", run), ("id > ?", after), ("instr(body, ?)", of_plan))
         for condition, value in conditions:
             if value is not None:
                 where.append(condition)
                 values.append(value)
-        if kinds:
-            where.append(f"kind IN ({', '.join('?' * len(kinds))})")
-            values += kinds
         return self._found(where, values, last)
 
     def changes(self, last: int, router: str | None = None) -> list[Line]:
@@ -489,6 +490,12 @@ def _gap(row: Sequence[Any], expected: int, previous: str) -> str | None:
         lost = f"entry {expected}" if number == expected + 1 else f"entries {expected} to {number - 1}"
         return f"{lost} missing"
     return None if row[-2] == previous else f"entry {number} does not follow the one before it"
+
+
+def stands(path: Path | str) -> bool:
+    """Whether there is a journal: its first file, or one of those that go on where that ended."""
+    first = Path(os.path.realpath(Path(path).expanduser()))
+    return first.exists() or (first.parent.is_dir() and bool(_followers(first)))
 
 
 def _followers(first: Path) -> dict[int, str]:

@@ -10,7 +10,7 @@ from k8s_ecmp.core.plan import plan_prefixes, plan_router
 from k8s_ecmp.core.reviewed import forbids, reviewed_changes
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.core.table import Table
-from k8s_ecmp.model import ClusterState, NextHop, RouterPlan, StaticRoute
+from k8s_ecmp.model import ClusterState, NextHop, Prefix, RouteChange, RouterPlan, StaticRoute
 from k8s_ecmp.selector import Selector
 from k8s_ecmp.settings import GuardSettings
 from tests.core.build import (
@@ -471,6 +471,14 @@ def test_what_todays_mode_and_policy_forbid_of_a_reviewed_plan(mode: str, policy
     assert {change.action for change in plan.changes} == {"create", "update", "delete"}
     free = {change.action for change in plan.changes if forbids(change, mode, policy) is None}  # type: ignore[arg-type]
     assert free == allowed
+
+
+def test_what_changes_a_hop_that_stays_is_no_withdrawal() -> None:
+    hop, prefix = NextHop("10.0.0.1", tag=TAG), Prefix.parse("10.96.0.1/32")
+    farther = RouteChange.between("default", prefix, (hop,), (NextHop("10.0.0.1", tag=TAG, distance=77),))
+    assert forbids(farther, "withdraw-only", "sync") == "mode: withdraw-only"
+    fewer = RouteChange.between("default", prefix, (hop, NextHop("10.0.0.2", tag=TAG)), (hop,))
+    assert forbids(fewer, "withdraw-only", "sync") is None
 
 
 def test_a_reduced_change_keeps_the_reasons_of_what_is_left_of_it() -> None:
