@@ -123,6 +123,8 @@ def test_external_traffic_policy_decides_about_the_host_route(scene: Following) 
     ips = live.add_service("default/web", "n1", "n3", type="NodePort")
     local = ranges | scene.over(ips, "n1", "n3")
     live.await_slices("default/web", 4)
+    for pod in live.pods_of("default/web"):
+        live.await_used(pod)  # a kube-proxy that does not know the service yet refuses its connections
     assert {answer(live, ip).node for ip in ips} <= {"n1", "n3"}
     scene.change(lambda: live.change_service("default/web", externalTrafficPolicy="Local"), ranges, local)
     entered = {answer.peer for answer in spread(live.client, Target(ips[0], 80), 60)}
