@@ -114,7 +114,7 @@ def apply_plan(
                     tell(progress, task, "connect again")
                     witness = stack.enter_context(new_session(task.host, task.nornir.config, port, rollout))
                 tell(progress, task, "verify")
-                warnings = _verify_commit(witness, vrf, running, changes, marks, rollout.verify_timeout_s)
+                warnings = _verify_commit(session, witness, running, changes, marks, rollout.verify_timeout_s)
             tell(progress, task, "confirm")
             session.confirm()
         warnings += session.router_warnings()
@@ -222,13 +222,29 @@ def _take_back(session: Transaction) -> WayBack:
 
 def _verify_commit(
     session: Transaction,
-    vrf: str,
+    witness: Transaction,
     before: RunningRoutes,
     changes: Sequence[RouteChange],
     marks: Marks,
     timeout_s: float,
 ) -> tuple[str, ...]:
-    """Checks configuration and tables after a commit.
+    """Checks configuration and tables after a commit of `session`, over `witness`, which may be the same.
+
+    Returns, raises: as `_as_planned`.
+    """
+    if witness is not session:
+        note = session.write_down(changes[0].vrf, [change.prefix for change in changes])
+        with witness.fetched(note) as fetched:
+            if fetched:
+                with contextlib.suppress(EcmpError):  # nothing is taken back for what was only written down
+                    return _as_planned(witness, before, changes, marks, 0)
+    return _as_planned(witness, before, changes, marks, timeout_s)
+
+
+def _as_planned(
+    witness: Transaction, before: RunningRoutes, changes: Sequence[RouteChange], marks: Marks, timeout_s: float
+) -> tuple[str, ...]:
+    """Compares configuration and tables with what they were to become; waits for the tables.
 
     Returns:
         Warnings: of `Transaction.verify`, and what others changed meanwhile.
@@ -236,9 +252,10 @@ def _verify_commit(
     Raises:
         VerifyFailed: they are not what the plan says.
     """
-    after = session.read()
+    vrf = changes[0].vrf
     wanted = owned_hops(before, marks, vrf) | {change.prefix: change.after for change in changes}
-    default = session.default_distance
+    default = witness.default_distance
+    after = witness.read()
     problems = tuple(configured_problems(owned_hops(after, marks, vrf), wanted, default).values())
     warnings: tuple[str, ...] = ()
     if not problems:
@@ -250,7 +267,7 @@ def _verify_commit(
         }
         standby = floating(((change.prefix, change.after) for change in changes), default)
         removed = {change.prefix: change.remove for change in changes}
-        problems, warnings = session.verify(vrf, expected, timeout_s, standby=standby, removed=removed)
+        problems, warnings = witness.verify(vrf, expected, timeout_s, standby=standby, removed=removed)
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise VerifyFailed(f"after the commit {'; '.join(problems[:3])}{more}")

@@ -1,6 +1,6 @@
 """The driver that the transaction needs: the part of NAPALM's `NetworkDriver` that changes configurations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from k8s_ecmp.model import Prefix
@@ -53,6 +53,20 @@ class Settling(Protocol):
         Raises:
             RouterError: as `Driver.load_merge_candidate`.
         """
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """A driver's attribute `keeping`: a session can have the router write down what another one will ask for."""
+
+    def write_down(self, commands: Sequence[str]) -> Any:
+        """The note of what runs and of the answers to these show commands; None where the router cannot."""
+
+    def fetch(self, note: Any) -> bool:
+        """Fetches the note of another session, for `Driver.get_config` and `Driver.cli`; whether it was there."""
+
+    def forget(self) -> None:
+        """They ask the router again."""
 
 
 @runtime_checkable

@@ -4,9 +4,10 @@ One sequence for every driver; what differs is asked of the platform's capabilit
 from `begin` to `discard`.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from k8s_ecmp.core.configured import HopKey, hop_keys
 from k8s_ecmp.errors import (
@@ -20,7 +21,7 @@ from k8s_ecmp.errors import (
 )
 from k8s_ecmp.model import NextHop, Prefix, RouteChange, RunningRoutes
 from k8s_ecmp.redaction import sanitized
-from k8s_ecmp.routers.driver import Comparing, Comparison, Driver, Insuring, Saving, Settling, Telling
+from k8s_ecmp.routers.driver import Comparing, Comparison, Driver, Insuring, Noting, Saving, Settling, Telling
 from k8s_ecmp.routers.port import Port, predicted_diff, restored
 from k8s_ecmp.routers.shown import Shown, called
 from k8s_ecmp.routers.tables import Floating, is_address, standing_by, table_problems
@@ -193,6 +194,38 @@ class Transaction:
         self.timer_s = self._port.on(self.shown.running).capabilities.timer_s(confirm_within_s, hops)
         self._pending = self.timer_s > 0
         called("commit", self._driver.commit_config, revert_in=self.timer_s or None)
+
+    def write_down(self, vrf: str, prefixes: Sequence[Prefix]) -> Any:
+        """Has the router write down what `read` and `verify` will ask first in another session, which `fetched` takes.
+
+        Saves the router the work of answering anew in a session of which it is all that is asked. None where it cannot.
+        """
+        keeping = getattr(self._driver, "keeping", None)
+        if not isinstance(keeping, Noting):
+            return None
+        try:
+            return called("write the routes down", keeping.write_down, self.shown.commands(vrf, prefixes))
+        except RouterError:
+            return None
+
+    @contextlib.contextmanager
+    def fetched(self, note: Any) -> Iterator[bool]:
+        """Within this, `read` and `verify` take their first answers from what another session had written down.
+
+        Yields:
+            Whether they do; where not, for whatever reason, they ask the router as ever.
+        """
+        keeping = getattr(self._driver, "keeping", None)
+        if note is None or not isinstance(keeping, Noting):
+            yield False
+            return
+        try:
+            there = False
+            with contextlib.suppress(RouterError):
+                there = bool(called("fetch the routes", keeping.fetch, note))
+            yield there
+        finally:
+            keeping.forget()
 
     def router_warnings(self) -> tuple[str, ...]:
         """What the router warned of since this was last asked for, though it did what it was asked to do."""

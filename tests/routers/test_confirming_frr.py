@@ -1,12 +1,16 @@
 """A change that keeps newcomers out is not confirmed: on real FRR routers, whose firewall lets one SSH session in."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from k8s_ecmp.errors import VerifyFailed
+from k8s_ecmp.routers.drivers.frr.note import Note
+from k8s_ecmp.routers.drivers.frr.session import Session
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.standing import StandingSession
 from k8s_ecmp.settings import NewConnection, RolloutSettings, Settings
@@ -68,9 +72,9 @@ def world(started: list[FrrRouter], tmp_path: Path) -> Iterator[World]:
     made.reset()
 
 
-def apply(world: World, **rollout: object) -> Outcome:
+def apply(world: World, *, here: bool = False, **rollout: object) -> Outcome:
     world.site.settings(rollout={"canary": 1, "confirm_within_s": 120, "verify_timeout_s": 60, **rollout})
-    return world.run("apply", "--yes")
+    return (world.site.run_here if here else world.run)("apply", "--yes")
 
 
 @pytest.mark.parametrize("confirm_within_s", [120, 0])
@@ -95,6 +99,51 @@ def test_the_connection_that_committed_verifies_where_the_settings_say_so(world:
     done = apply(world, new_connection="never")
     assert done.code == 0, done.out + done.err
     assert world.ours(world.routers[0])
+
+
+def test_the_new_connection_starts_no_vtysh(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[str] = []
+    start = Session.start
+
+    def noted(session: Session, command: str, *, errors_apart: bool = False) -> Any:
+        started.append(command)
+        return start(session, command, errors_apart=errors_apart)
+
+    plan = tmp_path / "reviewed.plan"
+    assert world.run("plan", "--out", str(plan)).code == 2
+    monkeypatch.setattr(Session, "start", noted)
+    done = world.site.run_here("apply", str(plan))
+    assert done.code == 0, done.out + done.err
+    assert "exec vtysh" not in started
+    assert sum("cat '/run/k8s-ecmp/note'" in command for command in started) == len(world.routers)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: text.replace("k8s-ecmp-next", "k8s-ecmp-nex"),
+        lambda text: re.sub(r"^ip route .* tag 4201\n", "", text, flags=re.MULTILINE),
+        lambda text: re.sub(r"^\{\n", "[", text, flags=re.MULTILINE),
+        lambda text: text.replace('"installed":true', '"installed":false'),
+    ],
+    ids=["cut off", "lines are missing", "no JSON", "not installed"],
+)
+def test_nothing_is_taken_back_for_what_the_router_only_wrote_down(
+    world: World, written: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked again, and what it says then counts."""
+    whole, spoiled = Note.answers, []
+
+    def answers(note: Note, text: str) -> dict[str, str]:
+        spoiled.append(written(text) != text)
+        return whole(note, written(text))
+
+    monkeypatch.setattr(Note, "answers", answers)
+    done = apply(world, here=True)
+    assert done.code == 0, done.out + done.err
+    assert spoiled == [True, True]
+    assert world.ours(world.routers[0])
+    assert world.run("verify").code == 0
 
 
 @pytest.mark.parametrize(("new_connection", "held"), [("apply", True), ("always", False)])

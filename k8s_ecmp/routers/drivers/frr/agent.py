@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     import paramiko
 
 _CHUNK = 1 << 20
+CHANNEL = "/proc/self/fd/6"
+"""Where the waiting vtysh writes to have its answers read here."""
 _SHOWN_MARK = b"k8s-ecmp-shown "  # after the answers to one look
-_NEXT_MARK = "% Unknown command: k8s-ecmp-next\n"  # after each of them
+NEXT_MARK = "% Unknown command: k8s-ecmp-next\n"
+"""After each of them."""
 _INLINE = 2_000_000  # characters of batches that travel inside a command; a channel for each file costs 50 ms more
 _SHOWN = 1500  # characters that the shell reads back itself, byte by byte, faster than it starts `cat`
 
@@ -130,46 +133,51 @@ class Agent:
     def close(self) -> None:
         self._stream.close()
 
-    def ask(self, script: str, timeout: float | None = None, *, look: Sequence[str] = ()) -> Answer:
+    def ask(
+        self, script: str, timeout: float | None = None, *, look: Sequence[str] = (), into: str = CHANNEL
+    ) -> Answer:
         """Runs shell text; nothing of it runs when it arrives incomplete.
 
         Args:
             script: POSIX sh.
             timeout: seconds.
             look: commands for vtysh that are sent along, and answered after the script; `looked` has their answers.
+            into: the file in the work directory that shall have the answers instead; `looked` tells when it has.
 
         Raises:
             Unreachable, DeadlineExceeded: the session is lost, or slow.
         """
         timeout = self._timeout if timeout is None else timeout
         mark = f"k8s-ecmp-answer-{next(self._serial)}"
-        self._stream.send(f"{{ {script}\n}} </dev/null; printf '\\n{mark} %s\\n' \"$?\"\n{self._look(look)}", timeout)
+        self._stream.send(
+            f"{{ {script}\n}} </dev/null; printf '\\n{mark} %s\\n' \"$?\"\n{self._look(look, into)}", timeout
+        )
         text = self._stream.until(mark.encode() + b" ", timeout)
         status = int(self._stream.line(timeout).rsplit(" ", 1)[1])
         return Answer(self._without_verdicts(text.decode("utf-8", "replace").removesuffix("\n")), status)
 
     def look(self, commands: Sequence[str]) -> None:
         """Asks the waiting vtysh; `looked` has the answers."""
-        self._stream.send(self._look(commands), self._timeout)
+        self._stream.send(self._look(commands, CHANNEL), self._timeout)
 
-    def _look(self, commands: Sequence[str]) -> str:
+    def _look(self, commands: Sequence[str], into: str) -> str:
         if not commands:
             return ""
         self._asked = next(self._serial)
-        return f"look {self._asked} {' '.join(map(quoted, commands))}\n"
+        return f"look {self._asked} {into} {' '.join(map(quoted, commands))}\n"
 
-    def looked(self) -> list[str]:
+    def looked(self, timeout: float | None = None) -> list[str]:
         """The answers of vtysh to what it was asked last, one for each command.
 
         Raises:
             Unreachable: the waiting vtysh has ended, or the session is lost.
             DeadlineExceeded: no answer in time; whatever comes later is not read any more.
         """
-        text = self._answers.until(_SHOWN_MARK, self._timeout)
+        text = self._answers.until(_SHOWN_MARK, self._timeout if timeout is None else timeout)
         said = self._answers.line(self._timeout).split()[-1]
         if said != str(self._asked):
             raise Unreachable(f"router {self._name}: the waiting vtysh has ended")
-        *answers, rest = text.decode("utf-8", "replace").removesuffix("\n").split(_NEXT_MARK)
+        *answers, rest = text.decode("utf-8", "replace").removesuffix("\n").split(NEXT_MARK)
         return [*answers[:-1], "".join(answers[-1:]) + rest]
 
     def result(self, transaction: str, timeout: float) -> tuple[str, str]:
@@ -221,14 +229,7 @@ class Agent:
 
     def fetch(self, command: str) -> str:
         """All output of a command on a channel of its own, in the work directory."""
-        channel = self._session.start(f"cd {quoted(self._workdir)} && {command}")
-        parts: list[bytes] = []
-        with contextlib.closing(channel), channel_errors(self._name, self._timeout):
-            channel.settimeout(self._timeout)
-            channel.shutdown_write()
-            while chunk := channel.recv(_CHUNK):
-                parts.append(chunk)
-        return b"".join(parts).decode("utf-8", "replace")
+        return self._session.output(f"cd {quoted(self._workdir)} && {command}", self._timeout)
 
     def _stream_up(self, name: str, text: str) -> None:
         channel = self._session.start(f"cd {quoted(self._workdir)} && cat >{name}")
@@ -270,5 +271,6 @@ def _boot(program: str, workdir: str) -> str:
         '[ -d "$KE_DIR" ] || mkdir -m 700 "$KE_DIR"\n'
         '[ -w "$KE_DIR" ] || { echo "$KE_DIR cannot be written"; exit 9; }\n'
         "sh 5>&1 1>&4 4>&- 6>&- | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp feeder 2>/dev/null 6>&-"
-        " | vtysh 2>&1 4>&- | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp checker 2>/dev/null; exit\n"
+        ' | { cd "$KE_DIR" && exec vtysh 2>&1 4>&-; }'
+        " | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp checker 2>/dev/null; exit\n"
     )

@@ -27,6 +27,8 @@
 #   refusal, failure   why a batch was refused, and why one could not be taken back
 #   unsaved            "ID" of what was done last and may be missing from the startup configuration, or empty
 #   answer.PID         what vtysh said to that process; the feeder of a lost session may work beside its heir
+#   note               answers of the waiting vtysh for another session to fetch, or empty; for the login's eyes alone,
+#                      as a running configuration may show passwords
 # Without `rm` old files are renamed to one name or emptied. Starting a process is what costs time here, so the way of
 # a small change has one only: the rename to "applied".
 cd "$KE_DIR" || exit 9
@@ -250,7 +252,10 @@ locked() { # whether this agent still holds the lock
 }
 
 unlock() { # KEEP: frees the lock; tidies up in the background, all but transaction KEEP
-  if locked; then echo free >|"lock.$LOCK"; fi
+  if locked; then
+    [ ! -s note ] || true >|note
+    echo free >|"lock.$LOCK"
+  fi 2>/dev/null
   held=${LOCK:-0} LOCK=
   stop_timer
   (tidy "$1" "$held") </dev/null >/dev/null 2>&1 4>&- 5>&- &
@@ -274,6 +279,10 @@ lock_state() { # says the newest lock's number and whose it is: "N free", "N min
 
 show() { # FILE...: like cat, without a process
   for f; do while IFS= read -r line; do printf '%s\n' "$line"; done <"$f"; done
+}
+
+new_note() { # MARK: empties the note, which begins with that
+  (umask 077 && echo "$1" >|note)
 }
 
 owe() { # ID: notes that the startup configuration has to be written
@@ -325,9 +334,9 @@ commit() { # ID BATCHES UNDOS SLOT SECONDS HOW: starts the application; SECONDS 
   echo STARTED
 }
 
-look() { # N COMMAND...: the waiting vtysh answers on descriptor 6, then the checker says that this was answer N
-  echo "look $1 $(($# - 1))" >&5
-  shift
+look() { # N FILE COMMAND...: the waiting vtysh writes its answers there, then the checker says that this was answer N
+  echo "look $1 $2 $(($# - 2))" >&5
+  shift 2
   printf '%s\n' "$@" >&5
 }
 
@@ -432,10 +441,10 @@ feeder() {
   done
 }
 
-relay() { # N COUNT: says so many commands; an unknown one, of which vtysh tells in its answer, parts their answers
-  echo 'output file /proc/self/fd/6'
+relay() { # N FILE COUNT: says so many commands; an unknown one, of which vtysh tells in its answer, parts their answers
+  echo "output file $2"
   k=0
-  while [ "$k" -lt "$2" ] && IFS= read -r command; do
+  while [ "$k" -lt "$3" ] && IFS= read -r command; do
     k=$((k + 1))
     printf '%s\nk8s-ecmp-next\n' "$command"
   done

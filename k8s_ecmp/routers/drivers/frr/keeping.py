@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from k8s_ecmp.routers.drivers.frr.note import Note
 from k8s_ecmp.routers.drivers.frr.remote import Remote
 
 
@@ -40,6 +41,24 @@ class Keeping:
         They are asked under the lock, once the candidate is on the router; saves their own way to it and back.
         """
         self._remote.look_along = tuple(commands)
+
+    def write_down(self, commands: Sequence[str]) -> Note | None:
+        """Has the router write down what it runs, and what vtysh answers to these commands, for another session.
+
+        Only for whoever holds the lock. None where the router cannot.
+        """
+        return self._remote.write_down(commands)
+
+    def fetch(self, note: Note) -> bool:
+        """Fetches what another session had written down: `get_config` and `cli` give each answer of it once.
+
+        Whether it was there; where not, they ask the router, as they do the second time and for everything else.
+        """
+        return self._remote.fetch(note)
+
+    def forget(self) -> None:
+        """What was fetched, or looked at along with staging, is no longer of this moment."""
+        self._remote.forget_looks()
 
     @property
     def unsaved(self) -> bool:

@@ -47,12 +47,17 @@ class Reader:
         return known(self._name, command, body + "\n" if body else "")
 
 
+def refused(answer: str) -> bool:
+    """Whether vtysh says that it does not know the command."""
+    return _REFUSED.search(answer[:200]) is not None
+
+
 def known(name: str, command: str, answer: str) -> str:
     """The answer to a command.
 
     Raises:
         RouterError: vtysh does not know the command.
     """
-    if _REFUSED.search(answer[:200]):
+    if refused(answer):
         raise RouterError(f"router {name}: vtysh refuses {command!r}: {answer.strip().splitlines()[0]}")
     return answer

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from k8s_ecmp.errors import CommitFailed, ConfigRejected, DeadlineExceeded, LockHeld, RouterError, Unreachable
 from k8s_ecmp.routers.drivers.frr.agent import Agent, quoted, writing
+from k8s_ecmp.routers.drivers.frr.note import NOTE, Note
 from k8s_ecmp.routers.drivers.frr.reader import Reader, known
 from k8s_ecmp.routers.drivers.frr.session import Options, Session
 from k8s_ecmp.routers.drivers.frr.transactions import Change, Running
@@ -23,6 +24,7 @@ _EMPTY_LOCK_S = 2.0  # a lock without content for so long was never finished
 _POLL_S = 0.02
 _RUNNING = "show running-config"
 _FENCE_AGAIN_S = 1.0
+_NOTE_S = 5.0  # for a note, without which all goes on
 
 FREE_THE_LOCK = (
     "let the session that is in configuration mode end it, and try again; where there is none, "
@@ -137,6 +139,25 @@ class Remote:
             return self._looked(asked)
         return [self._read(command) for command in asked]
 
+    def write_down(self, commands: Sequence[str]) -> Note | None:
+        """Has the agent's vtysh write what runs and what it answers into a file on the router; None where it cannot.
+
+        Under our lock alone: whoever holds it owns the file.
+        """
+        if not self._looks:
+            return None
+        note = Note.of((_RUNNING, *commands))
+        made = self.agent.ask(f"new_note {note.mark}", look=note.commands, into=NOTE).status == 0
+        self._wait_looked(_NOTE_S)
+        return note if made else None
+
+    def fetch(self, note: Note) -> bool:
+        """Fetches what another session had written down, which `show` says once. Whether it is there, and whole."""
+        self._expect_open()
+        path = quoted(f"{self._options.workdir}/{NOTE}")
+        self._foreseen = note.answers(self._session.output(f"cat {path}", self._timeout, errors_apart=True))
+        return bool(self._foreseen)
+
     def acknowledge_at_once(self) -> None:
         """As `Session.acknowledge_at_once`."""
         self._session.acknowledge_at_once()
@@ -151,17 +172,15 @@ class Remote:
         return self._agent is not None and self._agent.shows and self._reader is None
 
     def _looked(self, commands: Sequence[str]) -> list[str]:
-        try:
-            answers = self.agent.looked()
-        except (Unreachable, DeadlineExceeded):
-            self._agent_looks_no_more()
-            raise
-        return [known(self._hostname, *pair) for pair in zip(commands, answers, strict=True)]
+        return [known(self._hostname, *pair) for pair in zip(commands, self._wait_looked(), strict=True)]
 
-    def _agent_looks_no_more(self) -> None:
-        """An answer of its vtysh is outstanding, or it has ended: the agent itself goes on without it."""
-        if self._agent is not None:
-            self._agent.shows = False
+    def _wait_looked(self, timeout: float | None = None) -> list[str]:
+        try:
+            return self.agent.looked(timeout)
+        except (Unreachable, DeadlineExceeded):
+            # An answer of its vtysh is outstanding, or it has ended: the agent itself goes on without it.
+            self.agent.shows = False
+            raise
 
     def _read(self, command: str) -> str:
         """By a vtysh on a channel of its own."""

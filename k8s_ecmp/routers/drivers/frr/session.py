@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _LOG_CHANNEL = "k8s_ecmp.silent.paramiko"
 _KEEP_BYTES = 1 << 21
+_CHUNK = 1 << 20
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux alone has it
 
 
@@ -184,6 +185,21 @@ class Session:
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise Unreachable(f"router {self._hostname}: no SSH channel: {_reason(error)}") from None
         return channel
+
+    def output(self, command: str, timeout: float, *, errors_apart: bool = False) -> str:
+        """All that `command` says, its errors too unless they shall be apart.
+
+        Raises:
+            Unreachable, DeadlineExceeded: the session is lost, or slow.
+        """
+        channel = self.start(command, errors_apart=errors_apart)
+        parts: list[bytes] = []
+        with contextlib.closing(channel), channel_errors(self._hostname, timeout):
+            channel.settimeout(timeout)
+            channel.shutdown_write()
+            while chunk := channel.recv(_CHUNK):
+                parts.append(chunk)
+        return b"".join(parts).decode("utf-8", "replace")
 
     def _target(self) -> "_Target":
         options = self._options
