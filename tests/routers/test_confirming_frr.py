@@ -94,6 +94,13 @@ def test_nobody_new_gets_in_and_the_change_is_taken_back(world: World, confirm_w
     assert world.run("verify").code == 0
 
 
+@pytest.mark.parametrize("confirm_within_s", [120, 0])
+def test_nothing_of_the_configuration_is_left_in_the_work_directory(world: World, confirm_within_s: int) -> None:
+    assert apply(world, confirm_within_s=confirm_within_s).code == 0
+    for router in world.routers:
+        assert HOST not in router.run("sh", "-c", "cat /run/k8s-ecmp/*")
+
+
 def test_the_connection_that_committed_verifies_where_the_settings_say_so(world: World) -> None:
     close(world.routers[0])
     done = apply(world, new_connection="never")

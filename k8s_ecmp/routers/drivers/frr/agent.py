@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     import paramiko
 
 _CHUNK = 1 << 20
+NOTE = "note"
+"""The file in the work directory from which another session has the answers of the waiting vtysh."""
 CHANNEL = "/proc/self/fd/6"
-"""Where the waiting vtysh writes to have its answers read here."""
+"""Where it writes to have them read here."""
 _SHOWN_MARK = b"k8s-ecmp-shown "  # after the answers to one look
 NEXT_MARK = "% Unknown command: k8s-ecmp-next\n"
 """After each of them."""
@@ -133,36 +135,45 @@ class Agent:
     def close(self) -> None:
         self._stream.close()
 
-    def ask(
-        self, script: str, timeout: float | None = None, *, look: Sequence[str] = (), into: str = CHANNEL
-    ) -> Answer:
+    def ask(self, script: str, timeout: float | None = None, *, look: Sequence[str] = ()) -> Answer:
         """Runs shell text; nothing of it runs when it arrives incomplete.
 
         Args:
             script: POSIX sh.
             timeout: seconds.
             look: commands for vtysh that are sent along, and answered after the script; `looked` has their answers.
-            into: the file in the work directory that shall have the answers instead; `looked` tells when it has.
 
         Raises:
             Unreachable, DeadlineExceeded: the session is lost, or slow.
         """
         timeout = self._timeout if timeout is None else timeout
-        mark = f"k8s-ecmp-answer-{next(self._serial)}"
-        self._stream.send(
-            f"{{ {script}\n}} </dev/null; printf '\\n{mark} %s\\n' \"$?\"\n{self._look(look, into)}", timeout
-        )
+        number = next(self._serial)
+        begin, mark = f"k8s-ecmp-asked-{number}", f"k8s-ecmp-answer-{number}"
+        # What stands before the begin is no part of the answer: one that came too late, or what the login's shell said.
+        framed = f"printf '\\n{begin}\\n'; {{ {script}\n}} </dev/null; printf '\\n{mark} %s\\n' \"$?\"\n"
+        self._stream.send(framed + (self._look(look, CHANNEL) if look else ""), timeout)
         text = self._stream.until(mark.encode() + b" ", timeout)
         status = int(self._stream.line(timeout).rsplit(" ", 1)[1])
-        return Answer(self._without_verdicts(text.decode("utf-8", "replace").removesuffix("\n")), status)
+        said = self._without_verdicts(text.decode("utf-8", "replace").removesuffix("\n"))
+        return Answer(said.partition(f"{begin}\n")[2], status)
 
     def look(self, commands: Sequence[str]) -> None:
         """Asks the waiting vtysh; `looked` has the answers."""
         self._stream.send(self._look(commands, CHANNEL), self._timeout)
 
+    def write_down(self, mark: str, commands: Sequence[str], timeout: float) -> bool:
+        """Has the waiting vtysh write its answers into `NOTE`, whose first line is `mark`; False where that cannot be.
+
+        Raises:
+            Unreachable, DeadlineExceeded: as `looked`.
+        """
+        # Only where the file can be written: a vtysh that cannot open it writes to where it wrote before, and crashes.
+        if self.ask(f"new_note {mark} && {self._look(commands, NOTE)}").status:
+            return False
+        self.looked(timeout)
+        return True
+
     def _look(self, commands: Sequence[str], into: str) -> str:
-        if not commands:
-            return ""
         self._asked = next(self._serial)
         return f"look {self._asked} {into} {' '.join(map(quoted, commands))}\n"
 
@@ -270,7 +281,8 @@ def _boot(program: str, workdir: str) -> str:
         "trap '' HUP PIPE; exec 4>&1 6>&2 2>&1\n"
         '[ -d "$KE_DIR" ] || mkdir -m 700 "$KE_DIR"\n'
         '[ -w "$KE_DIR" ] || { echo "$KE_DIR cannot be written"; exit 9; }\n'
-        "sh 5>&1 1>&4 4>&- 6>&- | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp feeder 2>/dev/null 6>&-"
-        ' | { cd "$KE_DIR" && exec vtysh 2>&1 4>&-; }'
+        "exec 2>/dev/null\n"  # a shell says there which of its children a signal killed
+        "sh 5>&1 1>&4 2>&4 4>&- 6>&- | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp feeder 2>/dev/null 6>&-"
+        ' | { cd "$KE_DIR" && exec vtysh; } 2>&1 4>&-'
         " | sh -c 'eval \"$KE_PROGRAM\"' k8s-ecmp checker 2>/dev/null; exit\n"
     )

@@ -253,9 +253,9 @@ locked() { # whether this agent still holds the lock
 
 unlock() { # KEEP: frees the lock; tidies up in the background, all but transaction KEEP
   if locked; then
-    [ ! -s note ] || true >|note
+    no_note
     echo free >|"lock.$LOCK"
-  fi 2>/dev/null
+  fi
   held=${LOCK:-0} LOCK=
   stop_timer
   (tidy "$1" "$held") </dev/null >/dev/null 2>&1 4>&- 5>&- &
@@ -281,8 +281,16 @@ show() { # FILE...: like cat, without a process
   for f; do while IFS= read -r line; do printf '%s\n' "$line"; done <"$f"; done
 }
 
-new_note() { # MARK: empties the note, which begins with that
-  (umask 077 && echo "$1" >|note)
+new_note() { # MARK: empties the note, which begins with that; fails where this login may not write it
+  (
+    umask 077
+    [ ! -e note ] || [ -w note ] || mv note note-before
+    echo "$1" >|note
+  ) 2>/dev/null
+}
+
+no_note() { # empties it
+  [ ! -s note ] || { true >|note; } 2>/dev/null
 }
 
 owe() { # ID: notes that the startup configuration has to be written
@@ -351,7 +359,7 @@ timer() { # ID SECONDS: outlives the session
   revert "$1"
   mv "reverting.$1" reverted # where the checker takes it back
   newest_lock
-  case ${1%%-*} in "$N") echo free >|"lock.$N" ;; esac
+  case ${1%%-*} in "$N") no_note; echo free >|"lock.$N" ;; esac
 }
 
 stop_timer() {
@@ -404,6 +412,7 @@ rollback() { # ID: takes back that transaction, pending or not; says GONE, LOST,
 recover() { # KEEP: after taking the lock: takes back what a dead session left half done, and what it left pending
   # unless KEEP is 1, which makes that final; says "CLEAN", or "KEPT" when it made one final, and sets CLEAN, when nothing
   CLEAN= kept=
+  no_note
   if unfinished; then
     rollback "$ID"
     return

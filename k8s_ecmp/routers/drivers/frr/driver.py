@@ -248,9 +248,9 @@ class FrrDriver:
             last.pending = False
             self._remote.unlock(last.transaction)
             return
-        self._last = None
         self._remote.forget_running()
         self._remote.wait_settled(f"settled {last.transaction}")
+        self._last = None  # only now: before, `rollback` asks the router about it
         self._remote.unlock()
         raise ConfirmExpired(
             f"router {self.hostname} took the change back before it was confirmed, or another session decided about it"

@@ -7,9 +7,6 @@ from typing import NamedTuple, Self
 from k8s_ecmp.routers.drivers.frr.agent import NEXT_MARK
 from k8s_ecmp.routers.drivers.frr.reader import refused
 
-NOTE = "note"
-"""Its name in the work directory."""
-
 
 class Note(NamedTuple):
     """`mark`: its first line, of this note alone. `commands`: whose answers follow, each with `NEXT_MARK` behind it."""

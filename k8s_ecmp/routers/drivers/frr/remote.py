@@ -5,14 +5,14 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from k8s_ecmp.errors import CommitFailed, ConfigRejected, DeadlineExceeded, LockHeld, RouterError, Unreachable
-from k8s_ecmp.routers.drivers.frr.agent import Agent, quoted, writing
-from k8s_ecmp.routers.drivers.frr.note import NOTE, Note
+from k8s_ecmp.routers.drivers.frr.agent import NOTE, Agent, quoted, writing
+from k8s_ecmp.routers.drivers.frr.note import Note
 from k8s_ecmp.routers.drivers.frr.reader import Reader, known
 from k8s_ecmp.routers.drivers.frr.session import Options, Session
 from k8s_ecmp.routers.drivers.frr.transactions import Change, Running
@@ -144,12 +144,11 @@ class Remote:
 
         Under our lock alone: whoever holds it owns the file.
         """
-        if not self._looks:
+        if not self._looks or self._lock_number is None:
             return None
         note = Note.of((_RUNNING, *commands))
-        made = self.agent.ask(f"new_note {note.mark}", look=note.commands, into=NOTE).status == 0
-        self._wait_looked(_NOTE_S)
-        return note if made else None
+        with self._looking():
+            return note if self.agent.write_down(*note, _NOTE_S) else None
 
     def fetch(self, note: Note) -> bool:
         """Fetches what another session had written down, which `show` says once. Whether it is there, and whole."""
@@ -172,11 +171,14 @@ class Remote:
         return self._agent is not None and self._agent.shows and self._reader is None
 
     def _looked(self, commands: Sequence[str]) -> list[str]:
-        return [known(self._hostname, *pair) for pair in zip(commands, self._wait_looked(), strict=True)]
+        with self._looking():
+            answers = self.agent.looked()
+        return [known(self._hostname, *pair) for pair in zip(commands, answers, strict=True)]
 
-    def _wait_looked(self, timeout: float | None = None) -> list[str]:
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
         try:
-            return self.agent.looked(timeout)
+            yield
         except (Unreachable, DeadlineExceeded):
             # An answer of its vtysh is outstanding, or it has ended: the agent itself goes on without it.
             self.agent.shows = False

@@ -199,6 +199,7 @@ class Session:
             channel.shutdown_write()
             while chunk := channel.recv(_CHUNK):
                 parts.append(chunk)
+            channel.status_event.wait(timeout)  # a router that allows one channel at a time has it back only then
         return b"".join(parts).decode("utf-8", "replace")
 
     def _target(self) -> "_Target":
