@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_ecmp.errors import LockHeld, RouterError
+from k8s_ecmp.errors import CommitFailed, LockHeld, RouterError
 from k8s_ecmp.routers.drivers.frr import FrrDriver
 from tests.routers.drivers.conftest import Connect, await_lock
 from tests.world import frr_release
@@ -173,6 +173,28 @@ def test_lost_in_the_middle_with_timer_ends_old(router: FrrRouter, connect: Conn
     wait_for(lambda: "reverted" in router.run("ls", "/run/k8s-ecmp").split(), "the timer fires")
     await_lock(connect())
     assert router.running_config() == old
+
+
+@pytest.mark.parametrize("spoiled", [True, False])
+def test_what_the_timer_did_is_told_when_it_is_to_be_taken_back(
+    router: FrrRouter, connect: Connect, spoiled: bool
+) -> None:
+    """The timer has freed the lock by then, which nobody else has taken."""
+    old = router.running_config()
+    driver = connect()
+    driver.load_merge_candidate(config="\n".join(FEW))
+    driver.commit_config(revert_in=1)
+    if spoiled:
+        router.run("sh", "-c", "for f in /run/k8s-ecmp/undo.*.1; do echo 'ip route nonsense' >>$f; done")
+    wait_for(lambda: not driver.has_pending_commit(), "the timer has fired")
+    router.await_unlocked()
+    if spoiled:
+        for tried in (driver.confirm_commit, driver.rollback):
+            with pytest.raises(CommitFailed, match=r"not everything could be taken back: .*nonsense"):
+                tried()
+    else:
+        driver.rollback()
+        assert router.running_config() == old
 
 
 def test_a_vtysh_that_dies_in_the_middle_is_undone(router: FrrRouter, connect: Connect) -> None:

@@ -168,7 +168,7 @@ class Agent:
             Unreachable, DeadlineExceeded: as `looked`.
         """
         # Only where the file can be written: a vtysh that cannot open it writes to where it wrote before, and crashes.
-        if self.ask(f"new_note {mark} && {self._look(commands, NOTE)}").status:
+        if self.ask(f"if new_note {mark}; then {self._look(commands, NOTE)}else echo none; fi").text == "none\n":
             return False
         self.looked(timeout)
         return True

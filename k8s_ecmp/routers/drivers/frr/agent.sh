@@ -28,7 +28,7 @@
 #   unsaved            "ID" of what was done last and may be missing from the startup configuration, or empty
 #   answer.PID         what vtysh said to that process; the feeder of a lost session may work beside its heir
 #   note               answers of the waiting vtysh for another session to fetch, or empty; for the login's eyes alone,
-#                      as a running configuration may show passwords
+#                      as a running configuration may show passwords. note-before: one of another login, that was in the way
 # Without `rm` old files are renamed to one name or emptied. Starting a process is what costs time here, so the way of
 # a small change has one only: the rename to "applied".
 cd "$KE_DIR" || exit 9
@@ -281,10 +281,11 @@ show() { # FILE...: like cat, without a process
   for f; do while IFS= read -r line; do printf '%s\n' "$line"; done <"$f"; done
 }
 
-new_note() { # MARK: empties the note, which begins with that; fails where this login may not write it
+new_note() { # MARK: a note that begins with that; fails without the lock, and where this login may not write one
+  locked || return
   (
     umask 077
-    [ ! -e note ] || [ -w note ] || mv note note-before
+    [ ! -e note ] || [ -w note ] || rm -f note || mv note note-before
     echo "$1" >|note
   ) 2>/dev/null
 }
@@ -397,7 +398,10 @@ settled() { # ID: says "SETTLED", "WORKING", or "STUCK reason" of a transaction 
 }
 
 rollback() { # ID: takes back that transaction, pending or not; says GONE, LOST, or as "settled"
-  locked || { echo LOST; return; }
+  if ! locked; then # the timer frees the lock, too: while it has our number, nobody else has decided
+    if [ "$N" = "$LOCK" ]; then settled "$1"; else echo LOST; fi
+    return
+  fi
   SELF=$$
   stop_timer
   mv "pending.$1" "reverting.$1" 2>/dev/null

@@ -154,7 +154,7 @@ class Remote:
         """Fetches what another session had written down, which `show` says once. Whether it is there, and whole."""
         self._expect_open()
         path = quoted(f"{self._options.workdir}/{NOTE}")
-        self._foreseen = note.answers(self._session.output(f"cat {path}", self._timeout, errors_apart=True))
+        self._foreseen = note.answers(self._session.output(f"cat {path}", _NOTE_S, errors_apart=True))
         return bool(self._foreseen)
 
     def acknowledge_at_once(self) -> None:

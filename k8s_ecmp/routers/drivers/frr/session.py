@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _LOG_CHANNEL = "k8s_ecmp.silent.paramiko"
 _KEEP_BYTES = 1 << 21
 _CHUNK = 1 << 20
+_END_S = 1.0
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux alone has it
 
 
@@ -199,7 +200,8 @@ class Session:
             channel.shutdown_write()
             while chunk := channel.recv(_CHUNK):
                 parts.append(chunk)
-            channel.status_event.wait(timeout)  # a router that allows one channel at a time has it back only then
+            # A router that allows one channel at a time has it back only when it has said how the command ended.
+            channel.status_event.wait(min(timeout, _END_S))
         return b"".join(parts).decode("utf-8", "replace")
 
     def _target(self) -> "_Target":
