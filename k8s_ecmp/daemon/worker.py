@@ -114,6 +114,7 @@ class Worker:
         self._retry_s = 0.0
         self._resync_s = 0.0
         self._used_s = 0.0
+        self._nudged = False
         self._saved_s = float("-inf")
         self._save_every_s = _SAVE_EVERY_S
         self._held_s = float("inf")
@@ -144,7 +145,7 @@ class Worker:
     def nudge(self) -> None:
         """Something that held changes is different."""
         with self._wake:
-            self._held_s = min(self._held_s, time.monotonic())
+            self._nudged = True  # not a time: a turn that is under way sets that anew
             self._wake.notify()
 
     def ask_through(self, question: Through) -> None:
@@ -229,6 +230,8 @@ class Worker:
             return 0.0
         if self._retry_s > now_s:
             return self._retry_s - now_s
+        if self._nudged:
+            return 0.0
         times = [self._resync_s, self._used_s + _CHECK_S, self._held_s]
         if (due_s := self._pending.due_s()) is not None and self._decision.complete:
             times.append(due_s)
@@ -251,6 +254,8 @@ class Worker:
 
     def _turn(self) -> None:
         """One thing to do, the most urgent first."""
+        with self._wake:
+            nudged, self._nudged = self._nudged, False
         if not self._authority.leading:
             self._stand_by()
             return
@@ -277,7 +282,7 @@ class Worker:
             with self._wake:
                 batch = self._pending.take()
             self._batch(batch)
-        elif self._held_s <= now_s:
+        elif nudged or self._held_s <= now_s:
             self._look_again()
         elif self._questions and not self._pending:
             self._questions.answer()
@@ -335,6 +340,7 @@ class Worker:
             self._find_out()
             if time.monotonic() >= self._resync_s:
                 self._planner.trust()
+            self._used_s = time.monotonic()
             ledger.last_read = self._clock.now()
             interval_s = self._settings.daemon.resync_s
             self._resync_s = time.monotonic() + interval_s * (1 + random.uniform(-_JITTER, _JITTER))  # noqa: S311

@@ -1,0 +1,74 @@
+"""One router's worker: what wakes it, and when it looks whether its session lives."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from k8s_ecmp.daemon.account import Account
+from k8s_ecmp.daemon.authority import Sole
+from k8s_ecmp.daemon.clock import Clock
+from k8s_ecmp.daemon.decision import Decision
+from k8s_ecmp.daemon.metrics import Instruments
+from k8s_ecmp.daemon.worker import Worker
+from k8s_ecmp.routers.inventory import init_nornir
+from k8s_ecmp.settings import load_settings
+from tests.daemon.test_loop import WHOLE
+from tests.site import new_site
+from tests.world.netns import wait_for
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    """Of a router in a file, which it only reads; it stands connected and waits for the cluster."""
+    site = new_site(tmp_path)
+    site.settings(mode="observe")
+    settings = load_settings(site.folder / "k8s-ecmp.yaml")
+    nornir = init_nornir(settings, site.folder)
+    clock, authority = Clock(), Sole("here")
+    account = Account(settings, authority, "here", lambda: "a file", None, lambda: None)
+    host = next(iter(nornir.inventory.hosts.values()))
+    decision = Decision(settings, clock)
+    made = Worker(host, nornir.config, settings, decision, authority, clock, Instruments(), account, None, lambda: None)
+    made.start()
+    wait_for(lambda: made._session.connected and not made._working, "it is connected")
+    yield made
+    made.stop()
+    assert made.join(30)
+
+
+def told(worker: Worker) -> None:
+    worker._decision.tell(list(WHOLE))
+    worker.mark(None, time.monotonic())
+    wait_for(lambda: worker.ledger.read and not worker._working, "the router was read")
+
+
+def test_a_session_that_waited_for_the_cluster_is_asked_for_a_sign_of_life(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("k8s_ecmp.daemon.worker._CHECK_S", 0.05)
+    checks: list[float] = []
+    monkeypatch.setattr(worker._session, "check", lambda: checks.append(time.monotonic()))
+    told(worker)
+    wait_for(lambda: len(checks) > 2, "it is asked again and again", timeout=20)
+
+
+def test_a_nudge_in_the_middle_of_a_turn_is_not_lost(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, grounds = worker._planner.plan, worker._planner.grounds
+    looked: list[bool] = []
+
+    def nudged(*arguments: Any) -> Any:
+        worker.nudge()
+        return plan(*arguments)
+
+    def seen(*arguments: Any) -> Any:
+        looked.append(True)
+        return grounds(*arguments)
+
+    monkeypatch.setattr(worker._planner, "plan", nudged)
+    monkeypatch.setattr(worker._planner, "grounds", seen)
+    told(worker)
+    monkeypatch.setattr(worker._planner, "plan", plan)
+    wait_for(lambda: looked, "it looks again", timeout=20)
