@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from k8s_ecmp.core.plan import by_drains, plan_prefixes
+from k8s_ecmp.core.rules import Rules
 from k8s_ecmp.core.table import Size, Table, Window
 from k8s_ecmp.daemon.decision import Decision, Snapshot
 from k8s_ecmp.model import DISCARD, Conflict, Prefix, RouteChange, RouterPlan
@@ -74,9 +75,9 @@ class Planner:
             made=self._window.made(now_s),
         )
 
-    def grounds(self, table: Table | None) -> object:
+    def grounds(self, table: Table | None, rules: Rules) -> object:
         """What a guard's answer depends on besides the plan: where that is as it was, so is the answer."""
-        rules, now_s = self._decision.rules(), time.monotonic()
+        now_s = time.monotonic()
         size = table.size if table is not None else None
         start = None if size is None else self._window.start(now_s, size, self._decision.acknowledged)
         return rules.holds, rules.freeze, start, size, self._window.made(now_s)

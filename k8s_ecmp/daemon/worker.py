@@ -105,7 +105,7 @@ class Worker:
         self._planner = Planner(self._session, decision, settings.guards.window_s)
         self.ledger = Ledger(self.name, self.platform)
         self._silent: tuple[str, ...] = ()
-        self._looked: object = None
+        self._grounds: object = None
         self._refusals = 0
         self.unsupported = False
         """Whether this version cannot write to the router."""
@@ -347,7 +347,7 @@ class Worker:
             problems = self._session.drift_in_tables()
             self._silent = self._session.silent_hops()
             with self._alone():
-                snapshot = self._decision.snapshot(None)
+                snapshot = self._snapshot(table, None)
                 planned = self._planner.plan(table, snapshot, None)
                 expected = first or batch.prefixes is None
                 known = self._marked() | ledger.held | self._planner.waiting | (batch.prefixes or frozenset())
@@ -370,7 +370,7 @@ class Worker:
                 self._planner.trust(batch.prefixes)
                 scope = batch.prefixes | self.ledger.held | self._planner.waiting
             with self._alone():
-                snapshot = self._decision.snapshot(scope)
+                snapshot = self._snapshot(table, scope)
                 planned = self._planner.plan(table, snapshot, scope)
                 done = self._act(table, planned, Batch(scope, batch.since_s), snapshot)
         except BaseException:
@@ -381,12 +381,17 @@ class Worker:
 
     def _look_again(self) -> None:
         """At what is held, where something that held it may be different."""
-        looked = self._planner.grounds(self._session.table)
-        if looked == self._looked and not self._planner.waiting:
+        grounds = self._planner.grounds(self._session.table, self._decision.rules())
+        if grounds == self._grounds and not self._planner.waiting:
             self._held_s = time.monotonic() + _HELD_AGAIN_S
             return
-        self._looked = looked
         self._batch(Batch(frozenset(), None))
+
+    def _snapshot(self, table: Table, scope: frozenset[Prefix] | None) -> Snapshot:
+        """What shall be; what holds is looked at again where it is not what holds now."""
+        snapshot = self._decision.snapshot(scope)
+        self._grounds = self._planner.grounds(table, snapshot.rules)
+        return snapshot
 
     def _alone(self) -> AbstractContextManager[None]:
         """No other router of the failure domain is planned, committed and verified meanwhile."""

@@ -10,11 +10,12 @@ import pytest
 from k8s_ecmp.daemon.account import Account
 from k8s_ecmp.daemon.authority import Sole
 from k8s_ecmp.daemon.clock import Clock
-from k8s_ecmp.daemon.decision import Decision
+from k8s_ecmp.daemon.decision import Decision, Snapshot
 from k8s_ecmp.daemon.metrics import Instruments
 from k8s_ecmp.daemon.worker import Worker
 from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.settings import load_settings
+from tests.core.build import p
 from tests.daemon.test_loop import WHOLE
 from tests.site import new_site
 from tests.world.netns import wait_for
@@ -72,3 +73,24 @@ def test_a_nudge_in_the_middle_of_a_turn_is_not_lost(worker: Worker, monkeypatch
     told(worker)
     monkeypatch.setattr(worker._planner, "plan", plan)
     wait_for(lambda: looked, "it looks again", timeout=20)
+
+
+def test_what_was_held_is_looked_at_when_it_is_held_no_more(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the hold came with a change: what held when it was looked at last is not what held before."""
+    plan = worker._planner.plan
+    held: list[bool] = []
+
+    def seen(table: Any, snapshot: Snapshot, scope: Any) -> Any:
+        held.append(bool(snapshot.rules.holds))
+        return plan(table, snapshot, scope)
+
+    monkeypatch.setattr(worker._planner, "plan", seen)
+    told(worker)
+    worker.nudge()
+    wait_for(lambda: not worker._nudged and not worker._working, "it has looked")
+    worker._decision.doubt("it stood still")
+    worker.mark(frozenset((p("10.96.0.0/12"),)), time.monotonic())
+    wait_for(lambda: held[-1], "it was planned while a guard held it")
+    worker._decision.tell(list(WHOLE))
+    worker.nudge()
+    wait_for(lambda: not held[-1], "it is planned again", timeout=20)
