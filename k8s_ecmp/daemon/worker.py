@@ -383,7 +383,7 @@ class Worker:
         """At what is held, where something that held it may be different."""
         grounds = self._planner.grounds(self._session.table, self._decision.rules())
         if grounds == self._grounds and not self._planner.waiting:
-            self._held_s = time.monotonic() + _HELD_AGAIN_S
+            self._held_s = time.monotonic() + _HELD_AGAIN_S if self.ledger.held else float("inf")
             return
         self._batch(Batch(frozenset(), None))
 
