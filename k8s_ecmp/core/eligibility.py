@@ -62,7 +62,8 @@ class NodeVerdict(msgspec.Struct, frozen=True):
     fails. `selected` says that `nodes.selector` admits it. `annotated` and `internal` hold addresses by family; so does
     `addresses`: those that it gives to whoever prefers none, the annotated ones, else its first InternalIP (rule N6). A
     node whose annotation cannot be read is out and gives none: its InternalIP would be a next hop that nobody asked
-    for. `changes_at` is when a hold ends and the verdict may be another; None: it lasts.
+    for. `changes_at` is when a hold ends and the verdict may be another; None: it lasts. `cut_off` says that, at this
+    moment and undamped, its network is unavailable.
     """
 
     name: str
@@ -75,6 +76,7 @@ class NodeVerdict(msgspec.Struct, frozen=True):
     internal: Mapping[int, tuple[str, ...]]
     addresses: Mapping[int, tuple[str, ...]]
     changes_at: datetime | None = None
+    cut_off: bool = False
 
     def address_of(self, family: int) -> tuple[str, ...]:
         """Of the family, those that it gives to whoever prefers none."""
@@ -195,13 +197,17 @@ def _judge(
         changes_at=min(
             (until for until in (ready.until, network.until, answers.until, excuse) if until is not None), default=None
         ),
+        cut_off=_is_cut_off(node),
     )
 
 
 def is_well(node: Node) -> bool:
     """What Kubernetes says of the node at this moment, undamped (rule N2)."""
-    network = node.network_unavailable
-    return node.ready is not None and node.ready.status == "True" and (network is None or network.status != "True")
+    return node.ready is not None and node.ready.status == "True" and not _is_cut_off(node)
+
+
+def _is_cut_off(node: Node) -> bool:
+    return node.network_unavailable is not None and node.network_unavailable.status == "True"
 
 
 def counts_as_well(node: Node, settings: NodeSettings, now: datetime, health: Health = _UNWATCHED) -> bool:

@@ -57,6 +57,11 @@ class ServiceEndpoints:
         """Nodes with any usable endpoint, young ones too."""
         return self._ready.keys() | self._terminating.keys() if self._terminating else self._ready.keys()
 
+    def has_grown_up(self, policy: Terminating) -> bool:
+        """Whether a node is there that may carry the address under `policy`, and is not young."""
+        nodes = self._ready.keys() if policy == "never" else self.nodes
+        return any(node not in self.young for node in nodes)
+
     @property
     def ready(self) -> AbstractSet[str]:
         """Nodes with a ready endpoint that counts."""

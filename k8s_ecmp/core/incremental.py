@@ -55,7 +55,7 @@ class Incremental:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._nodes = LiveNodes(settings, self._follow)
-        self._endpoints = LiveEndpoints(settings.services.add_delay_s, self._touch)
+        self._endpoints = LiveEndpoints(settings.services, self._touch)
         self._pods = PodCidrs()
         self._services: dict[str, _ServiceEntry] = {}
         self._cidrs: tuple[ServiceCIDR, ...] = ()

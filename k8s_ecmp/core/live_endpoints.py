@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from k8s_ecmp.core.endpoints import NO_ENDPOINTS, Key, ServiceEndpoints
 from k8s_ecmp.model import Endpoint, EndpointSlice
+from k8s_ecmp.settings import ServiceSettings
 
 _FAMILIES = (4, 6)
 
@@ -18,14 +19,14 @@ _FAMILIES = (4, 6)
 class LiveEndpoints:
     """Every slice, and for each asking service and family its endpoints. Young ones do not count yet."""
 
-    def __init__(self, add_delay_s: float, touch: Callable[[str, int], None]) -> None:
+    def __init__(self, settings: ServiceSettings, touch: Callable[[str, int], None]) -> None:
         """Knows no slice yet.
 
         Args:
-            add_delay_s: how long a node's first endpoint of a service is young.
+            settings: how long a node's first endpoint of a service is young, and which endpoints count.
             touch: called with a service and a family whose endpoints are different.
         """
-        self._add_delay_s = add_delay_s
+        self._settings = settings
         self._touch = touch
         self._slices: dict[str, EndpointSlice] = {}
         self._of_service: dict[str, set[str]] = {}
@@ -136,7 +137,7 @@ class LiveEndpoints:
         lost, gained = _difference(old, new)
         touched = {endpoint.node for endpoint in (*lost, *gained) if endpoint.node is not None}
         before = found.nodes & touched
-        had_grown_up = len(found.nodes) > len(found.young)
+        had_grown_up = found.has_grown_up(self._settings.terminating)
         found.count(gained, 1)
         found.count(lost, -1)
         after = found.nodes & touched
@@ -148,14 +149,14 @@ class LiveEndpoints:
             young.pop(node, None)
         if live and (fresh := after - before):
             self._make_young(key, found, fresh, now)
-        if had_grown_up and found.young and len(found.nodes) == len(found.young):
+        if had_grown_up and found.young and not found.has_grown_up(self._settings.terminating):
             # Nothing else is left to carry the address: better a node whose kube-proxy may be late than none.
             self._young[key].clear()
         self._touch(*key)
 
     def _make_young(self, key: Key, found: ServiceEndpoints, nodes: AbstractSet[str], now: datetime) -> None:
-        if self._add_delay_s:
-            due = now + timedelta(seconds=self._add_delay_s)
+        if delay_s := self._settings.add_delay_s:
+            due = now + timedelta(seconds=delay_s)
             young = self._young.setdefault(key, {})
             young |= dict.fromkeys(nodes, due)
             found.young = young.keys()

@@ -77,8 +77,10 @@ class LiveNodes:
         self._draining: dict[str, str] = {}
         self._deadlines: list[tuple[datetime, str]] = []
         self._snapshot: Mapping[str, NodeVerdict] | None = None
+        self._going: dict[str, datetime] = {}
         self._left: dict[str, datetime] = {}
         self._held: set[str] = set()
+        self._perhaps_held: set[str] = set()
         self._now = datetime.min.replace(tzinfo=UTC)
         self.verdicts: dict[str, NodeVerdict] = {}
         self.counts = Counts()
@@ -134,8 +136,7 @@ class LiveNodes:
         self._flaps.drop(name)
         del self.verdicts[name]
         self._draining.pop(name, None)
-        self._left.pop(name, None)
-        self._held.discard(name)
+        self._found(name)
         self._changed(name, entry.verdict, None)
 
     def set_drains(self, reasons: Mapping[str, str], now: datetime) -> None:
@@ -183,12 +184,20 @@ class LiveNodes:
     def hold_or_let_go(self) -> None:
         """Nodes that are lost while "panic" holds everything leave no router: well again, they count at once.
 
-        So do those that were lost within the guards' window before it: they may not have left either.
+        So do those that were lost within the guards' window before it: they may not have left either. But they were
+        decided, so those of them that are still bad when the panic ends stay out.
         """
+        oldest = self._now - timedelta(seconds=self._settings.guards.window_s)
+        going, self._going = self._going, {}
         if self.panicking:
-            self._held |= self._left.keys()
+            self._held |= going.keys()
+            self._perhaps_held.update(name for name, at in self._left.items() if at >= oldest)
             self._left.clear()
             return
+        self._left |= going
+        while self._left and self._left[first := next(iter(self._left))] < oldest:
+            del self._left[first]
+        self._perhaps_held.clear()
         held, self._held = self._held, set()
         for name in sorted(held):
             self._let_go(self._entries[name])
@@ -255,16 +264,16 @@ class LiveNodes:
         self._flaps.forgive(node.name)
         self._judge(entry, entry.verdict, now)
 
-    def _went(self, name: str, now: datetime) -> None:
-        window = timedelta(seconds=self._settings.guards.window_s)
+    def _found(self, name: str) -> None:
+        """A node is not lost, or is no more."""
+        self._going.pop(name, None)
         self._left.pop(name, None)
-        self._left[name] = now
-        while self._left[first := next(iter(self._left))] < now - window:
-            del self._left[first]
+        self._held.discard(name)
+        self._perhaps_held.discard(name)
 
     def _return_at_once(self, name: str, entry: _NodeEntry) -> None:
         """Nobody has missed the node, so it has nothing to prove, and its loss is not counted."""
-        if name in self._held:
+        if name in self._held or name in self._perhaps_held:
             self._flaps.forgive(name)
             entry.health = entry.health._replace(well_since=None, hold_up_s=0)
 
@@ -283,11 +292,10 @@ class LiveNodes:
         entry.verdict = verdict
         self.verdicts[name] = verdict
         if verdict.standing != "out":
-            self._left.pop(name, None)
-            self._held.discard(name)
+            self._found(name)
         elif old is not None and old.standing != "out" and (entry.health.ill is not None or not is_well(entry.node)):
             entry.health = self._lost(name, entry.health, now)
-            self._went(name, now)
+            self._going[name] = self._now
         if verdict.standing == "draining" or parse_bool(entry.node.annotations.get(DRAIN_ANNOTATION, "")):
             self._draining[name] = entry.node.annotations.get(DRAIN_ID_ANNOTATION, "")
         else:

@@ -39,9 +39,12 @@ class Reasons:
         return {route.prefix: route.sources for route in self._desired.routes}
 
     def is_dead(self, address: str) -> bool:
-        """Whether no node has the address, or its node is not Ready."""
+        """Whether no node has the address, or its node is not Ready or without a network."""
         owner = self._owners.get(address)
-        return owner is None or self._desired.nodes[owner].bad
+        if owner is None:
+            return True
+        verdict = self._desired.nodes[owner]
+        return verdict.bad or verdict.cut_off
 
     def draining(self, address: str) -> str | None:
         """The node that has the address, where it leaves in good order."""

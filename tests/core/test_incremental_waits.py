@@ -2,9 +2,12 @@
 
 from datetime import datetime
 
+import pytest
+
+from k8s_ecmp.core.endpoints import Terminating
 from k8s_ecmp.core.incremental import Incremental
 from k8s_ecmp.model import Condition, Node, ServiceCIDR
-from k8s_ecmp.settings import NodeSettings, ProbeSettings, Settings
+from k8s_ecmp.settings import NodeSettings, ProbeSettings, ServiceSettings, Settings
 from tests.core.build import NOW, OWNER, TAG, ago, endpoints, node, p, second, service, table
 
 
@@ -46,6 +49,21 @@ def test_a_lost_endpoint_goes_at_once_also_while_another_is_young() -> None:
 def test_a_young_endpoint_counts_at_once_when_no_other_is_left() -> None:
     inc = started(node("n1"), node("n2"), node("n3"))
     inc.put_slice("web", endpoints("web", "n3"), NOW)
+    assert hosts(inc) == ("n3",)
+
+
+@pytest.mark.parametrize("policy", ["never", "last-resort", "always"])
+def test_a_rolling_update_that_moves_the_only_endpoint_leaves_no_gap(policy: Terminating) -> None:
+    inc = started(node("n1"), node("n2"), node("n3"), services=ServiceSettings(terminating=policy))
+    inc.put_slice("web", endpoints("web", "n2"), NOW)
+    assert hosts(inc) == ("n2",)
+    inc.put_slice("web", endpoints("web", "n2", "n3"), NOW)
+    assert hosts(inc) == ("n2",)
+    now = NOW + second(0.2)
+    inc.put_slice("web", endpoints("web", "n2~", "n3"), now)
+    # A terminating endpoint carries the address until the young one counts, unless it never may.
+    assert hosts(inc) == (("n3",) if policy == "never" else ("n2",))
+    inc.put_slice("web", endpoints("web", "n3"), now)
     assert hosts(inc) == ("n3",)
 
 
@@ -241,6 +259,45 @@ def test_a_node_that_left_before_the_panic_holds_up() -> None:
     assert inc.panicking
     for name in ("n1", "n2", "n3", "n4"):
         inc.put_node(ready(name, "True", now), now)
+    assert hosts(inc) == ("n2",)
+    inc.advance(now + second(30))
+    assert hosts(inc) == ("n1", "n2")
+
+
+@pytest.mark.parametrize("seconds", [20, 60, 36_000])
+def test_a_node_that_left_before_the_panic_and_is_still_bad_stays_out(seconds: int) -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)))
+    inc.put_node(ready("n1", "False", NOW), NOW)
+    now = NOW + second(5)
+    inc.advance(now)
+    inc.settle()
+    assert hosts(inc) == ("n2",)
+    now += second(seconds)
+    for name in ("n3", "n4"):
+        inc.put_node(ready(name, "False", now), now)
+    inc.settle()
+    assert inc.panicking
+    now += second(2)
+    inc.put_node(ready("n3", "True", now), now)
+    inc.settle()
+    assert not inc.panicking
+    assert hosts(inc) == ("n2",)
+
+
+def test_a_node_that_left_long_before_the_panic_holds_up_though_it_returns_in_it() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)))
+    inc.put_node(ready("n1", "False", NOW), NOW)
+    now = NOW + second(5)
+    inc.advance(now)
+    inc.settle()
+    now += second(3600)
+    for name in ("n3", "n4", "n5"):
+        inc.put_node(ready(name, "False", now), now)
+    inc.settle()
+    assert inc.panicking
+    inc.put_node(ready("n1", "True", now), now)
+    inc.settle()
+    assert inc.panicking
     assert hosts(inc) == ("n2",)
     inc.advance(now + second(30))
     assert hosts(inc) == ("n1", "n2")

@@ -10,12 +10,13 @@ from k8s_ecmp.core.plan import plan_prefixes, plan_router
 from k8s_ecmp.core.reviewed import forbids, reviewed_changes
 from k8s_ecmp.core.selection import RouterView
 from k8s_ecmp.core.table import Table
-from k8s_ecmp.model import ClusterState, NextHop, Prefix, RouteChange, RouterPlan, StaticRoute
+from k8s_ecmp.model import ClusterState, Condition, NextHop, Node, Prefix, RouteChange, RouterPlan, StaticRoute
 from k8s_ecmp.selector import Selector
 from k8s_ecmp.settings import GuardSettings
 from tests.core.build import (
     OWNER,
     TAG,
+    ago,
     cluster,
     decided,
     endpoints,
@@ -420,10 +421,13 @@ def test_holds_block_routers_with_changes_only() -> None:
     assert plan_router(router(), traits(), desired, running(*SYNCED), rules(holds=holds)).status == "in-sync"
 
 
-def test_a_freeze_window_lets_withdrawals_of_dead_nodes_through() -> None:
-    state = cluster(
-        *THREE[:2], node("n3", ready="False"), *WEB, service("b", "10.96.0.2", etp="Local"), endpoints("b", "n1")
-    )
+@pytest.mark.parametrize(
+    "dead",
+    [node("n3", ready="False"), node("n3", network_unavailable=Condition("True", ago(60)))],
+    ids=("ready", "network"),
+)
+def test_a_freeze_window_lets_withdrawals_of_dead_nodes_through(dead: Node) -> None:
+    state = cluster(*THREE[:2], dead, *WEB, service("b", "10.96.0.2", etp="Local"), endpoints("b", "n1"))
     plan = planned(*SYNCED, ours("10.96.0.9/32", "10.0.0.1"), state=state, freeze=Freeze("window", False))
     assert lines(plan) == ["update 10.96.0.0/12 + -10.0.0.3"]
     assert {str(trip.prefix) for trip in plan.guards} == {"10.96.0.2/32", "10.96.0.9/32"}
