@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from k8s_ecmp.core.ownership import Marks, is_owned
@@ -70,6 +71,7 @@ class Table:
         return mine.next_hops == theirs.next_hops or frozenset(mine.next_hops) == frozenset(theirs.next_hops)
 
 
+_NOBODY: Mapping[str, float] = MappingProxyType({})
 Drained = Callable[[Sequence[RouteChange]], Mapping[str, Size]]
 """What of some changes was because of which node that drains."""
 
@@ -117,13 +119,25 @@ class Window:
         self._forget(now_s)
         return sum(changes for *_, changes in self._commits)
 
-    def start(self, now_s: float, current: Size, acknowledged: Collection[str] = ()) -> Size:
-        """The size against which a change is held: that at the window's start, less acknowledged drains since."""
+    def start(self, now_s: float, current: Size, acknowledged: Mapping[str, float] = _NOBODY) -> Size:
+        """The size against which a change is held: that at the window's start, less acknowledged drains since.
+
+        Args:
+            now_s: the time.
+            current: what the table holds.
+            acknowledged: nodes whose drain was acknowledged -> until when that stood; what left because of them
+                before that does not count. A drain that is over does not become a withdrawal again.
+        """
         self._forget(now_s)
         if not self._commits:
             return current
         first = self._commits[0][1]
-        gone = [size for _, _, drained, _ in self._commits for node, size in drained.items() if node in acknowledged]
+        gone = [
+            size
+            for at_s, _, drained, _ in self._commits
+            for node, size in drained.items()
+            if at_s <= acknowledged.get(node, float("-inf"))
+        ]
         prefixes = max(current.prefixes, first.prefixes - sum(size.prefixes for size in gone))
         served = max(current.served, first.served - sum(size.served for size in gone))
         return Size(prefixes, max(current.hops, first.hops - sum(size.hops for size in gone)), prefixes - served)

@@ -25,7 +25,7 @@ from k8s_ecmp.settings import Settings
 _log = logging.getLogger(__name__)
 
 _OBJECTS = ("Node", "Service", "EndpointSlice")
-_FREEZE_CHECK_S = 1.0
+_WINDOWS_CHECK_S = 1.0
 JOURNAL = "journal"
 """What holds everything while the journal cannot be written: like a guard, but nobody overrides it."""
 
@@ -75,13 +75,13 @@ class Decision:
         self._cidrs_known = False
         self._gone: set[str] = set()
         self._unprobed: set[str] | None = set() if settings.nodes.probe.enabled else None
-        self._freeze: tuple[float, Freeze | None] = (0.0, None)
+        self._freeze: tuple[float, str | None, Freeze | None] = (float("-inf"), None, None)
         self._holds: tuple[GuardTrip, ...] = ()
         self._held_for: object = None
         self._ever_synced = False
         self.events: Counter[str] = Counter()
-        self.acknowledged: frozenset[str] = frozenset()
-        """Nodes whose drain every router has confirmed."""
+        self.acknowledged: Mapping[str, float] = {}
+        """Nodes whose drain every router has confirmed -> until when, by the monotonic clock; inf: it still stands."""
         self.version = 0
         """Counts up when anything may be different."""
         self.untold = False
@@ -116,6 +116,15 @@ class Decision:
                 self._incremental.set_health(name, ill, now)
                 if self._unprobed:
                     self._unprobed.discard(name)
+
+    def freeze(self) -> Freeze | None:
+        """The freeze in force; a freeze file that was just made is one. Waits for nobody."""
+        checked_s, known, freeze = self._freeze
+        text = freeze_file_text(self._settings)
+        if text != known or time.monotonic() - checked_s > _WINDOWS_CHECK_S:
+            freeze = freeze_of(self._settings.guards, datetime.now(UTC), text)
+            self._freeze = (time.monotonic(), text, freeze)
+        return freeze
 
     def next_deadline_s(self) -> float | None:
         """Seconds until something changes by time alone; None: nothing does."""
@@ -280,19 +289,12 @@ class Decision:
             guards=settings.guards,
             mode=settings.mode,
             policy=settings.policy,
-            freeze=self._current_freeze(),
+            freeze=self.freeze(),
             holds=self._current_holds(),
         )
 
-    def _current_freeze(self) -> Freeze | None:
-        checked, freeze = self._freeze
-        if time.monotonic() - checked > _FREEZE_CHECK_S:
-            freeze = freeze_of(self._settings.guards, datetime.now(UTC), freeze_file_text(self._settings))
-            self._freeze = (time.monotonic(), freeze)
-        return freeze
-
     def _current_holds(self) -> tuple[GuardTrip, ...]:
-        freeze, not_synced, counts = self._current_freeze(), self.not_synced(), self._incremental.counts
+        freeze, not_synced, counts = self.freeze(), self.not_synced(), self._incremental.counts
         trouble = self._journal_trouble()
         key = (freeze, not_synced, counts, trouble)
         if self._held_for != key:

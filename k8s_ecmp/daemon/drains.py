@@ -29,17 +29,22 @@ class _Drain:
 class Drains:
     """Follows the nodes that are asked to leave. Called from the loop's thread alone."""
 
-    def __init__(self, workers: Sequence[Worker], write: Callable[[str | None, str | None], bool]) -> None:
+    def __init__(
+        self, workers: Sequence[Worker], write: Callable[[str | None, str | None], bool], window_s: float
+    ) -> None:
         """Nothing drains yet.
 
         Args:
             workers: the routers.
             write: puts both annotations on the Lease: acknowledgements, and what is waited for; False: not now.
+            window_s: seconds for which guard "mass-withdrawal" remembers what left.
         """
         self._workers = workers
         self._write = write
         self._drains: dict[str, _Drain] = {}
+        self._window_s = window_s
         self._acks: dict[str, Ack] = {}
+        self._over: dict[str, float] = {}
         self._written: tuple[str | None, str | None] = (None, None)
 
     @property
@@ -47,10 +52,19 @@ class Drains:
         """Nodes whose drain every router has confirmed."""
         return frozenset(self._acks)
 
+    @property
+    def acknowledged(self) -> Mapping[str, float]:
+        """Nodes whose drain every router has confirmed -> until when, by the monotonic clock; inf: it still stands."""
+        oldest_s = time.monotonic() - self._window_s
+        for name in [name for name, until_s in self._over.items() if until_s < oldest_s]:
+            del self._over[name]
+        return self._over | dict.fromkeys(self._acks, float("inf"))
+
     def forget(self) -> None:
         """Another process led meanwhile: what the Lease says is not ours."""
         self._drains.clear()
         self._acks.clear()
+        self._over.clear()
         self._written = ("unknown", None)
 
     def follow(self, asked: Mapping[str, str], decision: Decision) -> None:
@@ -62,7 +76,8 @@ class Drains:
         """
         for name in [name for name in self._drains if self._drains[name].id != asked.get(name)]:
             del self._drains[name]
-            self._acks.pop(name, None)
+            if self._acks.pop(name, None) is not None:
+                self._over[name] = time.monotonic()
         for name, drain_id in asked.items():
             if name not in self._drains:
                 self._drains[name] = _Drain(drain_id, time.monotonic())

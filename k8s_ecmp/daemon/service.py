@@ -101,7 +101,7 @@ class Daemon:
         self._source: Follow | FollowFile = (
             Follow(settings.cluster, self._loop.tell) if self._live else FollowFile(settings, self._loop.tell)
         )
-        self._drains = Drains(self._workers, self._write_drains)
+        self._drains = Drains(self._workers, self._write_drains, settings.guards.window_s)
         probe = settings.nodes.probe
         self._prober = Prober(probe, self._loop.tell_health) if probe.enabled else None
         promises = _promises(nornir)
@@ -269,7 +269,7 @@ class Daemon:
         if leading and self._decision.complete:
             self._draining = self._decision.drains()
             self._drains.follow(self._draining, self._decision)
-            self._decision.acknowledged = self._drains.drained
+            self._decision.acknowledged = self._drains.acknowledged
             state = (self._decision.version, tuple(worker.ledger.version for worker in self._workers))
             if state != self._noticed and time.monotonic() - self._noticed_s >= _NOTICE_S:
                 self._noticed, self._noticed_s = state, time.monotonic()

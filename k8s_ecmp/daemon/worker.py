@@ -95,7 +95,7 @@ class Worker:
         self._authority = authority
         self._clock = clock
         self._instruments = instruments
-        self._writing = Writing(self.name, self._session, settings, account, self._refusal)
+        self._writing = Writing(self.name, self._session, settings, account, self._permit)
         self._questions = Questions(self._session, decision)
         self._as_read: Table | None = None
         self._turns = turns
@@ -128,7 +128,7 @@ class Worker:
 
     @property
     def _frozen(self) -> bool:
-        freeze = self._decision.rules().freeze
+        freeze = self._decision.freeze()
         return freeze is not None and freeze.everything
 
     # --- from other threads ---
@@ -475,9 +475,19 @@ class Worker:
         if self._as_read is not None:
             self._writing.find_out(self._as_read)
 
-    def _refusal(self) -> str | None:
-        """Why nothing may be written at this moment; None: it may."""
+    def _permit(self) -> None:
+        """Called directly before a commit.
+
+        Raises:
+            NotLeading: this process may not write.
+            PlanRefused: a freeze that stops everything began after the plan was made.
+        """
         refusal = self._authority.refusal()
         if refusal is None and self._term != self._authority.term:
             refusal = "this process led, lost that, and leads again: what was read is of the time before"
-        return refusal or ("the daemon is stopping" if self._stopping else None)
+        refusal = refusal or ("the daemon is stopping" if self._stopping else None)
+        if refusal is not None:
+            raise NotLeading(f"router {self.name}: {refusal}")
+        freeze = self._decision.freeze()
+        if freeze is not None and freeze.everything:
+            raise PlanRefused(f"router {self.name}: {freeze.detail}")

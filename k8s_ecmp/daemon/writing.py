@@ -23,7 +23,7 @@ class Writing:
         session: StandingSession,
         settings: Settings,
         account: Account,
-        refusal: Callable[[], str | None],
+        permit: Callable[[], None],
     ) -> None:
         """Writes nothing yet.
 
@@ -32,13 +32,13 @@ class Writing:
             session: to the router.
             settings: owner and tag.
             account: the journal.
-            refusal: why nothing may be written at this moment; None: it may. Asked directly before each commit.
+            permit: called directly before each commit; raises NotLeading or PlanRefused where nothing may be written.
         """
         self._name = name
         self._session = session
         self._settings = settings
         self._account = account
-        self._refusal = refusal
+        self._permit = permit
 
     def commit(self, planned: RouterPlan, snapshot: Snapshot, hurry: Callable[[], bool]) -> tuple[str, ...]:
         """Commits the plan.
@@ -53,7 +53,8 @@ class Writing:
 
         Raises:
             JournalError: it could not be written down, and so was not done.
-            NotLeading: nothing may be written.
+            NotLeading: another process may write.
+            PlanRefused: a freeze began after the plan was made.
             EcmpError: as `StandingSession.commit`.
         """
         begun: Begin | None = None
@@ -68,9 +69,7 @@ class Writing:
         def permission() -> None:
             if begun is not None:
                 begun.wait()
-            refusal = self._refusal()
-            if refusal is not None:
-                raise NotLeading(f"router {self._name}: {refusal}")
+            self._permit()
 
         outcome: Outcome = "committed"
         said: str | None = None

@@ -80,16 +80,25 @@ def test_window_grows_with_the_table_and_forgives_drains_that_are_acknowledged()
     window = Window(60)
     window.committed(0, Size(10, 30), {"n1": Size(1, 10)})
     assert window.start(1, Size(9, 20)) == Size(10, 30)
-    assert window.start(1, Size(9, 20), {"n2"}) == Size(10, 30)
-    assert window.start(1, Size(9, 20), {"n1"}) == Size(9, 20)
-    assert window.start(1, Size(12, 36), {"n1"}) == Size(12, 36)
+    still = float("inf")
+    assert window.start(1, Size(9, 20), {"n2": still}) == Size(10, 30)
+    assert window.start(1, Size(9, 20), {"n1": still}) == Size(9, 20)
+    assert window.start(1, Size(12, 36), {"n1": still}) == Size(12, 36)
+
+
+def test_window_forgives_a_drain_for_what_left_before_it_was_over() -> None:
+    window = Window(60)
+    window.committed(0, Size(10, 30), {"n1": Size(1, 10)})
+    window.committed(20, Size(9, 20), {"n1": Size(1, 5)})
+    assert window.start(30, Size(8, 15), {"n1": 10}) == Size(9, 20)
+    assert window.start(30, Size(8, 15), {"n1": 20}) == Size(8, 15)
 
 
 def test_window_remembers_what_was_served_and_forgives_drains_that_left_discard_routes() -> None:
     window = Window(60)
     window.committed(0, Size(10, 30), {"n1": Size(0, 6, -6)})
     assert window.start(1, Size(10, 24, 6)) == Size(10, 30)
-    assert window.start(1, Size(10, 24, 6), {"n1"}) == Size(10, 24, 6)
+    assert window.start(1, Size(10, 24, 6), {"n1": float("inf")}) == Size(10, 24, 6)
 
 
 def test_tables_are_alike_only_where_a_route_is_as_active() -> None:
@@ -118,7 +127,7 @@ def test_window_counts_what_is_in_force_of_a_commit_that_broke_off() -> None:
     assert window(before).start(1, Size(2, 3)) == Size(2, 3)
     assert window(partly).made(1) == 2
     assert window(partly).start(1, partly.size) == Size(3, 6)
-    assert window(partly).start(1, partly.size, {"n1"}) == Size(3, 4)
+    assert window(partly).start(1, partly.size, {"n1": float("inf")}) == Size(3, 4)
 
 
 def trips(changes: list[RouteChange], owned: Size, start: Size | None = None) -> list[str]:

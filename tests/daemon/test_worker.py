@@ -22,10 +22,10 @@ from tests.world.netns import wait_for
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[Worker]:
-    """Of a router in a file, which it only reads; it stands connected and waits for the cluster."""
+def worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """Of a router in a file; it stands connected and waits for the cluster. It only reads, unless a test says more."""
     site = new_site(tmp_path)
-    site.settings(mode="observe")
+    site.settings(**getattr(request, "param", {"mode": "observe"}))
     settings = load_settings(site.folder / "k8s-ecmp.yaml")
     nornir = init_nornir(settings, site.folder)
     clock, authority = Clock(), Sole("here")
@@ -33,11 +33,13 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
     host = next(iter(nornir.inventory.hosts.values()))
     decision = Decision(settings, clock)
     made = Worker(host, nornir.config, settings, decision, authority, clock, Instruments(), account, None, lambda: None)
+    account.start()
     made.start()
     wait_for(lambda: made._session.connected and not made._working, "it is connected")
     yield made
     made.stop()
     assert made.join(30)
+    account.stop(5)
 
 
 def told(worker: Worker) -> None:
@@ -94,3 +96,27 @@ def test_what_was_held_is_looked_at_when_it_is_held_no_more(worker: Worker, monk
     worker._decision.tell(list(WHOLE))
     worker.nudge()
     wait_for(lambda: not held[-1], "it is planned again", timeout=20)
+
+
+@pytest.mark.parametrize("worker", [{"guards": {"freeze_file": "frozen"}}], indirect=True)
+def test_a_freeze_file_that_is_made_directly_before_a_commit_stops_it(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = worker._planner.plan
+
+    def frozen(*arguments: Any) -> Any:
+        found = plan(*arguments)
+        freeze.touch()
+        return found
+
+    freeze = Path(worker._settings.guards.freeze_file or "")
+    routers = list(tmp_path.glob("inventories/demo/routers/*.cfg"))
+    before = [path.read_bytes() for path in routers]
+    monkeypatch.setattr(worker._planner, "plan", frozen)
+    told(worker)
+    wait_for(lambda: worker.ledger.held and not worker._working, "it is held")
+    assert [path.read_bytes() for path in routers] == before
+    monkeypatch.setattr(worker._planner, "plan", plan)
+    freeze.unlink()
+    worker.nudge()
+    wait_for(lambda: [path.read_bytes() for path in routers] != before, "it goes on", timeout=20)
