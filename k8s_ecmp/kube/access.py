@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from k8s_ecmp.kube.sockets import Sockets
 from k8s_ecmp.settings import ClusterSettings
 
 _log = logging.getLogger("k8s_ecmp.kube")
+
+_CLOSE_S = 0.5
 
 _Marks = tuple[tuple[int, int, int] | None, ...]
 
@@ -34,6 +37,7 @@ class Access:
         self._sockets = Sockets()
         self._api: Api = Api(cluster, self._sockets, anonymous=True)
         self._refused = self._api.flaw is not None
+        self._failed: tuple[float, ClusterError] | None = None
         self._marks = _marks(self._api.files)
         self.server: str = self._api.server
 
@@ -43,7 +47,11 @@ class Access:
         Raises:
             ClusterError: they were refused and cannot be had anew; the message says why.
         """
+        asked_s = time.monotonic()
         with self._lock:
+            if self._failed is not None and self._failed[0] > asked_s:
+                # Another thread asked meanwhile, in vain: each in its turn would wait as long for the same answer.
+                raise self._failed[1]
             marks = _marks(self._api.files)
             if self._refused or marks != self._marks:
                 self._renew(marks)
@@ -58,14 +66,19 @@ class Access:
     def close(self) -> None:
         """Breaks every request and every stream off; what is asked for later fails."""
         self._sockets.abort()
-        with self._lock:
-            self._api.close()
+        # Whoever holds it for longer waits for a credential plugin; what it connects to afterwards is broken off.
+        if self._lock.acquire(timeout=_CLOSE_S):
+            try:
+                self._api.close()
+            finally:
+                self._lock.release()
 
     def _renew(self, marks: _Marks) -> None:
         try:
             renewed = Api(self._cluster, self._sockets)
         except ClusterError as error:
             if self._refused:
+                self._failed = (time.monotonic(), error)
                 raise
             # A file that is half written, or a secret that is just being swapped: the former credentials still count.
             _log.warning("the credentials are not renewed: %s", error)

@@ -14,17 +14,20 @@ from typing import Any, NamedTuple
 
 import yaml
 from kubernetes.client import Configuration
-from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.config import ConfigException, kube_config, load_incluster_config, load_kube_config
 from kubernetes.config.incluster_config import SERVICE_CERT_FILENAME, SERVICE_TOKEN_FILENAME
 from kubernetes.config.kube_config import KubeConfigMerger
 
 from k8s_ecmp.errors import ClusterError
+from k8s_ecmp.kube.plugin import CredentialPlugin
 from k8s_ecmp.settings import ClusterSettings
 
 _DEFAULT = "~/.kube/config"
 _VARIABLE = "KUBECONFIG"
 _FILE_KEYS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 _EXITED = re.compile(r"(process returned -?\d+)\b.*")
+# The loader takes no other as an argument.
+kube_config.ExecProvider = CredentialPlugin  # type: ignore[attr-defined]
 _REMEDY = "set cluster.kubeconfig, or KUBECONFIG in the environment, or read the cluster from a file of kubectl's"
 
 

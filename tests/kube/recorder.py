@@ -29,6 +29,7 @@ class Recorder:
         self.cidrs: list[str] | None = None
         self.cidrs_skipped: tuple[Skipped, ...] = ()
         self.drains: dict[str, str] | None = None
+        self.follow: Follow | None = None
         self._lock = threading.Lock()
 
     def __call__(self, update: Update) -> None:
@@ -81,7 +82,7 @@ def following(
 ) -> Iterator[Recorder]:
     """A follower that is started and, at the end, stopped to its last thread."""
     recorder = Recorder()
-    follow = Follow(
+    follow = recorder.follow = Follow(
         ClusterSettings(kubeconfig=str(config), context=context, service_cidrs=cidrs),
         recorder,
         drains=drains,

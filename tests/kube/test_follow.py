@@ -1,5 +1,7 @@
 """Following a real API server: what it says arrives, through whatever befalls the server."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -220,3 +222,33 @@ class TestCredentials:
             wait_for(lambda: why in seen.reason("Node"), "it says why")
             token.write_text("token-of-admin")
             seen.wait_synced()
+
+    def test_a_credential_plugin_that_hangs(
+        self, kube_api: KubeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Every watch says so, and the end waits for nobody."""
+        monkeypatch.setattr("k8s_ecmp.kube.plugin.LONGEST_S", 1.0)
+        program, hangs, pid = tmp_path / "plugin", tmp_path / "hangs", tmp_path / "pid"
+        answer = '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "refused"}}'
+        program.write_text(
+            f"#!/bin/sh\nif [ -e {hangs} ]; then echo $$ >{pid}; exec sleep 600; fi\nprintf '{answer}'\n"
+        )
+        program.chmod(0o755)
+        plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(program), "interactiveMode": "Never"}
+        config = kube_api.kubeconfig(tmp_path / "config", credentials={"exec": plugin})
+        with following(config) as seen:
+            wait_for(lambda: "(401)" in seen.reason("Node"), "its token is refused")
+            hangs.touch()
+            why = "exec: no answer within 1 s"
+            wait_for(lambda: all(why in seen.reason(kind) for kind in KINDS), "every watch says why")
+            hangs.unlink()
+            wait_for(lambda: "(401)" in seen.reason("Node"), "it is asked again")
+            monkeypatch.setattr("k8s_ecmp.kube.plugin.LONGEST_S", 600.0)
+            pid.unlink()
+            hangs.touch()
+            wait_for(lambda: pid.exists() and pid.read_text().strip(), "it hangs again")
+            hanging = int(pid.read_text())
+            assert seen.follow is not None
+            seen.follow.stop(0)
+            hangs.unlink()
+            os.kill(hanging, signal.SIGKILL)  # fails where the end has waited for it

@@ -1,5 +1,6 @@
 """Which kubeconfig counts, and what is said of a wrong one; never with a secret."""
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 from k8s_ecmp.errors import ClusterError
 from k8s_ecmp.kube.kubeconfig import load_configuration
 from k8s_ecmp.settings import ClusterSettings
+from tests.world.netns import wait_for
 
 SECRET = "hunter2hunter2"
 
@@ -153,6 +155,37 @@ class TestCredentialPlugin:
         answer = '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t"}}'
         configuration = load_configuration(self.config(home, f"echo '{answer}'"))
         assert configuration.auth_settings()["BearerToken"]["value"] == "Bearer t"
+
+    def test_one_that_hangs_is_ended_with_all_that_it_started(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("k8s_ecmp.kube.plugin.LONGEST_S", 0.2)
+        config = self.config(home, f"sleep 600 & echo $! >{home}/pid; wait")
+        with pytest.raises(ClusterError, match=r"plugin failed: exec: no answer within 0\.2 s"):
+            load_configuration(config)
+        pid = (home / "pid").read_text().strip()
+        wait_for(lambda: not Path(f"/proc/{pid}").exists(), "what it started is ended")
+
+    def test_it_is_told_of_the_cluster_and_reads_no_standard_input(self, home: Path) -> None:
+        program = write(
+            home / "plugin", f'#!/bin/sh\nprintf %s "$KUBERNETES_EXEC_INFO" >{home}/asked\ncat >{home}/read\n'
+        )
+        program.chmod(0o755)
+        plugin = {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "./plugin",
+            "interactiveMode": "Never",
+            "provideClusterInfo": True,
+        }
+        write(home / "config", document(users=[{"name": "user-a", "user": {"exec": plugin}}]))
+        with pytest.raises(ClusterError, match="failed to decode"):
+            load_configuration(ClusterSettings(kubeconfig=str(home / "config")))
+        asked = json.loads((home / "asked").read_text())
+        assert asked["apiVersion"] == plugin["apiVersion"]
+        assert asked["kind"] == "ExecCredential"
+        assert asked["spec"]["interactive"] is False
+        assert asked["spec"]["cluster"]["server"].startswith("https://")
+        assert (home / "read").read_text() == ""
 
     @pytest.mark.parametrize(
         ("script", "why"),
