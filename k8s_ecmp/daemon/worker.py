@@ -292,6 +292,8 @@ class Worker:
         elif now_s >= self._used_s + _CHECK_S:
             self._session.check()
             self._used_s = time.monotonic()
+            if self._session.table is None:
+                self._resync_s = self._used_s  # somebody else wrote: it is read again at once
 
     def _stand_by(self) -> None:
         """Another process leads: no session, and nothing is known of the router."""

@@ -58,6 +58,30 @@ def test_a_session_that_waited_for_the_cluster_is_asked_for_a_sign_of_life(
     wait_for(lambda: len(checks) > 2, "it is asked again and again", timeout=20)
 
 
+@pytest.mark.parametrize("worker", [{"mode": "full"}], indirect=True)
+def test_a_router_that_somebody_else_wrote_to_is_read_again_at_once(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(worker)
+    read = worker._session.read
+    reads: list[bool] = []
+
+    def seen(**arguments: bool) -> Any:
+        reads.append(True)
+        return read(**arguments)
+
+    def check() -> None:
+        # No look at the session follows soon, and what was read of the router is forgotten.
+        monkeypatch.setattr("k8s_ecmp.daemon.worker._CHECK_S", 3600.0)
+        worker._session.forget()
+
+    monkeypatch.setattr(worker._session, "check", check)
+    monkeypatch.setattr(worker._session, "read", seen)
+    monkeypatch.setattr("k8s_ecmp.daemon.worker._CHECK_S", 0.05)
+    worker.nudge()
+    wait_for(lambda: reads, "it is read again", timeout=20)
+
+
 def test_a_nudge_in_the_middle_of_a_turn_is_not_lost(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, grounds = worker._planner.plan, worker._planner.grounds
     looked: list[bool] = []
