@@ -1,5 +1,6 @@
 """The `k8s-ecmp` command: options that all commands share, and the way errors leave."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from k8s_ecmp.cli.plan import plan
 from k8s_ecmp.cli.platforms import platforms
 from k8s_ecmp.cli.run import run
 from k8s_ecmp.cli.status import status
+from k8s_ecmp.cli.streams import outlive_readers
 from k8s_ecmp.cli.verify import verify
 from k8s_ecmp.cli.version import version
 from k8s_ecmp.cli.why import why
@@ -90,20 +92,19 @@ app.command("diff", hidden=True, help="The same as plan.")(plan)
 def main() -> None:
     """Runs the command line and leaves the process with its exit code."""
     _open_what_is_closed()
+    outlive_readers()
     collect_rarely()
     if (wrong := _not_text(sys.argv[1:])) is not None:
         leave(f"error: {wrong}\ntry: k8s-ecmp --help", 1)
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except PlanRefused as error:
         leave(f"refused: {error}", 3)
     except EcmpError as error:
         leave(f"error: {error}", 1)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except typer.Abort:
         leave("aborted; nothing was written", 1)
     except Exception as problem:  # noqa: BLE001  it ends the process either way
@@ -118,7 +119,6 @@ def main() -> None:
         leave(f"error: {text()}\ntry: k8s-ecmp --help", 1)
     if code == INTERRUPTED:  # which typer makes of it inside a command
         leave("interrupted; a router in the middle of a change finishes it or takes it back by itself", INTERRUPTED)
-    sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -141,7 +141,8 @@ def _open_what_is_closed() -> None:
 
 def leave(message: str, code: int) -> NoReturn:
     """Prints a last line to stderr and exits; threads that still hang on a router do not hold the process."""
-    print("\n".join(map(visible, message.split("\n"))), file=sys.stderr)  # noqa: T201
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        print("\n".join(map(visible, message.split("\n"))), file=sys.stderr, flush=True)  # noqa: T201
+    with contextlib.suppress(OSError, EcmpError):  # what is lost there changes nothing of what the message says
+        sys.stdout.flush()
     os._exit(code)

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nornir.core import Nornir
+    from rich.live import Live
+    from rich.progress import Progress as Bar
 
     from k8s_ecmp.routers.session import Progress
 
@@ -79,7 +81,7 @@ def progress_over(total: int, title: str) -> "Iterator[Progress | None]":
     )
     steps: dict[str, str] = {}
     lock = threading.Lock()
-    with bar:
+    with displayed(bar):
         row = bar.add_task(title, total=total, steps="")
 
         def tell(router: str, step: str) -> None:
@@ -92,6 +94,20 @@ def progress_over(total: int, title: str) -> "Iterator[Progress | None]":
                 bar.update(row, steps=", ".join(f"{visible(name)}: {at}" for name, at in list(steps.items())[:4]))
 
         yield tell
+
+
+@contextmanager
+def displayed(display: "Live | Bar") -> "Iterator[None]":
+    """Shows it while something goes on. One that cannot be shown, or not be ended, is no reason to lose what became of
+    that.
+    """
+    with suppress(Exception):
+        display.start()
+    try:
+        yield
+    finally:
+        with suppress(Exception):
+            display.stop()
 
 
 def say(text: str) -> None:

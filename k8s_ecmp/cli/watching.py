@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from k8s_ecmp.cli.common import say
+from k8s_ecmp.cli.common import displayed, say
 from k8s_ecmp.model import CommitResult
 from k8s_ecmp.routers.spectator import Spectator
 from k8s_ecmp.views.page import visible
@@ -31,7 +31,7 @@ def watching(total: int) -> "Iterator[Spectator]":
     from rich.live import Live
 
     table = Table(time.monotonic)
-    with Live(table, console=Console(stderr=True), refresh_per_second=_FRAMES_PER_S, transient=True):
+    with displayed(Live(table, console=Console(stderr=True), refresh_per_second=_FRAMES_PER_S, transient=True)):
         yield table
 
 

@@ -19,7 +19,7 @@ from k8s_ecmp.routers.hosts import router_settings
 from k8s_ecmp.routers.record import UNRECORDED, Record
 from k8s_ecmp.routers.runner import DeadlineRunner
 from k8s_ecmp.routers.session import NEVER_WRITE, close_kept
-from k8s_ecmp.routers.spectator import NOBODY, Spectator
+from k8s_ecmp.routers.spectator import NOBODY, Spectator, Unheeded
 from k8s_ecmp.routers.stopping import Stop
 from k8s_ecmp.routers.taking_back import look_again, take_back_routes
 from k8s_ecmp.routers.tasks import apply_routes, outcomes, run
@@ -59,7 +59,7 @@ def roll_out(
         nornir: the routers.
         settings: owner, tag, rollout.
         plans: one for each router, in the inventory's order.
-        spectator: is told of every step.
+        spectator: is told of every step; an error of its own changes nothing.
         overrides: names of guards that are switched off.
         record: what keeps account of changes; one that cannot stops them.
         stop: asked between waves.
@@ -79,6 +79,7 @@ def roll_out(
     if ready and settings.mode in NEVER_WRITE:
         raise PlanRefused(f"mode is {settings.mode}, which writes to no router")
     order = order_of(ready, settings.rollout)
+    spectator = Unheeded(spectator)
     spectator.begins(order)
     rollout = _Rollout(nornir, settings, ready, spectator, overrides, record, stop or Stop(), frozen)
     stopped: str | None = None
@@ -268,9 +269,9 @@ class _Account:
             self._record.end(result)
         except EcmpError:
             self.lost = f"what became of {result.router} could not be written down"
-            raise
-        finally:
             self.tell(result)
+            raise
+        self.tell(result)
 
     def tell(self, result: CommitResult) -> None:
         """Tells the spectator, once for each outcome of a router."""

@@ -137,6 +137,7 @@ def _close(connection: ConnectionPlugin) -> None:
 
 
 def tell(progress: Progress | None, task: Task, step: str) -> None:
-    """Says that a router has come to a step, where anybody listens."""
+    """Says that a router has come to a step, where anybody listens. Who cannot take it in stops nothing."""
     if progress is not None:
-        progress(task.host.name, step)
+        with contextlib.suppress(Exception):
+            progress(task.host.name, step)

@@ -1,13 +1,14 @@
 """Who watches a rollout: told of its waves, of each router's steps and results, and of its pauses."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from k8s_ecmp.model import CommitResult
 
 
 class Spectator(Protocol):
-    """Told by several threads at once; what it does must not raise."""
+    """Told by several threads at once; what it raises is lost."""
 
     def begins(self, waves: Sequence[Sequence[str]]) -> None:
         """The routers that will be changed, in their waves."""
@@ -28,6 +29,33 @@ class Spectator(Protocol):
     def pauses(self, routers: Sequence[str], seconds: float) -> None:
         """A pause begins, in which these routers are verified again."""
         ...
+
+
+class Unheeded:
+    """Tells a spectator, and raises nothing: whether somebody can be told decides nothing about a router."""
+
+    def __init__(self, spectator: Spectator) -> None:
+        self._spectator = spectator
+
+    def begins(self, waves: Sequence[Sequence[str]]) -> None:
+        with suppress(Exception):
+            self._spectator.begins(waves)
+
+    def wave(self, number: int) -> None:
+        with suppress(Exception):
+            self._spectator.wave(number)
+
+    def step(self, router: str, step: str) -> None:
+        with suppress(Exception):
+            self._spectator.step(router, step)
+
+    def ended(self, result: CommitResult) -> None:
+        with suppress(Exception):
+            self._spectator.ended(result)
+
+    def pauses(self, routers: Sequence[str], seconds: float) -> None:
+        with suppress(Exception):
+            self._spectator.pauses(routers, seconds)
 
 
 class _Nobody:

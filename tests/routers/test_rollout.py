@@ -1,5 +1,6 @@
 """Waves, what a failure means for them, pauses in which a wave is verified again, and stopping between two."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from k8s_ecmp.errors import JournalError, PlanRefused
 from k8s_ecmp.model import CommitResult
 from k8s_ecmp.routers.rollout import STOPPED
 from k8s_ecmp.routers.stopping import Stop
+from k8s_ecmp.routers.tasks import plan_routes, run
 from k8s_ecmp.settings import RolloutSettings
 from tests.fleet import Disturbed, Fleet, Watcher, outcomes
 from tests.site import new_site
@@ -96,6 +98,44 @@ def test_with_rollback_wave_its_neighbours_are_taken_back_but_no_earlier_wave(fl
     assert ("r2", "take back: verify") in watcher.steps
     assert [result for router, result in watcher.results if router == "r2"] == ["committed", "rolled-back"]
     assert [result.outcome for result in record.ended if result.router == "r4"] == ["committed", "rolled-back"]
+
+
+class Broken:
+    """A spectator that can take nothing in, as where standard error is a pipe without a reader."""
+
+    def begins(self, waves: Sequence[Sequence[str]]) -> None:
+        raise BrokenPipeError
+
+    def wave(self, number: int) -> None:
+        raise BrokenPipeError
+
+    def step(self, router: str, step: str) -> None:
+        raise BrokenPipeError
+
+    def ended(self, result: CommitResult) -> None:
+        raise BrokenPipeError
+
+    def pauses(self, routers: Sequence[str], seconds: float) -> None:
+        raise BrokenPipeError
+
+
+def test_a_spectator_that_fails_decides_nothing_about_a_router(fleet: Fleet) -> None:
+    fleet.rollout(canary=1, parallel=3, pause_s=0.1, on_failure="rollback-wave")
+    record = Disturbed(at={"r5": lambda: fleet.add_line("r5", THEIRS)})
+    results = fleet.apply(record, Broken())
+    assert outcomes(results) == dict.fromkeys(("r1", "r2", "r3", "r4"), "committed") | {
+        "r5": "failed",
+        "r6": "rolled-back",
+    }
+    assert results["r1"].step == "confirm"
+    assert [result.outcome for result in record.ended if result.router == "r6"] == ["committed", "rolled-back"]
+
+
+def test_steps_that_nobody_can_be_told_of_are_taken_all_the_same(fleet: Fleet) -> None:
+    settings, nornir = fleet.loaded
+    found = run(nornir, plan_routes, intent=runs.observe(settings), progress=Broken().step)
+    assert {plan.status for plan in runs.assemble(runs.observe(settings), found).routers} == {"changes"}
+    assert not found.failed
 
 
 def test_a_refusal_before_the_commit_takes_nothing_back(fleet: Fleet) -> None:
