@@ -32,6 +32,7 @@ from k8s_ecmp.routers.transaction import VANISHED, Transaction, WayBack
 from k8s_ecmp.settings import Settings
 
 _BY: Mapping[WayBack, str] = {"router": "the router", "inverse": "the inverse patch"}
+_LOOK = "run verify, then apply"
 
 
 def _how(session: Transaction, by: WayBack) -> str:
@@ -148,8 +149,8 @@ def settled_on_error(session: Transaction, what: str = "the change") -> Iterator
     except EcmpError as error:
         if session.undoes_itself:
             if isinstance(error, Unreachable | DeadlineExceeded):
-                left = _left(session, what, f"it did not get as far as {what}")
-                raise type(error)(f"{error.message}; {left}", remedy=error.remedy) from error
+                left, remedy = _left(session, what, f"it did not get as far as {what}")
+                raise type(error)(f"{error.message}; {left}", remedy=error.remedy or remedy) from error
             raise
         try:
             stood = session.take_back_what_stands()
@@ -161,7 +162,7 @@ def settled_on_error(session: Transaction, what: str = "the change") -> Iterator
         except EcmpError as second:
             raise CommitFailed(
                 f"{error}; what is in force now could not be found out or taken back: {error_text(second)}",
-                remedy="run verify, then apply",
+                remedy=_LOOK,
             ) from error
         if stood is not None:
             raise VerifyFailed(
@@ -188,20 +189,29 @@ def taken_back_on_error(session: Transaction) -> Iterator[None]:
                 undone="inverse",
             ) from error
         except EcmpError as second:
-            left = _left(session, "the change", "the confirm arrived")
-            raise RouterError(f"{error}; it could not be taken back: {error_text(second)}; {left}") from error
+            # The router that says so has ended the timer, or the change is no longer ours to be taken back by one.
+            over = isinstance(second, CommitFailed)
+            left, remedy = _unverified("the change") if over else _left(session, "the change", "the confirm arrived")
+            raise RouterError(
+                f"{error}; it could not be taken back: {error_text(second)}; {left}", remedy=remedy
+            ) from error
         raise VerifyFailed(
             f"{error}; the change was taken back, {_how(session, how)}", prefixes=prefixes, undone=how
         ) from error
 
 
-def _left(session: Transaction, what: str, unless: str) -> str:
-    """What becomes of a commit of `what` that nobody hears of any more."""
+def _left(session: Transaction, what: str, unless: str) -> tuple[str, str | None]:
+    """What becomes of a commit of `what` that nobody hears of any more; and what to do about it, None: nothing."""
     if session.kept:
-        return f"the router has {what} whole or not at all, which the next reading finds out"
-    if session.timer_s:
-        return f"the router takes {what} back by itself within {session.timer_s} s, unless {unless}"
-    return f"what is in force of {what} is not verified"
+        return f"the router has {what} whole or not at all, which the next reading finds out", None
+    if session.waits:
+        return f"the router takes {what} back by itself within {session.timer_s} s, unless {unless}", None
+    return _unverified(what)
+
+
+def _unverified(what: str) -> tuple[str, str]:
+    """As `_left`, where nobody but people will do anything about it."""
+    return f"what is in force of {what} is not verified", _LOOK
 
 
 def _take_back(session: Transaction) -> WayBack:
@@ -216,7 +226,7 @@ def _take_back(session: Transaction) -> WayBack:
             raise
         how = session.take_back_what_stands()
         if how is None and not timed:
-            raise CommitFailed(VANISHED, remedy="run verify, then apply") from None
+            raise CommitFailed(VANISHED, remedy=_LOOK) from None
         return how or "router"
 
 

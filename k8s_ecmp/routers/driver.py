@@ -10,7 +10,8 @@ class Driver(Protocol):
     """NAPALM's own method names and shapes, so that NAPALM's drivers and this project's are one to the transaction.
 
     Drivers of this project raise `k8s_ecmp.errors.RouterError` subclasses; what NAPALM's drivers raise is translated
-    where they are called.
+    where they are called. Of `rollback` a `CommitFailed` says that no timer takes the commit back any more either: it
+    was ended, or it was not ours; after every other error the timer goes on, or the router is at it already.
     """
 
     def open(self) -> None: ...

@@ -64,6 +64,11 @@ class Transaction:
         return self._port.capabilities.undo
 
     @property
+    def waits(self) -> bool:
+        """Whether the last commit waits for its confirm, or for its timer, as far as the router was heard of."""
+        return self._pending
+
+    @property
     def restores(self) -> Literal["routes", "configuration"]:
         """What is as before the last commit where the router takes it back."""
         return restored(self._port, self.timer_s)
@@ -355,7 +360,8 @@ class Transaction:
 
         Raises:
             NotSaved: it is taken back, but the startup configuration is not that of before.
-            CommitFailed: nothing of it stands in what was read, and it was not this transaction that took it away.
+            CommitFailed: nothing of it stands in what was read, and it was not this transaction that took it away; or
+                it cannot be taken back, and no timer does it any more.
         """
         timer_ended = self._pending and not called("ask for pending changes", self._driver.has_pending_commit)
         if self.undoes_itself or (self._pending and not timer_ended):

@@ -18,7 +18,7 @@ from k8s_ecmp.routers.inventory import init_nornir
 from k8s_ecmp.routers.standing import StandingSession
 from k8s_ecmp.settings import GuardSettings, RolloutSettings, Settings
 from tests.core.build import TAG, cluster, decided, endpoints, node, p, service
-from tests.world.cutting import cut_in_the_next_commit
+from tests.world.cutting import cut_in_the_next_commit, spoil_the_next_way_back
 from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
 
@@ -260,6 +260,26 @@ def test_a_session_that_is_lost_while_the_router_commits_promises_nothing(
     session.connect()
     wait_for(lambda: recovers(session), "the lost session's lock is free")
     fib(router, "10.0.0.1")
+
+
+def test_a_way_back_that_the_router_could_not_go_to_its_end_promises_nothing(
+    router: FrrRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router.ip("addr", "add", HOST, "dev", "lo")
+    shows(router, "connected")
+    spoil_the_next_way_back(router, monkeypatch)
+    with contextlib.closing(standing(router, tmp_path, verify_timeout_s=1)) as session:
+        session.connect()
+        session.read(recover=True)
+        with pytest.raises(RouterError, match=r"not everything could be taken back.*is not verified") as failed:
+            session.commit(plan(session, "n1", scope=None), allowed)
+        assert "whole or not at all" not in str(failed.value)
+        assert session.table is None  # it is read before anything else is done
+        router.ip("addr", "del", HOST, "dev", "lo")
+        session.connect()
+        session.read(recover=True)
+        session.commit(step(session, "n1"), allowed)
+        fib(router, "10.0.0.1")
 
 
 def test_what_a_lost_session_did_not_save_is_saved_by_the_next(router: FrrRouter, tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""A session that is lost while the router commits."""
+"""A session that is lost while the router commits, and a way back that the router cannot go to its end."""
 
 import threading
 
 import pytest
 
-from k8s_ecmp.routers.transaction import Transaction
+from k8s_ecmp.routers.transaction import Transaction, WayBack
 from tests.world.frr import FrrRouter
 from tests.world.netns import wait_for
 
@@ -29,3 +29,15 @@ def cut_in_the_next_commit(router: FrrRouter, monkeypatch: pytest.MonkeyPatch) -
                 cutting.join()
 
     monkeypatch.setattr(Transaction, "commit", cut_in_the_middle)
+
+
+def spoil_the_next_way_back(router: FrrRouter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes the next change back that is not confirmed has a line that the router refuses; those after it do not."""
+    rollback = Transaction.rollback
+
+    def spoiled(session: Transaction) -> WayBack:
+        monkeypatch.setattr(Transaction, "rollback", rollback)
+        router.run("sh", "-c", "for f in /run/k8s-ecmp/undo.*.1; do echo 'ip route nonsense' >>$f; done")
+        return rollback(session)
+
+    monkeypatch.setattr(Transaction, "rollback", spoiled)

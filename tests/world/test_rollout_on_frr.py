@@ -20,7 +20,7 @@ from k8s_ecmp.routers.transaction import Transaction
 from k8s_ecmp.settings import Settings, load_settings
 from tests.fleet import Watcher, outcomes
 from tests.site import Outcome, ended, new_site, read_until
-from tests.world.cutting import cut_in_the_next_commit
+from tests.world.cutting import cut_in_the_next_commit, spoil_the_next_way_back
 from tests.world.edge import FOREIGN
 from tests.world.frr import FrrRouter, Link
 from tests.world.netns import wait_for
@@ -255,3 +255,23 @@ def test_a_session_that_is_lost_while_the_router_commits_is_told(
     router.await_unlocked()
     assert world.run("apply", "--yes", "--router", "r1").code == 0
     assert world.ours(router)
+
+
+def test_a_way_back_that_the_router_could_not_go_to_its_end_is_left_to_no_timer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has stopped the timer by then, and nobody tries again."""
+    router = world.routers[0]
+    world.site.settings(rollout={"confirm_within_s": 120, "verify_timeout_s": 10})
+    hide(router)
+    spoil_the_next_way_back(router, monkeypatch)
+    done = world.site.run_here("apply", "--yes", "--router", "r1")
+    assert done.code == 1
+    said = " ".join(done.out.split())
+    assert re.search(r"it could not be taken back: router \S+: not everything could be taken back: ", said)
+    assert "what is in force of the change is not verified" in said
+    assert "run verify, then apply" in said
+    assert "by itself" not in said.partition("OUTCOME")[2]
+    router.ip("address", "flush", "dev", "uplink", "to", SERVICE)
+    assert world.run("apply", "--yes", "--router", "r1").code == 0
+    assert world.run("verify", "--router", "r1").code == 0

@@ -135,7 +135,8 @@ class VendorDriver:
         """Takes back this driver's commit whose timer still runs.
 
         Raises:
-            CommitFailed: it cannot.
+            CommitFailed: it cannot, and no timer of ours runs any more.
+            RouterError: it cannot, and the timer goes on.
         """
         raise CommitFailed(f"{self.napalm_name} has no commit timer to end")
 

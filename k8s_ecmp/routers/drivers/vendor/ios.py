@@ -191,14 +191,15 @@ class IosDriver(WholeTables):
         would replace the configuration by a file.
 
         Raises:
-            CommitFailed: no timer runs, or it is somebody else's.
+            CommitFailed: no timer runs.
+            RouterError: the router did not end it, or it is somebody else's.
         """
         if not self.has_pending_commit():
             raise CommitFailed("no timer runs on the router that could be ended")
         with self.translated("roll back"):
             self.device.rollback()
         if self.has_pending_commit():
-            raise CommitFailed("the router did not end its timer")
+            raise RouterError("the router did not end its timer")
 
     def discard_config(self) -> None:
         """Deletes our files from flash, of which one is a copy of the running configuration with its secrets."""

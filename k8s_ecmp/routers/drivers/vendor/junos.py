@@ -188,6 +188,7 @@ class JunosDriver(VendorDriver):
 
         Raises:
             CommitFailed: no commit of ours waits.
+            RouterError: the router refused it; the commit goes on waiting.
         """
         with self.translated("roll back"):
             if not self._timed or not self.has_pending_commit():
@@ -288,7 +289,8 @@ class JunosDriver(VendorDriver):
         if "MergeConfigException" in names:
             return ConfigRejected(f"the router refused the candidate: {_reasons(chain)}")
         if "CommitError" in names:
-            return CommitFailed(f"the router refused the commit: {_reasons(chain)}")
+            kind = RouterError if what == "roll back" else CommitFailed
+            return kind(f"the router refused the commit: {_reasons(chain)}")
         return None
 
 
