@@ -124,10 +124,10 @@ def apply_here(settings_file: Path, plan_file: Path) -> dict[str, float]:
 
     settings = load_settings(settings_file)
     nornir = init_nornir(settings, settings_file.parent)
-    plan = runs.reviewed(plan_file, settings)
+    plan, file = runs.reviewed(plan_file, settings)
     clock = _Clock()
     runs.check_current(nornir, settings, plan, progress=clock.step)
-    with recording(settings, plan, file=plan_file) as record:
+    with recording(settings, plan, file=file) as record:
         results = list(roll_out(nornir, settings, plan.routers, spectator=clock, record=record))
     assert all(result.outcome == "committed" for result in results), results
     return clock.seconds

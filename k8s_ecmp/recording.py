@@ -24,6 +24,7 @@ from k8s_ecmp.routers.tasks import run
 from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.document import plan_id
 from k8s_ecmp.views.next_step import anew
+from k8s_ecmp.views.plan_about import PlanFile
 from k8s_ecmp.views.schema import Summary
 
 _Said = tuple[Kind, dict[str, Any]]
@@ -95,10 +96,14 @@ class Begun(msgspec.Struct, frozen=True):
         return f"entry {self.entry} of {self.at[:19].replace('T', ' ')}Z says that this plan {said} on it"
 
 
-def begun(settings: Settings, file: Path) -> dict[str, Begun]:
-    """The routers on which the plan of a file was begun and, as far as the journal knows, is in force.
+def begun(settings: Settings, plan: str) -> dict[str, Begun]:
+    """The routers on which a plan was begun and, as far as the journal knows, is in force.
 
     A router whose change was taken back, or failed so that nobody knows, is not among them.
+
+    Args:
+        settings: owner, and where the journal is.
+        plan: the plan's id.
 
     Raises:
         JournalError: it cannot be read.
@@ -106,7 +111,7 @@ def begun(settings: Settings, file: Path) -> dict[str, Begun]:
     if not stands(settings.journal):
         return {}
     with Journal(settings.journal) as journal:
-        return _begun(_told(journal, settings.owner, file_id(file)))
+        return _begun(_told(journal, settings.owner, plan))
 
 
 def _told(journal: Journal, owner: str, plan: str) -> list[Entry]:
@@ -138,7 +143,7 @@ def _undone(journal: Journal, owner: str, plan: str, routers: Collection[str]) -
         return []
     made = max((entry.id for entry in told if entry.kind == "plan"), default=0)
     sources = {f"{JOURNAL_ENTRY}{entry.id}" for entry in told}
-    reviews = journal.entries(kinds=("review",), after=told[0].id)
+    reviews = journal.entries(kinds=("review",), after=told[0].id, intact=True)
     ways = {entry.body["plan"] for entry in reviews if entry.body.get("cluster", {}).get("source") in sources}
     back = [_begun(_told(journal, owner, way)) for way in sorted(ways)]
     return [
@@ -156,7 +161,7 @@ def not_taken_back(begun: Sequence[Entry], since: Sequence[Entry]) -> list[Entry
 
     Args:
         begun: changes and ways back.
-        since: what was begun since then, and what became of it, by whatever run.
+        since: what was begun since then, and what became of it, by whatever run; as it was written.
     """
     ended = {entry.body["begin"]: entry.body["outcome"] for entry in since if entry.kind == "result"}
     gone = {number for number, outcome in ended.items() if outcome in ("rolled-back", "refused")}
@@ -164,23 +169,12 @@ def not_taken_back(begun: Sequence[Entry], since: Sequence[Entry]) -> list[Entry
     return [entry for entry in begun if "takes_back" not in entry.body and entry.id not in gone]
 
 
-def file_id(file: Path) -> str:
-    """The id of the plan in a plan file that was verified."""
-    return msgspec.json.decode(file.read_bytes(), type=_File).id
-
-
-class _File(msgspec.Struct):
-    """Of a plan file that was verified: its id alone."""
-
-    id: str
-
-
 @contextmanager
 def recording(
     settings: Settings,
     plan: Plan,
     *,
-    file: Path | None = None,
+    file: PlanFile | None = None,
     overrides: Collection[str] = (),
     ticket: str | None = None,
     reason: str | None = None,
@@ -203,14 +197,14 @@ def recording(
     """
     author = Author.here(settings.owner, ticket, reason)
     with Journal(settings.journal) as journal, only_writer(journal.path, settings.owner, author.who):
-        identity = plan_id(plan) if file is None else file_id(file)
+        identity = plan_id(plan) if file is None else file.id
         opening = _opening(plan, identity, file, overrides, resumed)
         entries = [journal.write(author, kind, body) for kind, body in opening]
         changing = [router.name for router in plan.routers if router.status == "changes"]
         if file is not None and (undone := _undone(journal, settings.owner, identity, changing)):
             error = PlanRefused(
-                f"the plan in {file} was committed and taken back: {', '.join(undone)}; nothing was written",
-                remedy=anew(plan.undoes, str(file)),
+                f"the plan in {file.path} was committed and taken back: {', '.join(undone)}; nothing was written",
+                remedy=anew(plan.undoes, file.path),
             )
             refused = CommitResult("", "refused", error=str(error))
             journal.write(author, "result", result_body(refused, identity, None))
@@ -230,7 +224,7 @@ def record_held(
     plan: Plan,
     why: str,
     *,
-    file: Path | None,
+    file: PlanFile | None,
     overrides: Collection[str] = (),
     ticket: str | None = None,
     reason: str | None = None,
@@ -246,7 +240,7 @@ def record_held(
         ticket: the change's number elsewhere.
         reason: why it was to be made.
     """
-    identity = plan_id(plan) if file is None else file_id(file)
+    identity = plan_id(plan) if file is None else file.id
     said = result_body(CommitResult("", "refused", error=f"{why}; nothing was written"), identity, None)
     entries = [*_opening(plan, identity, file, overrides), ("result", said)]
     return _noted(settings, entries, Author.here(settings.owner, ticket, reason))
@@ -258,7 +252,8 @@ def record_plan(settings: Settings, plan: Plan, file: Path) -> tuple[str, ...]:
     Returns:
         Why that was not possible: it writes to no router, and so is no reason to stop.
     """
-    body = _plan(plan, plan_id(plan), file)
+    identity = plan_id(plan)
+    body = _plan(plan, identity, PlanFile(str(file), identity))
     return _noted(settings, [("plan", body)], Author.here(settings.owner)).warnings
 
 
@@ -294,7 +289,7 @@ def _noted(settings: Settings, entries: Sequence[_Said], author: Author) -> Note
 
 
 def _opening(
-    plan: Plan, identity: str, file: Path | None, overrides: Collection[str], resumed: Collection[str] = ()
+    plan: Plan, identity: str, file: PlanFile | None, overrides: Collection[str], resumed: Collection[str] = ()
 ) -> list[_Said]:
     """The entries with which a run begins."""
     body = _plan(plan, identity, file)
@@ -306,10 +301,10 @@ def _opening(
     return entries
 
 
-def _plan(plan: Plan, identity: str, file: Path | None) -> dict[str, Any]:
+def _plan(plan: Plan, identity: str, file: PlanFile | None) -> dict[str, Any]:
     return {
         "plan": identity,
-        "file": None if file is None else str(file),
+        "file": None if file is None else file.path,
         "cluster": {"source": plan.cluster_source, "digest": plan.cluster_digest},
         "summary": {name: getattr(Summary.of(plan.routers), name) for name in Summary.__struct_fields__},
         "guards": [_guard(trip) for trip in plan.guards],

@@ -15,6 +15,7 @@ from k8s_ecmp.core.guards import GUARDS, run_holds
 from k8s_ecmp.core.intent import Intent
 from k8s_ecmp.core.reviewed import forbids
 from k8s_ecmp.errors import PlanRefused, SettingsError
+from k8s_ecmp.finding import few
 from k8s_ecmp.kube import load_cluster
 from k8s_ecmp.model import CommitResult, GuardTrip, Plan, Prefix, RouterPlan
 from k8s_ecmp.routers.connection import error_text
@@ -23,12 +24,14 @@ from k8s_ecmp.routers.session import NEVER_WRITE, Progress, close_kept
 from k8s_ecmp.routers.tasks import VerifyReport, outcomes, run
 from k8s_ecmp.settings import Settings
 from k8s_ecmp.views.apply_report import complete
-from k8s_ecmp.views.document import decode_plan
+from k8s_ecmp.views.document import decode_document, plan_of
 from k8s_ecmp.views.next_step import anew
+from k8s_ecmp.views.plan_about import PlanFile
 from k8s_ecmp.views.plan_rows import difference
 
 _CLOCKS_DIFFER = timedelta(seconds=60)  # at most, between the machine that planned and the one that applies
 DONE, ERROR, CHANGES, STOPPED = 0, 1, 2, 3
+_MOST_NAMES = 10
 _NOT_PROBED = (
     "nodes.probe is on, and only the daemon asks the nodes: this run goes by what Kubernetes says of them, which may "
     "be 40 s late; let the daemon make the changes"
@@ -109,8 +112,8 @@ def report_lines(report: VerifyReport) -> list[str]:
     return [first, *lines, *warnings]
 
 
-def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) -> Plan:
-    """The plan of a plan file, whole and fresh, as today's settings let it through.
+def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) -> tuple[Plan, PlanFile]:
+    """The plan of a plan file, whole and fresh, as today's settings let it through; and the file as it was read.
 
     Guards that block are taken off where `overrides` names them; a freeze that came after the plan is put on. A guard
     that holds a single prefix stays: what it holds is not in the file.
@@ -122,7 +125,7 @@ def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) ->
     """
     check_overrides(overrides)
     now = datetime.now(UTC)
-    plan = read_plan(path, settings)
+    plan, file = read_plan(path, settings)
     if plan.expires <= now:
         raise PlanRefused(
             f"the plan in {path} expired at {plan.expires:%Y-%m-%d %H:%M:%S} UTC", remedy=anew(plan.undoes)
@@ -144,7 +147,7 @@ def reviewed(path: Path, settings: Settings, overrides: Collection[str] = ()) ->
                     if plan.undoes is None
                     else "apply this way back with settings that allow it",
                 )
-    return _held_today(plan, settings, now, frozenset(overrides))
+    return _held_today(plan, settings, now, frozenset(overrides)), file
 
 
 def as_reviewed(settings: Settings, plan: Plan) -> Settings:
@@ -155,8 +158,10 @@ def as_reviewed(settings: Settings, plan: Plan) -> Settings:
     return msgspec.structs.replace(settings, rollout=msgspec.structs.replace(settings.rollout, **terms))
 
 
-def read_plan(path: Path, settings: Settings) -> Plan:
-    """The plan of a plan file, be it expired or stale.
+def read_plan(path: Path, settings: Settings) -> tuple[Plan, PlanFile]:
+    """The plan of a plan file, be it expired or stale; and the file with the id that was verified.
+
+    The file is read this once: another may stand there a moment later, and a pipe has nothing more to read.
 
     Raises:
         PlanRefused: it is edited, unreadable or another owner's.
@@ -165,13 +170,14 @@ def read_plan(path: Path, settings: Settings) -> Plan:
         content = path.read_bytes()
     except OSError as error:
         raise PlanRefused(f"the plan file {path} cannot be read: {error.strerror}") from error
-    plan = decode_plan(content, str(path))
+    document = decode_document(content, str(path))
+    plan = plan_of(document)
     if (plan.owner, plan.tag) != (settings.owner, settings.tag):
         raise PlanRefused(
             f"the plan in {path} is for owner {plan.owner} and tag {plan.tag}, "
             f"the settings say {settings.owner} and {settings.tag}"
         )
-    return plan
+    return plan, PlanFile(str(path), document.id)
 
 
 def _held_today(plan: Plan, settings: Settings, now: datetime, overrides: frozenset[str]) -> Plan:
@@ -340,6 +346,23 @@ def why_stopped(plan: Plan, results: Sequence[CommitResult]) -> str | None:
     alone = " and ".join(left)
     return (
         f"No change of this plan is left to be made on these routers. Exit code 3 is for what is left alone: {alone}."
+    )
+
+
+def not_recorded(results: Sequence[CommitResult], journal: str) -> str | None:
+    """The routers whose outcome the journal could not take, and what that means; None: there are none.
+
+    Args:
+        results: of the routers.
+        journal: its path.
+    """
+    lost = [f"{result.router} ({result.outcome})" for result in results if not result.recorded]
+    if not lost:
+        return None
+    return (
+        f"not in the journal: what became of {few(lost, _MOST_NAMES)}; make {journal} writable again: `k8s-ecmp "
+        "history` shows a change without a result as died, until the next apply has looked at the router and written "
+        "down what is in force"
     )
 
 

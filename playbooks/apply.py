@@ -10,13 +10,16 @@ Exits as `k8s-ecmp apply`: 0 done, 3 stopped by a guard, a conflict, a mode or a
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from k8s_ecmp import runs
+from k8s_ecmp.cli.streams import outlive_readers
 from k8s_ecmp.errors import EcmpError, PlanRefused
 from k8s_ecmp.recording import begun, record_held, recording, refusals_recorded, settle
 from k8s_ecmp.routers.interrupting import interruptible
 from k8s_ecmp.routers.inventory import init_nornir
+from k8s_ecmp.routers.record import UNRECORDED
 from k8s_ecmp.routers.rollout import roll_out
 from k8s_ecmp.settings import load_settings
 
@@ -29,15 +32,16 @@ def main() -> int:
     parser.add_argument("--ticket", help="the change's number elsewhere, for the journal")
     parser.add_argument("--reason", help="why it is made, for the journal")
     asked = parser.parse_args()
+    outlive_readers()  # a log that ends must not end the rollout
     settings = load_settings(asked.settings)
     nornir = init_nornir(settings, asked.settings.parent)
-    why = {"file": asked.plan, "ticket": asked.ticket, "reason": asked.reason}
     with refusals_recorded(settings, asked.plan, asked.ticket, asked.reason, warn):
-        plan = runs.reviewed(asked.plan, settings)
+        plan, file = runs.reviewed(asked.plan, settings)
         settings = runs.as_reviewed(settings, plan)
-        before = begun(settings, asked.plan) if asked.resume else ()
+        before = begun(settings, file.id) if asked.resume else ()
         done = runs.check_current(nornir, settings, plan, before) if runs.writes(settings) else frozenset()
     plan = runs.without(plan, done)
+    why = {"file": file, "ticket": asked.ticket, "reason": asked.reason}
     if held := runs.held(plan, settings):
         warn(record_held(settings, plan, held, **why).warnings)
     if runs.writes(settings):
@@ -47,11 +51,16 @@ def main() -> int:
         print(f"stopped: {held or runs.mode_words(settings)}")
         return runs.stopped_exit(plan)
     results = []
-    with recording(settings, plan, resumed=done, **why) as record, interruptible() as stop:
+    ready = any(router.status == "changes" for router in plan.routers)
+    account = recording(settings, plan, resumed=done, **why) if ready else nullcontext(UNRECORDED)
+    with account as record, interruptible() as stop:
         frozen = runs.freeze_meanwhile(plan, settings)
         for result in roll_out(nornir, settings, plan.routers, record=record, stop=stop, frozen=frozen):
             print(f"{result.router}: {result.outcome} {result.error or ''}".rstrip(), flush=True)
+            warn(tuple(f"{result.router}: {warning}" for warning in result.warnings))
             results.append(result)
+    if lost := runs.not_recorded(results, settings.journal):
+        print(lost, file=sys.stderr)
     if left := runs.why_stopped(plan, results):
         print(left)
     return runs.apply_exit(plan, results)

@@ -116,6 +116,7 @@ def test_entries_can_neither_be_changed_nor_deleted(path: Path, statement: str):
     [
         (["UPDATE entry SET body = '{}' WHERE id = 3"], ["entry 3 was changed"]),
         (["UPDATE entry SET who = 'nobody' WHERE id = 5"], ["entry 5 was changed"]),
+        (["UPDATE entry SET who = CAST(x'e4' AS TEXT) WHERE id = 5"], ["entry 5 was changed"]),
         (["DELETE FROM entry WHERE id = 2"], ["entry 2 missing"]),
         (["DELETE FROM entry WHERE id IN (2, 3)"], ["entries 2 to 3 missing"]),
         (
@@ -134,6 +135,7 @@ def test_check_finds_what_was_done_to_the_chain(path: Path, statements: list[str
     [
         ("UPDATE entry SET body = '{}' WHERE id = 3", "entry 3 was changed"),
         ("UPDATE entry SET body = 'no JSON' WHERE id = 3", "entry 3 was changed"),
+        ("UPDATE entry SET body = CAST(x'7b22ff227d' AS TEXT) WHERE id = 3", "entry 3 was changed"),
         ("DELETE FROM entry WHERE id = 2", "entry 2 missing"),
         ("DELETE FROM entry WHERE id = 4", "entry 4 missing"),
         ("UPDATE entry SET hash = 'forged' WHERE id = 2", "entry 3 does not follow the one before it"),
@@ -504,6 +506,43 @@ def test_what_was_begun_and_has_no_result(path: Path):
         journal.write(AUTHOR, "result", {"begin": None}, "r3")
         journal.write(AUTHOR, "result", {"begin": two}, "r2")
         assert [(begun.entry, begun.router) for begun in journal.unfinished("prod")] == [(one, "r1")]
+
+
+@pytest.mark.parametrize("body", ["no JSON", "[1]", "7", "{}", '{"begin":"1"}', '{"begin":[1]}'])
+def test_what_hides_whether_a_change_has_a_result_is_named(path: Path, body: str):
+    with Journal(path) as journal:
+        journal.write(AUTHOR, "result", {"begin": None}, "r3")
+        one = journal.write(AUTHOR, "begin", {"number": 1}, "r1")
+        done = journal.write(AUTHOR, "result", {"begin": one}, "r1")
+    tampered(path, f"UPDATE entry SET body = '{body}' WHERE id = 1")
+    with Journal(path) as journal:
+        assert journal.unfinished("prod") == [], "no change stands before it"
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE entry SET body = '{body}' WHERE id = {done}")
+    with Journal(path) as journal:
+        with pytest.raises(JournalError, match=rf"entry {done} of the journal is not .*k8s-ecmp history check"):
+            journal.unfinished("prod")
+        assert journal.unfinished("another") == []
+        journal.write(AUTHOR, "result", {"begin": one}, "r1")
+        assert journal.unfinished("prod") == [], "another one says it"
+
+
+def test_a_change_without_a_result_is_not_told_unless_it_is_as_it_was_written(path: Path):
+    with Journal(path) as journal:
+        one = journal.write(AUTHOR, "begin", {"number": 1}, "r1")
+    tampered(path, f"UPDATE entry SET body = '{{\"number\":2}}' WHERE id = {one}")
+    with Journal(path) as journal, pytest.raises(JournalError, match=f"entry {one} of the journal is not as"):
+        journal.unfinished("prod")
+
+
+def test_entries_are_asked_for_as_they_were_written(path: Path):
+    filled(path)
+    tampered(path, "UPDATE entry SET body = '{}' WHERE id = 3")
+    with Journal(path) as journal:
+        assert [entry.id for entry in journal.entries(router="r1", intact=True)] == [2, 4]
+        assert [entry.id for entry in journal.entries(after=3, intact=True)] == [4, 5]
+        with pytest.raises(JournalError, match="entry 3 of the journal is not as it was written"):
+            journal.entries(after=1, intact=True)
 
 
 def change_of(path: Path, number: int, outcome: str | None = "committed", *, size: int = 3) -> None:

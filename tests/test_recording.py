@@ -9,7 +9,8 @@ from k8s_ecmp.journal import Author, Journal
 from k8s_ecmp.model import CommitResult, Outcome, Plan
 from k8s_ecmp.recording import begun, found_out, not_taken_back, recording
 from k8s_ecmp.settings import Settings
-from k8s_ecmp.views.document import write_plan
+from k8s_ecmp.views.document import plan_id, write_plan
+from k8s_ecmp.views.plan_about import PlanFile
 
 NOW = datetime.now(UTC)
 
@@ -19,7 +20,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(owner="prod", tag=4201, inventory="", journal=str(tmp_path / "journal.sqlite"))
 
 
-def plan_file(folder: Path, name: str = "a.plan", created: datetime = NOW) -> tuple[Plan, Path]:
+def plan_file(folder: Path, name: str = "a.plan", created: datetime = NOW) -> tuple[Plan, PlanFile]:
     plan = Plan(
         created=created,
         expires=created + timedelta(hours=1),
@@ -30,11 +31,11 @@ def plan_file(folder: Path, name: str = "a.plan", created: datetime = NOW) -> tu
         routers=(),
     )
     write_plan(folder / name, plan)
-    return plan, folder / name
+    return plan, PlanFile(str(folder / name), plan_id(plan))
 
 
 def test_without_a_journal_nothing_was_begun(settings: Settings, tmp_path: Path) -> None:
-    assert begun(settings, plan_file(tmp_path)[1]) == {}
+    assert begun(settings, plan_file(tmp_path)[1].id) == {}
     assert not Path(settings.journal).exists()
 
 
@@ -51,7 +52,7 @@ def test_committed_and_begun_count_and_what_was_taken_back_or_failed_does_not(
         record.end(CommitResult("refused", "refused"))
         record.begin("again", (), (), takes_back=True)
         record.end(CommitResult("again", "rolled-back"))
-    found = begun(settings, file)
+    found = begun(settings, file.id)
     assert {name: one.committed for name, one in found.items()} == {"done": True, "dead": False}
     assert "says that this plan was committed on it" in str(found["done"])
     assert "says that this plan was begun on it" in str(found["dead"])
@@ -65,7 +66,7 @@ def test_what_was_begun_is_found_whatever_the_planner_s_clock_said(
     with recording(settings, plan, file=file) as record:
         record.begin("r1", (), ())
         record.end(CommitResult("r1", "committed"))
-    assert set(begun(settings, file)) == {"r1"}
+    assert set(begun(settings, file.id)) == {"r1"}
 
 
 def test_another_plan_and_another_owner_do_not_count(settings: Settings, tmp_path: Path) -> None:
@@ -73,9 +74,9 @@ def test_another_plan_and_another_owner_do_not_count(settings: Settings, tmp_pat
     with recording(settings, plan, file=file) as record:
         record.begin("r1", (), ())
         record.end(CommitResult("r1", "committed"))
-    assert set(begun(settings, file)) == {"r1"}
-    assert begun(settings, plan_file(tmp_path, "b.plan")[1]) == {}
-    assert begun(Settings(owner="test", tag=4201, inventory="", journal=settings.journal), file) == {}
+    assert set(begun(settings, file.id)) == {"r1"}
+    assert begun(settings, plan_file(tmp_path, "b.plan")[1].id) == {}
+    assert begun(Settings(owner="test", tag=4201, inventory="", journal=settings.journal), file.id) == {}
 
 
 def test_the_journal_is_read_from_an_entry_on_and_for_one_plan(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_way_back_that_died_is_told_by_what_became_of_the_change(
         told = journal.entries(kinds=("begin", "result"))
         changes = [entry for entry in told if entry.kind == "begin"]
         assert bool(not_taken_back(changes, told)) is stands
-    assert ("edge1" in begun(settings, file)) is stands
+    assert ("edge1" in begun(settings, file.id)) is stands
     said = str(body["error"]) + str(body["warnings"])
     assert ("the change stands" if stands else "the way back is in force") in said
 
@@ -122,4 +123,4 @@ def test_what_was_begun_is_known_without_the_first_file(
         record.begin("late", (), ())
     assert sorted(path.name for path in tmp_path.glob("journal*.sqlite")) == ["journal.2.sqlite", "journal.sqlite"]
     Path(settings.journal).unlink()
-    assert "late" in begun(settings, file)
+    assert "late" in begun(settings, file.id)

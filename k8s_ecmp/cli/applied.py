@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from k8s_ecmp.cli.common import say
@@ -11,8 +10,7 @@ from k8s_ecmp.cli.common import say
 if TYPE_CHECKING:
     from k8s_ecmp.model import CommitResult, Plan
     from k8s_ecmp.views.apply_report import Kept
-
-_MOST_NAMES = 10
+    from k8s_ecmp.views.plan_about import PlanFile
 
 
 class ApplyFormat(StrEnum):
@@ -27,16 +25,13 @@ class Shown:
 
     Args:
         plan: with the rollout by which it is applied.
-        file: the plan file that it came from; None: it was made on the spot.
+        file: the plan file that it came from, as it was read; None: it was made on the spot.
         output: text: both on standard output; json: the report there, the plan on standard error.
     """
 
-    def __init__(self, plan: "Plan", file: Path | None, output: ApplyFormat) -> None:
-        from k8s_ecmp.recording import file_id
-        from k8s_ecmp.views.plan_about import PlanFile
-
+    def __init__(self, plan: "Plan", file: "PlanFile | None", output: ApplyFormat) -> None:
         self._plan = plan
-        self._file = None if file is None else PlanFile(str(file), file_id(file))
+        self._file = file
         self._output = output
 
     def plan(self) -> None:
@@ -115,15 +110,7 @@ def _not_attempted(plan: "Plan") -> "list[CommitResult]":
 
 def say_what_is_not_recorded(results: "Sequence[CommitResult]", journal: str) -> None:
     """The routers whose outcome the journal could not take, and what that means."""
-    lost = [f"{result.router} ({result.outcome})" for result in results if not result.recorded]
-    if lost:
-        say(
-            f"not in the journal: what became of {_few(lost)}; make {journal} writable "
-            "again: `k8s-ecmp history` shows a change without a result as died, until the next apply has looked at the "
-            "router and written down what is in force"
-        )
+    from k8s_ecmp import runs
 
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more
+    if (lost := runs.not_recorded(results, journal)) is not None:
+        say(lost)

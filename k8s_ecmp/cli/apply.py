@@ -20,7 +20,8 @@ from k8s_ecmp.cli.common import (
     warn_all,
 )
 from k8s_ecmp.cli.rebasing import rebase as show_rebase
-from k8s_ecmp.errors import EcmpError
+from k8s_ecmp.errors import EcmpError, SettingsError
+from k8s_ecmp.finding import few
 from k8s_ecmp.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from k8s_ecmp.model import CommitResult, Plan, Prefix
     from k8s_ecmp.routers.record import Record
+    from k8s_ecmp.views.plan_about import PlanFile
 
 
 class FailureAnswer(StrEnum):
@@ -74,7 +76,8 @@ def apply(
         bool,
         typer.Option(
             "--rebase",
-            help="Apply nothing: make a new plan and show how it differs from FILE.plan. Exits with 2 if it does.",
+            help="Apply nothing: make a new plan for the routers of FILE.plan, or for those that --router and "
+            "--filter name, and show how it differs. Exits with 2 if it does.",
         ),
     ] = False,
     out: Annotated[
@@ -124,26 +127,30 @@ def apply(
         return show_rebase(
             plan_file,
             settings,
-            lambda adopts: _plan_now(settings, nornir, overrides, adopts, write=False),
+            lambda names, adopts: _plan_now(settings, select(everyone, names, []), overrides, adopts, write=False),
+            everyone.inventory.hosts.keys(),
             chosen,
             out,
         )
+    file: PlanFile | None = None
     done: frozenset[str] = frozenset()
     if plan_file is not None:
         with refusals_recorded(settings, plan_file, ticket, reason, warn_all):
-            planned, done = _of_file(plan_file, settings, everyone, chosen, overrides, resume=resume)
+            planned, file = runs.reviewed(plan_file, settings, overrides)
+            planned = _chosen(planned, file, router or [], filters or [], chosen)
+            planned, done = _left(settings, everyone, planned, file if resume else None)
         settings = _with_rollout(runs.as_reviewed(settings, planned), on_failure, pause)
         planned = replace(
             planned, routers=tuple(placed(planned.routers, everyone)), rollout=rollout_of(settings.rollout)
         )
     else:
         planned = _plan_now(settings, nornir, overrides, write=runs.writes(settings))
-    shown = Shown(planned, plan_file, output)
+    shown = Shown(planned, file, output)
     shown.plan()
     held = runs.held(planned, settings)
     kept = NOT_KEPT
     if held is not None:
-        noted = record_held(settings, planned, held, file=plan_file, overrides=overrides, ticket=ticket, reason=reason)
+        noted = record_held(settings, planned, held, file=file, overrides=overrides, ticket=ticket, reason=reason)
         warn_all(noted.warnings)
         kept = Kept(noted.entries)
     if not runs.writes(settings):
@@ -152,11 +159,10 @@ def apply(
     ready = [plan.name for plan in planned.routers if plan.status == "changes"]
     if ready and not planned.holds:
         _warn_of_daemon(settings)
-    if ready and not planned.holds and plan_file is None and not yes:
-        _ask(len(ready))
-    if ready and not planned.holds:
+        if file is None and not yes:
+            _ask(len(ready))
         with recording(
-            settings, planned, file=plan_file, overrides=overrides, ticket=ticket, reason=reason, resumed=done
+            settings, planned, file=file, overrides=overrides, ticket=ticket, reason=reason, resumed=done
         ) as record:
             results = _roll_out(settings, nornir, planned, overrides, record)
         kept = Kept(record.run_entries, record.entries)
@@ -190,33 +196,57 @@ def _with_rollout(settings: Settings, on_failure: FailureAnswer | None, pause: f
     return replace(settings, rollout=rollout)
 
 
-def _of_file(
-    file: Path,
-    settings: Settings,
-    everyone: "Nornir",
-    names: "Collection[str] | None",
-    overrides: list[str],
-    *,
-    resume: bool,
-) -> "tuple[Plan, frozenset[str]]":
-    """What is left to do of a plan file on the routers named, or all, and those that an interrupted run has done."""
+def _chosen(
+    planned: "Plan", file: "PlanFile", routers: list[str], filters: list[str], names: "Collection[str] | None"
+) -> "Plan":
+    """The plan of a file for the routers that the command line asks for.
+
+    Args:
+        planned: what the file says.
+        file: the same, for messages.
+        routers: names, all of them in the inventory.
+        filters: as `select` takes them.
+        names: the routers of the inventory that both leave; None: neither was given.
+
+    Raises:
+        SettingsError: the file does not have one that is named, or none that the filters leave.
+    """
     from k8s_ecmp import runs
 
-    planned = runs.reviewed(file, settings, overrides)
-    if names is not None:
-        planned = runs.narrowed(planned, names)
-    done: frozenset[str] = frozenset()
-    if runs.writes(settings):
-        done = _checked(settings, everyone, planned, file if resume else None)
+    if names is None:
+        return planned
+    known = [router.name for router in planned.routers]
+    if unknown := sorted(set(routers).difference(known)):
+        raise SettingsError(
+            f"the plan in {file.path} has no router {', '.join(unknown)}", remedy=f"it has {few(known, 20)}"
+        )
+    planned = runs.narrowed(planned, names)
+    if not planned.routers:
+        matching = f"has no router that matches {' and '.join(filters)}"
+        raise SettingsError(f"the plan in {file.path} {matching}", remedy=f"it has {few(known, 20)}")
+    return planned
+
+
+def _left(
+    settings: Settings, everyone: "Nornir", planned: "Plan", resumed: "PlanFile | None"
+) -> "tuple[Plan, frozenset[str]]":
+    """What is left to do of the plan of a file, and the routers that an interrupted run has done.
+
+    Raises:
+        PlanRefused: it is stale.
+    """
+    from k8s_ecmp import runs
+
+    done = _checked(settings, everyone, planned, resumed) if runs.writes(settings) else frozenset[str]()
     return runs.without(runs.narrowed(planned, everyone.inventory.hosts.keys()), done), done
 
 
-def _checked(settings: Settings, everyone: "Nornir", planned: "Plan", resumed: Path | None) -> frozenset[str]:
+def _checked(settings: Settings, everyone: "Nornir", planned: "Plan", resumed: "PlanFile | None") -> frozenset[str]:
     """Refuses a stale file; the routers that an interrupted run has done, where that run is resumed."""
     from k8s_ecmp import runs
     from k8s_ecmp.recording import begun
 
-    journaled = begun(settings, resumed) if resumed is not None else {}
+    journaled = begun(settings, resumed.id) if resumed is not None else {}
     with progress_over(sum(bool(plan.changes) for plan in planned.routers), "checking routers") as progress:
         done = runs.check_current(everyone, settings, planned, journaled, progress)
     for name in sorted(done):

@@ -156,8 +156,13 @@ def _begun(journal: "Journal", entry: "Entry") -> "list[Entry]":
                 f"entry {one.id} is not as it was written: {spoiled}; no way back is planned from it",
                 remedy="`k8s-ecmp history check` names every broken place; plan from the cluster with `k8s-ecmp plan`",
             )
-    since = journal.entries(router=entry.router, kinds=("begin", "result"), after=entry.id)
-    found = not_taken_back([one for one in told if one.kind == "begin"], since)
+    changes = [one for one in told if one.kind == "begin"]
+    since = [
+        later
+        for router in dict.fromkeys(one.router for one in changes)
+        for later in journal.entries(router=router, kinds=("begin", "result"), after=entry.id, intact=True)
+    ]
+    found = not_taken_back(changes, since)
     if not found:
         what = f"entry {entry.id} is" if entry.kind == "begin" else f"the run of entry {entry.id} has"
         raise JournalError(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from k8s_ecmp.cli.common import say, warn_all
 from k8s_ecmp.errors import PlanRefused
+from k8s_ecmp.finding import few
 from k8s_ecmp.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 def rebase(
     file: Path,
     settings: Settings,
-    plan_now: "Callable[[Collection[Prefix]], Plan]",
-    names: "Collection[str] | None",
+    plan_now: "Callable[[list[str], Collection[Prefix]], Plan]",
+    inventory: "Collection[str]",
+    asked: "Collection[str] | None",
     out: Path | None,
 ) -> int:
     """Shows how the plan of now differs from that of the file; writes it to `out`. Writes to no router.
@@ -25,12 +27,14 @@ def rebase(
     Args:
         file: the old plan.
         settings: owner and tag, which have to be those of the plan.
-        plan_now: makes the new one, of the prefixes that the old one adopts; none: of everything.
-        names: routers that the command line asks for; None: all, also those that the inventory no longer has.
+        plan_now: makes the new one, for these routers and of the prefixes that the old one adopts; none: of everything.
+        inventory: the names of all routers.
+        asked: those that the command line asks for; None: those of the old plan.
         out: where the new plan goes; None: nowhere.
 
     Raises:
-        PlanRefused: the file cannot be read, is another owner's, or takes back an entry of the journal.
+        PlanRefused: the file cannot be read, is another owner's, takes back an entry of the journal, or the inventory
+            has none of its routers.
 
     Returns:
         The exit code: 1 a router could not be read, 2 they differ, 0 they are the same.
@@ -43,15 +47,15 @@ def rebase(
     from k8s_ecmp.views.next_step import anew
     from k8s_ecmp.views.plan_about import written
 
-    old = runs.read_plan(file, settings)
+    old, _ = runs.read_plan(file, settings)
     if old.undoes is not None:
         raise PlanRefused(
             f"the plan in {file} takes back entry {old.undoes} of the journal, and was not made from the cluster",
             remedy=anew(old.undoes),
         )
-    new = plan_now(old.adopts)
+    new = plan_now(_routers(old, file, inventory) if asked is None else list(asked), old.adopts)
     fresh = decode_plan(encode_plan(new))  # as a file has it, which knows hops by their labels alone
-    found = difference(old if names is None else runs.narrowed(old, names), fresh)
+    found = difference(old if asked is None else runs.narrowed(old, asked), fresh)
     print_difference(found)
     if out is not None:
         write_plan(out, new)
@@ -60,3 +64,29 @@ def rebase(
     if any(router.status == "failed" for router in fresh.routers):
         return runs.ERROR
     return runs.CHANGES if found else runs.DONE
+
+
+def _routers(old: "Plan", file: Path, inventory: "Collection[str]") -> list[str]:
+    """The routers of a plan that the inventory has: who planned for some of them meant no others.
+
+    Raises:
+        PlanRefused: there are none.
+    """
+    names = [router.name for router in old.routers]
+    left = [name for name in names if name in inventory]
+    gone = [name for name in names if name not in inventory]
+    if not left:
+        raise PlanRefused(
+            f"the inventory has none of the routers of {file}: {few(gone, 20)}",
+            remedy="`k8s-ecmp plan --out NEW.plan` plans for those that it has",
+        )
+    if gone:
+        say(
+            f"the inventory no longer has {few(gone, 20)}: the new plan is without {'it' if len(gone) == 1 else 'them'}"
+        )
+    if len(left) < len(inventory):
+        say(
+            f"the new plan is for the routers of {file} alone, which are {len(left)} of the {len(inventory)} in the "
+            "inventory; `k8s-ecmp plan` plans for all"
+        )
+    return left

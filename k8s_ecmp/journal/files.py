@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -63,10 +64,15 @@ _WITH_NEIGHBOURS = (
     "SELECT id, at, kind, run, owner, who, router, ticket, reason, CASE id WHEN ?1 THEN body END, previous, hash "
     "FROM entry WHERE id IN (?1, (SELECT max(id) FROM entry WHERE id < ?1), (SELECT min(id) FROM entry WHERE id > ?1))"
 )
+_UNTOLD = -1
+# Of a result the change that it is of; 0: none was begun, -1, that is _UNTOLD: what it said was damaged.
 _ENDS = (
-    "SELECT id, CASE kind WHEN 'result' THEN ifnull(json_extract(body, '$.begin'), 0) END "
+    "SELECT id, CASE kind WHEN 'result' THEN ifnull(CASE WHEN json_valid(body) THEN CASE json_type(body, '$.begin') "
+    "WHEN 'integer' THEN json_extract(body, '$.begin') WHEN 'null' THEN 0 END END, -1) END "
     "FROM entry WHERE owner = ? AND kind IN ('begin', 'result') ORDER BY id"
 )
+# Damage may leave bytes that are no text: that entry is to be named, and the others to be read.
+_TEXT = partial(str, encoding="utf-8", errors="replace")
 _INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -182,9 +188,13 @@ class Journal:
         plan: str | None = None,
         after: int | None = None,
         last: int | None = None,
+        intact: bool = False,
     ) -> list[Entry]:
         """Entries in their order, those on the plan of an id, and those `after` a number; the `last` ones where that is
         set.
+
+        Raises:
+            JournalError: it cannot be read; with `intact` also where one of these was changed since it was written.
         """
         where, values = ["1"], list[Any]()
         of_plan = None if plan is None else _json({"plan": plan})[1:-1]
@@ -197,7 +207,7 @@ class Journal:
             if value is not None:
                 where.append(condition)
                 values.append(value)
-        return self._found(where, values, last)
+        return self._found(where, values, last, intact=intact)
 
     def changes(self, last: int, router: str | None = None) -> list[Line]:
         """The `last` changes, begun or not, and all of their results, in their order.
@@ -241,16 +251,26 @@ class Journal:
         raise JournalError(f"the journal has no entry {number}", remedy="`k8s-ecmp history` lists them")
 
     def unfinished(self, owner: str) -> list[Begun]:
-        """The changes of an owner that were begun and have no result, in the two newest files, oldest first."""
+        """The changes of an owner that were begun and have no result, in the two newest files, oldest first.
+
+        Raises:
+            JournalError: it cannot be read; or one of these was changed since it was written, or a later result, which
+                may be that of one of these.
+        """
         begun: dict[int, int] = {}
+        untold: list[int] = []
         for file in self._numbers()[-2:]:
             with self._reading(file) as connection, self._translated("read"):
                 for number, ends in connection.execute(_ENDS, (owner,)):
                     if ends is None:
                         begun[number] = file
+                    elif ends == _UNTOLD:
+                        untold.append(number)
                     else:
                         begun.pop(ends, None)
-        found = (self.entry(number) for number in begun)
+        if begun and (hiding := [number for number in untold if number > min(begun)]):
+            raise _not_as_written(hiding[0])
+        found = [entry for number in begun for entry in self._found(("id = ?",), (number,), intact=True)]
         return [Begun(e.id, e.at, e.run, e.who, e.router or "", e.body) for e in found]
 
     @property
@@ -300,8 +320,14 @@ class Journal:
 
     # --- inside ---
 
-    def _found(self, where: Sequence[str], values: Sequence[Any], last: int | None = None) -> list[Entry]:
-        """Entries that all of these conditions are true of, in their order; the `last` ones where that is set."""
+    def _found(
+        self, where: Sequence[str], values: Sequence[Any], last: int | None = None, *, intact: bool = False
+    ) -> list[Entry]:
+        """Entries that all of these conditions are true of, in their order; the `last` ones where that is set.
+
+        Raises:
+            JournalError: as `entries`.
+        """
         query = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
         found: list[Sequence[Any]] = []
         for number in reversed(self._numbers()):
@@ -309,7 +335,10 @@ class Journal:
             if left:
                 with self._reading(number) as connection, self._translated("read"):
                     found += connection.execute(query, (*values, left)).fetchall()
-        return [entry_of(row) for row in reversed(found)]
+        found.reverse()
+        if intact and (changed := next(filter(_is_changed, found), None)) is not None:
+            raise _not_as_written(changed[0])
+        return [entry_of(row) for row in found]
 
     def _file(self, number: int) -> Path:
         return self.path if number == 1 else self.path.with_name(f"{self.path.stem}.{number}{self.path.suffix}")
@@ -341,6 +370,7 @@ class Journal:
             self._connection = sqlite3.connect(
                 file, timeout=self._busy_s, isolation_level=None, check_same_thread=False
             )
+            self._connection.text_factory = _TEXT
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._migrate()
@@ -374,6 +404,7 @@ class Journal:
                 isolation_level=None,
                 check_same_thread=False,
             )
+            connection.text_factory = _TEXT
             try:
                 connection.execute("PRAGMA query_only = ON")
                 if self._version(connection) < len(_MIGRATIONS):
@@ -475,6 +506,13 @@ _READ_REMEDY = (
 
 def _json(body: Mapping[str, Any]) -> str:
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _not_as_written(number: int) -> JournalError:
+    return JournalError(
+        f"entry {number} of the journal is not as it was written, so that nothing can be decided by it",
+        remedy="`k8s-ecmp history check` names every broken place; docs/guides/journal.md says how to go on",
+    )
 
 
 def _is_changed(row: Sequence[Any]) -> bool:

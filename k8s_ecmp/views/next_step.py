@@ -10,10 +10,16 @@ _BEFORE_COMMIT = frozenset({"connect", "read", "stage"})
 
 
 def anew(undoes: int | None, file: str = "FILE.plan") -> str:
-    """What makes a plan like the one of a file from what is so now; `undoes`: the journal's entry it takes back."""
+    """What makes a plan like the one of a file, for its routers, from what is so now.
+
+    Args:
+        undoes: the journal's entry that it takes back; None: it was made from a cluster.
+        file: its path.
+    """
     if undoes is not None:
         return f"`k8s-ecmp history undo {undoes} --out NEW.plan` plans that way back anew"
-    return f"`k8s-ecmp apply {file} --rebase --out NEW.plan` makes a new plan and shows how it differs"
+    command = f"`k8s-ecmp apply {file} --rebase --out NEW.plan`"
+    return f"{command} makes a new plan for the same routers and shows how it differs"
 
 
 class NextSteps:

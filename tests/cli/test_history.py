@@ -451,6 +451,88 @@ def test_a_changed_entry_is_shown_as_such_and_never_undone(site: Site, body: str
     assert "edge1" in site.run_here("history").out
 
 
+def damaged(site: Site, number: int, body: str) -> None:
+    with sqlite3.connect(site.folder / "journal.sqlite") as connection:
+        connection.execute("DROP TRIGGER entry_stays")
+        connection.execute("UPDATE entry SET body = CAST(? AS TEXT) WHERE id = ?", (body.encode("latin-1"), number))
+
+
+DAMAGE = ["no JSON", "not \xfctf-8", "{}", "[1]", '{"begin":[1]}', '{"begin":2,"outcome":"rolled-back"}']
+
+
+@pytest.mark.parametrize("body", DAMAGE)
+def test_no_way_back_is_planned_past_a_later_entry_that_is_damaged(site: Site, body: str) -> None:
+    """It may be the one that says that the change was taken back."""
+    assert site.run_here("apply", "--yes").code == 0
+    with Journal(site.folder / "journal.sqlite") as journal:
+        begun, result = (entry.id for entry in journal.entries(router="edge1"))
+        whole = journal.entries(router="edge2")[0].id
+    damaged(site, result, body)
+    back = site.folder / "back.plan"
+    done = site.run_here("history", "undo", str(begun), "--out", str(back), *WITHDRAWING)
+    assert (done.code, done.out, back.exists()) == (1, "", False)
+    assert f"entry {result} of the journal is not as it was written" in done.err
+    assert "`k8s-ecmp history check`" in done.err
+    assert site.run_here("history", "undo", str(whole), *WITHDRAWING).code == 2, "of a router whose entries are whole"
+
+
+@pytest.mark.parametrize(("router", "code"), [("edge1", 1), ("edge2", 2)])
+def test_a_run_is_taken_back_past_a_damaged_entry_of_a_router_that_it_did_not_change(
+    site: Site, router: str, code: int
+) -> None:
+    assert site.run_here("apply", "--yes", "--router", "edge1").code == 0
+    with Journal(site.folder / "journal.sqlite") as journal:
+        number = journal.write(Author("demo", "me", "another"), "result", {"begin": None}, router)
+    damaged(site, number, "no JSON")
+    done = site.run_here("history", "undo", "1", *WITHDRAWING)
+    assert (done.code, f"entry {number} of the journal is not" in done.err) == (code, code == 1)
+
+
+@pytest.mark.parametrize("kind", ["begin", "result"])
+@pytest.mark.parametrize("body", DAMAGE[:-1])
+def test_apply_names_the_damaged_entry_that_hides_what_became_of_a_change(site: Site, kind: str, body: str) -> None:
+    """Of a change whose process died the change itself, and of one that was done what became of it."""
+    assert site.run_here("apply", "--yes").code == 0
+    with Journal(site.folder / "journal.sqlite") as journal:
+        begun, result = journal.entries(router="edge1")
+        number = begun.id if kind == "begin" else result.id
+        if kind == "begin":
+            number = journal.write(Author("demo", "me", "died"), "begin", begun.body, "edge1")
+    damaged(site, number, body)
+    site.not_ready("node2")
+    before = configs(site)
+    done = site.run_here("apply", "--yes", "--override", "mass-withdrawal")
+    assert done.code == 1
+    assert done.err == (
+        f"error: entry {number} of the journal is not as it was written, so that nothing can be decided by it "
+        "(`k8s-ecmp history check` names every broken place; docs/guides/journal.md says how to go on)\n"
+    )
+    assert configs(site) == before
+
+
+def test_apply_goes_on_beside_a_damaged_entry_that_hides_nothing(site: Site) -> None:
+    assert site.run_here("apply", "--yes").code == 0
+    damaged(site, 2, "no JSON")  # a change, the result of which is whole
+    site.not_ready("node2")
+    assert site.run_here("apply", "--yes", "--override", "mass-withdrawal").code == 0
+
+
+def test_a_damaged_review_does_not_hide_that_a_plan_was_taken_back(site: Site) -> None:
+    path, back = str(site.folder / "today.plan"), str(site.folder / "back.plan")
+    site.run_here("plan", "--out", path)
+    assert site.run_here("apply", path).code == 0
+    number = str(next(row["id"] for row in entries(site) if row["router"] == "edge1"))
+    site.run_here("history", "undo", number, "--out", back, *WITHDRAWING)
+    assert site.run_here("apply", back).code == 0
+    with Journal(site.folder / "journal.sqlite") as journal:
+        review = journal.entries(kinds=("review",))[-1].id
+    before = configs(site)
+    damaged(site, review, '{"cluster":4}')
+    done = site.run_here("apply", path, "--router", "edge1")
+    assert (done.code, f"entry {review} of the journal is not as it was written" in done.err) == (1, True), done.err
+    assert configs(site) == before
+
+
 def test_an_entry_is_shown_in_lines_not_in_what_it_is_stored_as(site: Site) -> None:
     site.not_ready("node2", "node3")
     assert site.run_here("plan", "--out", str(site.folder / "held.plan")).code == 3

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import stat
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from k8s_ecmp import runs
 from k8s_ecmp.journal import Journal
 from tests.site import Site
 from tests.world.netns import wait_for
@@ -35,6 +37,60 @@ def test_a_plan_file_is_applied_exactly_whatever_the_cluster_says_now(site: Site
     assert commands
     assert all(command in text for command in commands)
     assert site.run_here("apply", str(path)).code == 3
+
+
+def replaced(path: Path, by: bytes) -> None:
+    new = path.with_name("new")
+    new.write_bytes(by)
+    new.replace(path)
+
+
+@pytest.mark.parametrize("options", [(), ("--resume",), ("--router", "edge1")])
+@pytest.mark.parametrize("meanwhile", [replaced, lambda path, by: path.unlink()])
+def test_what_was_reviewed_is_what_journal_and_report_name_whatever_becomes_of_the_file(
+    site: Site, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], meanwhile: Callable[[Path, bytes], None]
+) -> None:
+    """While the routers are read another plan takes its place, as one on a schedule does, or it is removed."""
+    path = plan_file(site)
+    reviewed, file = path.read_bytes(), json.loads(path.read_text())
+    site.not_ready("node2")
+    another = plan_file(site).read_bytes()
+    path.write_bytes(reviewed)
+    check = runs.check_current
+
+    def checked(*arguments: Any) -> frozenset[str]:
+        meanwhile(path, another)
+        return check(*arguments)
+
+    monkeypatch.setattr(runs, "check_current", checked)
+    done = site.run_here("apply", str(path), "--format", "json", *options)
+    assert (done.code, done.json()["plan"]) == (0, file["id"]), done.err
+    assert file["routers"][0]["commands"][0] in site.config("edge1").read_text()
+    with Journal(site.folder / "journal.sqlite") as journal:
+        told = [entry.body["plan"] for entry in journal.entries(kinds=("review", "begin", "result"))]
+    assert (set(told), len(told) >= 3) == ({file["id"]}, True)
+
+
+@pytest.mark.parametrize("mode", ["full", "observe"])
+def test_a_plan_comes_through_a_pipe_too(site: Site, mode: str) -> None:
+    """As in `apply <(ssh planner cat today.plan)`: what can be read once is read once."""
+    path = plan_file(site)
+    site.settings(mode=mode)
+    end, start = os.pipe()
+
+    def fill() -> None:
+        with os.fdopen(start, "wb") as pipe:
+            pipe.write(path.read_bytes())
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        done = site.run_here("apply", f"/dev/fd/{end}", "--format", "json")
+    finally:
+        os.close(end)
+        thread.join()
+    assert done.code == (0 if mode == "full" else 3), done.err
+    assert done.json()["plan"] == json.loads(path.read_text())["id"]
 
 
 def test_an_edited_plan_file_is_refused(site: Site) -> None:
@@ -183,6 +239,28 @@ def test_one_router_of_a_plan_file_can_be_applied_alone(site: Site) -> None:
     rest = site.run_here("apply", str(path), "--router", "edge1")
     assert rest.code == 0, rest.err
     assert len(OURS.findall(site.config("edge1").read_text())) == 16
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--router", "edge2"), "has no router edge2 (it has edge1)"),
+        (("--router", "edge1", "--router", "edge2"), "has no router edge2 (it has edge1)"),
+        (("--filter", "name=edge2"), "has no router that matches name=edge2 (it has edge1)"),
+    ],
+)
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_a_router_that_the_file_does_not_have_is_no_router_in_sync(
+    site: Site, asked: tuple[str, ...], said: str, resume: tuple[str, ...]
+) -> None:
+    path = str(site.folder / "e1.plan")
+    assert site.run_here("plan", "--router", "edge1", "--out", path).code == 2
+    before = site.config("edge1").read_text()
+    done = site.run_here("apply", path, *asked, *resume)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == f"error: the plan in {path} {said}\n"
+    assert site.config("edge1").read_text() == before
+    assert site.run_here("apply", path, "--filter", "group=edge").code == 0, "of which the file has one"
 
 
 def test_a_router_without_changes_may_have_left_the_inventory(site: Site) -> None:

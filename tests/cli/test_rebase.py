@@ -80,6 +80,52 @@ def test_a_router_alone_and_one_that_is_gone(site: Site, plan: str) -> None:
     assert "edge1  changes -> not in the new plan" in done.out
 
 
+def routers_of(path: Path) -> list[str]:
+    return [router["name"] for router in json.loads(path.read_text())["routers"]]
+
+
+def test_a_plan_of_some_routers_becomes_a_plan_of_the_same_ones(site: Site) -> None:
+    """One of them in sync, and a third one of the inventory in neither."""
+    Fleet(site, 3)
+    old, new = site.folder / "some.plan", site.folder / "new.plan"
+    assert site.run_here("apply", "--yes", "--router", "r1").code == 0
+    assert site.run_here("plan", "--router", "r1", "--router", "r3", "--out", str(old)).code == 2
+    same = site.run_here("apply", str(old), "--rebase", "--out", str(new))
+    assert same.code == 0, same.out
+    assert routers_of(new) == ["r1", "r3"]
+    assert (
+        f"the new plan is for the routers of {old} alone, which are 2 of the 3 in the inventory; `k8s-ecmp plan` plans "
+        "for all\n"
+    ) in same.err
+    site.not_ready("node2")
+    moved = site.run_here("apply", str(old), "--rebase", "--out", str(new))
+    assert (moved.code, "r2" in moved.out, routers_of(new)) == (2, False, ["r1", "r3"])
+
+
+@pytest.mark.parametrize("asked", [("--router", "edge2"), ("--filter", "name=edge2")])
+def test_the_command_line_may_ask_for_other_routers(site: Site, asked: tuple[str, str]) -> None:
+    old, new = site.folder / "e1.plan", site.folder / "new.plan"
+    assert site.run_here("plan", "--router", "edge1", "--out", str(old)).code == 2
+    done = site.run_here("apply", str(old), "--rebase", "--out", str(new), *asked)
+    assert (done.code, routers_of(new)) == (2, ["edge2"])
+    assert "edge1" not in done.out
+    assert "alone" not in done.err
+
+
+def test_routers_that_left_the_inventory_are_named(site: Site, plan: str) -> None:
+    new = site.folder / "new.plan"
+    site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts.pop("edge1"))
+    done = site.run_here("apply", plan, "--rebase", "--out", str(new))
+    assert (done.code, routers_of(new)) == (2, ["edge2"])
+    assert "the inventory no longer has edge1: the new plan is without it\n" in done.err
+    site.edit("inventories/demo/hosts.yaml", lambda hosts: hosts.update(other=hosts.pop("edge2")))
+    new.unlink()
+    none = site.run_here("apply", plan, "--rebase", "--out", str(new))
+    assert (none.code, none.out, new.exists()) == (3, "", False)
+    assert f"the inventory has none of the routers of {plan}: edge1, edge2" in none.err
+    assert "`k8s-ecmp plan --out NEW.plan`" in none.err
+
+
 def test_a_guard_that_stops_the_new_plan_is_a_difference(site: Site, plan: str) -> None:
     site.settings(guards={"freeze_file": "cluster.yaml"})
     done = site.run_here("apply", plan, "--rebase")

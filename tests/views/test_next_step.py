@@ -44,7 +44,10 @@ def test_what_the_error_says_stands_first() -> None:
     said = NextSteps().of(result("failed", "connect", remedy="check the address"))
     assert said == "check the address; then `k8s-ecmp apply`, which plans anew"
     said = NextSteps((), "a.plan").of(result("refused", "read", remedy="make a new plan"))
-    assert said == "`k8s-ecmp apply a.plan --rebase --out NEW.plan` makes a new plan and shows how it differs"
+    assert (
+        said
+        == "`k8s-ecmp apply a.plan --rebase --out NEW.plan` makes a new plan for the same routers and shows how it differs"
+    )
 
 
 def test_a_router_that_could_not_be_planned_needs_another_plan() -> None:
@@ -74,7 +77,7 @@ def test_a_way_back_that_failed_before_its_commit_leaves_the_change_in_force() -
     assert said is not None
     assert said.startswith("`k8s-ecmp verify --router r1` shows what is in force")
     assert said.endswith(
-        "; then `k8s-ecmp apply a.plan --rebase --out NEW.plan` makes a new plan and shows how it differs"
+        "; then `k8s-ecmp apply a.plan --rebase --out NEW.plan` makes a new plan for the same routers and shows how it differs"
     )
     again = NextSteps((), "back.plan", {"r1": (2, 3, 4)}, undoes=7).of(result("failed", "confirm"))
     assert str(again).endswith("; then `k8s-ecmp history undo 7 --out NEW.plan` plans that way back anew")
