@@ -37,15 +37,17 @@ class Health(NamedTuple):
 
     `ill`: why its own health check fails, None where it answers or is not asked. `well_since`: since when it answers
     again, None where it never failed. `hold_up_s`: seconds that it must be well before it returns, longer for a node
-    that flaps; None: `nodes.hold_up_s`. `held_down`: whether it counted as well when it was lost, so that
-    `nodes.hold_down_s` is given to it; None: its loss was not seen, and its age tells. `excused_until`: its failing
+    that flaps; None: `nodes.hold_up_s`. `ready_held_down` and `network_held_down`: whether it counted as well when that
+    condition went bad, so that `nodes.hold_down_s` is given to it; None: that was not seen, and its age tells.
+    `excused_until`: its failing
     health check does not count before, because it had been held and may only not have been asked again yet.
     """
 
     ill: str | None = None
     well_since: datetime | None = None
     hold_up_s: float | None = None
-    held_down: bool | None = None
+    ready_held_down: bool | None = None
+    network_held_down: bool | None = None
     excused_until: datetime | None = None
 
 
@@ -63,7 +65,8 @@ class NodeVerdict(msgspec.Struct, frozen=True):
     `addresses`: those that it gives to whoever prefers none, the annotated ones, else its first InternalIP (rule N6). A
     node whose annotation cannot be read is out and gives none: its InternalIP would be a next hop that nobody asked
     for. `changes_at` is when a hold ends and the verdict may be another; None: it lasts. `cut_off` says that, at this
-    moment and undamped, its network is unavailable.
+    moment and undamped, its network is unavailable; `healthy` that it counts as well, damped, whatever else keeps it
+    out.
     """
 
     name: str
@@ -77,6 +80,7 @@ class NodeVerdict(msgspec.Struct, frozen=True):
     addresses: Mapping[int, tuple[str, ...]]
     changes_at: datetime | None = None
     cut_off: bool = False
+    healthy: bool = True
 
     def address_of(self, family: int) -> tuple[str, ...]:
         """Of the family, those that it gives to whoever prefers none."""
@@ -159,7 +163,7 @@ def _judge(
     signal: str | None,
     health: Health,
 ) -> NodeVerdict:
-    ready, network, answers = _damped(node, settings, now, health)
+    ready, network, answers = damped = damped_health(node, settings, now, health)
     excuse = health.excused_until if health.ill is not None else None
     if excuse is not None and excuse <= now:
         excuse = None
@@ -198,6 +202,7 @@ def _judge(
             (until for until in (ready.until, network.until, answers.until, excuse) if until is not None), default=None
         ),
         cut_off=_is_cut_off(node),
+        healthy=damped.good and (health.ill is None or excuse is not None),
     )
 
 
@@ -210,27 +215,40 @@ def _is_cut_off(node: Node) -> bool:
     return node.network_unavailable is not None and node.network_unavailable.status == "True"
 
 
-def counts_as_well(node: Node, settings: NodeSettings, now: datetime, health: Health = _UNWATCHED) -> bool:
-    """What counts of it, damped."""
-    ready, network, _ = _damped(node, settings, now, health)
-    return ready.good and network.good
+class DampedHealth(NamedTuple):
+    """What counts of a node's health: Ready, network available, and answering its health check."""
+
+    ready: Damped
+    network: Damped
+    answers: Damped
+
+    @property
+    def good(self) -> bool:
+        return self.ready.good and self.network.good and self.answers.good
 
 
-def _damped(node: Node, settings: NodeSettings, now: datetime, health: Health) -> tuple[Damped, Damped, Damped]:
-    """Ready, network available, and answering its health check."""
+def damped_health(node: Node, settings: NodeSettings, now: datetime, health: Health) -> DampedHealth:
+    """What counts of it; arguments as for `judge_nodes`."""
     hold_up_s = settings.hold_up_s if health.hold_up_s is None else health.hold_up_s
-    hold_down_s = 0 if health.held_down is False else settings.hold_down_s
-    created = node.created if health.held_down is None else None
     ready, network = (
-        damp(condition, good, name, created=created, now=now, hold_down_s=hold_down_s, hold_up_s=hold_up_s)
-        for condition, good, name in (
-            (node.ready, "True", "Ready"),
-            (node.network_unavailable, "False", "network available"),
+        damp(
+            condition,
+            good,
+            name,
+            created=node.created if held_down is None else None,
+            now=now,
+            hold_down_s=0 if held_down is False else settings.hold_down_s,
+            hold_up_s=hold_up_s,
+        )
+        for condition, good, name, held_down in (
+            (node.ready, "True", "Ready", health.ready_held_down),
+            (node.network_unavailable, "False", "network available", health.network_held_down),
         )
     )
     answering = Condition("True", health.well_since)
     name = "answering its health check"
-    return ready, network, damp(answering, "True", name, created=None, now=now, hold_down_s=0, hold_up_s=hold_up_s)
+    answers = damp(answering, "True", name, created=None, now=now, hold_down_s=0, hold_up_s=hold_up_s)
+    return DampedHealth(ready, network, answers)
 
 
 def _out_reason(node: Node, selector: Selector) -> str | None:

@@ -159,19 +159,33 @@ class Incremental:
         if self._moved:
             self._move_everyone()
         changed: set[Prefix] = self._renewed
-        for prefix in self._dirty:
-            ask = self._ask(prefix)
-            placed = NOTHING if ask == _NOBODY_ASKS else place(prefix, ask, self._view)
-            if placed != self._placed.get(prefix, NOTHING):
-                changed.add(prefix)
-                if placed is NOTHING:
-                    self._placed.pop(prefix, None)
-                else:
-                    self._placed[prefix] = placed
-        self._dirty = set()
         self._renewed = set()
+        while self._dirty:
+            dirty, self._dirty = self._dirty, set()
+            for prefix in dirty:
+                placed, before = self._place(prefix), self._placed.get(prefix, NOTHING)
+                if placed != before:
+                    changed.add(prefix)
+                    if placed is NOTHING:
+                        self._placed.pop(prefix, None)
+                    else:
+                        self._placed[prefix] = placed
+        self._endpoints.settled()
         self._view.forget_hops()
         return frozenset(changed)
+
+    def _place(self, prefix: Prefix) -> Placed:
+        """The decision for one prefix. Where it would lose its host route, its young endpoints count at once."""
+        ask = self._ask(prefix)
+        if ask == _NOBODY_ASKS:
+            return NOTHING
+        placed = place(prefix, ask, self._view)
+        if _is_host(self._placed.get(prefix, NOTHING)) and not _is_host(placed):
+            services = {claim.service for claim in ask.claims if claim.local}
+            counted = [self._endpoints.count_young(service, prefix.family) for service in services]
+            if any(counted):
+                return place(prefix, ask, self._view)
+        return placed
 
     @property
     def nodes(self) -> Mapping[str, NodeVerdict]:
@@ -356,6 +370,10 @@ class Incremental:
 
 
 _NOBODY_ASKS = Ask()
+
+
+def _is_host(placed: Placed) -> bool:
+    return placed.route is not None and placed.route.kind == "host"
 
 
 def _asks_for_endpoints(claims: Iterable[tuple[Prefix, Claim]]) -> bool:

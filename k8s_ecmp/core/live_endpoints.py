@@ -14,6 +14,7 @@ from k8s_ecmp.model import Endpoint, EndpointSlice
 from k8s_ecmp.settings import ServiceSettings
 
 _FAMILIES = (4, 6)
+_NOBODY: frozenset[str] = frozenset()
 
 
 class LiveEndpoints:
@@ -34,6 +35,7 @@ class LiveEndpoints:
         self._endpoints: dict[Key, ServiceEndpoints] = {}
         self._on_node: defaultdict[str, set[Key]] = defaultdict(set)
         self._young: dict[Key, dict[str, datetime]] = {}
+        self._just_left: defaultdict[Key, set[str]] = defaultdict(set)
         self._deadlines: list[tuple[datetime, str, int]] = []
 
     # --- what is told ---
@@ -98,6 +100,19 @@ class LiveEndpoints:
                 del young[node]
             self._touch(service, family)
 
+    def count_young(self, service: str, family: int) -> bool:
+        """Lets the young nodes of a service count now; whether there were any."""
+        young = self._young.get((service, family))
+        if not young:
+            return False
+        young.clear()
+        self._touch(service, family)
+        return True
+
+    def settled(self) -> None:
+        """A decision was made of all that was told: a node that comes back from now on is young."""
+        self._just_left.clear()
+
     # --- what follows ---
 
     def of(self, key: Key) -> ServiceEndpoints:
@@ -146,8 +161,10 @@ class LiveEndpoints:
         young = self._young.get(key, {})
         for node in before - after:
             self._leave(node, key)
-            young.pop(node, None)
-        if live and (fresh := after - before):
+            if young.pop(node, None) is None:
+                self._just_left[key].add(node)
+        # Slices are replaced by others with the same endpoints: what was there before is no first endpoint.
+        if live and (fresh := after - before - self._just_left.get(key, _NOBODY)):
             self._make_young(key, found, fresh, now)
         if had_grown_up and found.young and not found.has_grown_up(self._settings.terminating):
             # Nothing else is left to carry the address: better a node whose kube-proxy may be late than none.

@@ -18,7 +18,7 @@ from k8s_ecmp.core.eligibility import (
     DRAIN_ID_ANNOTATION,
     Health,
     NodeVerdict,
-    counts_as_well,
+    damped_health,
     is_well,
     judge_node,
 )
@@ -28,6 +28,8 @@ from k8s_ecmp.model import Condition, Node, Skipped
 from k8s_ecmp.selector import Selector
 from k8s_ecmp.settings import Settings
 
+_LEAVES_WITHIN = timedelta(seconds=5)
+"""A node whose loss was decided longer ago than a change takes, mostly, has left the routers."""
 _UNANSWERED = "has not answered its health check yet"
 
 
@@ -43,8 +45,8 @@ class Counts(NamedTuple):
 class _NodeEntry:
     """A node as it is kept: `node` with its conditions' times as they count here, `told` as the API told them.
 
-    `listed`: it was there when the cluster was first looked at, or came with a list. `before`: the conditions of the
-    time before it was lost.
+    `listed`: it was there when the cluster was first looked at, or came with a list. `before`: Ready and
+    NetworkUnavailable as they were when they were good last.
     """
 
     node: Node
@@ -81,7 +83,7 @@ class LiveNodes:
         self._left: dict[str, datetime] = {}
         self._held: set[str] = set()
         self._perhaps_held: set[str] = set()
-        self._now = datetime.min.replace(tzinfo=UTC)
+        self._now = datetime.fromtimestamp(0, UTC)
         self.verdicts: dict[str, NodeVerdict] = {}
         self.counts = Counts()
 
@@ -109,22 +111,14 @@ class LiveNodes:
                     node.network_unavailable, old.told[1], old.node.network_unavailable, is_available, now, live=live
                 ),
             )
-            if is_well(timed) and not is_well(old.node) and old.verdict.standing != "out":
-                # It was back before it counted as lost: nothing has happened.
-                ready, network = old.before
-                timed = msgspec.structs.replace(timed, ready=ready, network_unavailable=network)
+            timed = self._as_if_nothing_had_happened(timed, old, now)
             if timed == old.node:
                 old.told = told
                 return
         health = Health(_UNANSWERED if self._settings.nodes.probe.enabled else None) if old is None else old.health
         entry = _NodeEntry(timed, told, _NO_VERDICT, health, not live if old is None else old.listed)
         if old is not None:
-            if is_well(old.node) and not is_well(timed):
-                counted = counts_as_well(old.node, self._settings.nodes, now, health)
-                entry.health = health._replace(held_down=counted)
-                entry.before = (old.node.ready, old.node.network_unavailable)
-            else:
-                entry.before = old.before
+            self._note_losses(entry, old, now)
         self._entries[node.name] = entry
         self._judge(entry, None if old is None else old.verdict, now)
 
@@ -184,10 +178,10 @@ class LiveNodes:
     def hold_or_let_go(self) -> None:
         """Nodes that are lost while "panic" holds everything leave no router: well again, they count at once.
 
-        So do those that were lost within the guards' window before it: they may not have left either. But they were
-        decided, so those of them that are still bad when the panic ends stay out.
+        So do those that were lost directly before it: they may not have left either. But that was decided, so those of
+        them that are still bad when the panic ends stay out.
         """
-        oldest = self._now - timedelta(seconds=self._settings.guards.window_s)
+        oldest = self._now - _LEAVES_WITHIN
         going, self._going = self._going, {}
         if self.panicking:
             self._held |= going.keys()
@@ -244,6 +238,38 @@ class LiveNodes:
 
     # --- inside ---
 
+    def _as_if_nothing_had_happened(self, node: Node, old: _NodeEntry, now: datetime) -> Node:
+        """The node; a condition that is good again, and never counted as lost, is as old as it was before."""
+        ready, network = node.ready, node.network_unavailable
+        ready_is_back = is_ready(ready) and not is_ready(old.node.ready)
+        network_is_back = is_available(network) and not is_available(old.node.network_unavailable)
+        if not ready_is_back and not network_is_back:
+            return node
+        counted = damped_health(old.node, self._settings.nodes, now, old.health)
+        if ready is not None and ready_is_back and counted.ready.good:
+            ready = Condition(ready.status, _since(old.before[0]))
+        if network is not None and network_is_back and counted.network.good:
+            network = Condition(network.status, _since(old.before[1]))
+        return msgspec.structs.replace(node, ready=ready, network_unavailable=network)
+
+    def _note_losses(self, entry: _NodeEntry, old: _NodeEntry, now: datetime) -> None:
+        """Of conditions that go bad: what they were before, and whether they are given time."""
+        ready, network = entry.before = old.before
+        ready_is_lost = is_ready(old.node.ready) and not is_ready(entry.node.ready)
+        network_is_lost = is_available(old.node.network_unavailable) and not is_available(
+            entry.node.network_unavailable
+        )
+        if not ready_is_lost and not network_is_lost:
+            return
+        counted = damped_health(old.node, self._settings.nodes, now, old.health).good
+        if ready_is_lost:
+            ready = old.node.ready
+            entry.health = entry.health._replace(ready_held_down=counted)
+        if network_is_lost:
+            network = old.node.network_unavailable
+            entry.health = entry.health._replace(network_held_down=counted)
+        entry.before = ready, network
+
     def _let_go(self, entry: _NodeEntry) -> None:
         """Nothing holds a node any more that is still bad: its loss begins now, with the time that one is given.
 
@@ -260,7 +286,7 @@ class LiveNodes:
         probe = self._settings.nodes.probe
         rounds = timedelta(seconds=probe.interval_s * probe.failures) if entry.health.ill is not None else None
         excused_until = None if rounds is None else now + rounds
-        entry.health = entry.health._replace(held_down=True, excused_until=excused_until)
+        entry.health = entry.health._replace(ready_held_down=True, network_held_down=True, excused_until=excused_until)
         self._flaps.forgive(node.name)
         self._judge(entry, entry.verdict, now)
 
@@ -277,14 +303,24 @@ class LiveNodes:
             self._flaps.forgive(name)
             entry.health = entry.health._replace(well_since=None, hold_up_s=0)
 
-    def _lost(self, name: str, health: Health, now: datetime) -> Health:
-        """A node that had been well is not: the oftener that was, the longer it has to hold up afterwards."""
-        self._flaps.lost(name, now)
+    def _lost(self, name: str, health: Health, now: datetime, *, counts: bool) -> Health:
+        """A node that had been well is not: the oftener that was, the longer it has to hold up afterwards.
+
+        Args:
+            name: the node's.
+            health: its own.
+            now: the time.
+            counts: it was no planned one, of a node that was out already.
+        """
+        if counts:
+            self._going[name] = self._now
+            self._flaps.lost(name, now)
         return health._replace(hold_up_s=self._flaps.hold_up_s(name, now))
 
     def _judge(self, entry: _NodeEntry, old: NodeVerdict | None, now: datetime) -> None:
         name = entry.node.name
-        if is_well(entry.node) and entry.health.ill is None:
+        well = is_well(entry.node) and entry.health.ill is None
+        if well:
             self._return_at_once(name, entry)
         verdict, entry.notes = judge_node(
             entry.node, self._selector, self._settings.nodes, now, self._drains.get(name), entry.health
@@ -293,9 +329,8 @@ class LiveNodes:
         self.verdicts[name] = verdict
         if verdict.standing != "out":
             self._found(name)
-        elif old is not None and old.standing != "out" and (entry.health.ill is not None or not is_well(entry.node)):
-            entry.health = self._lost(name, entry.health, now)
-            self._going[name] = self._now
+        if old is not None and old.healthy and not verdict.healthy and not well:
+            entry.health = self._lost(name, entry.health, now, counts=old.standing != "out")
         if verdict.standing == "draining" or parse_bool(entry.node.annotations.get(DRAIN_ANNOTATION, "")):
             self._draining[name] = entry.node.annotations.get(DRAIN_ID_ANNOTATION, "")
         else:
@@ -314,6 +349,10 @@ class LiveNodes:
                 eligible += by * (verdict.standing == "eligible")
         self.counts = Counts(bad, selected, eligible)
         self._follow(name, old, new)
+
+
+def _since(condition: Condition | None) -> datetime | None:
+    return None if condition is None else condition.since
 
 
 _NO_VERDICT = NodeVerdict("", "out", "", False, False, {}, {}, {}, {})

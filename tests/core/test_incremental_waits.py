@@ -7,7 +7,7 @@ import pytest
 from k8s_ecmp.core.endpoints import Terminating
 from k8s_ecmp.core.incremental import Incremental
 from k8s_ecmp.model import Condition, Node, ServiceCIDR
-from k8s_ecmp.settings import NodeSettings, ProbeSettings, ServiceSettings, Settings
+from k8s_ecmp.settings import AddressRanges, NodeSettings, ProbeSettings, ServiceSettings, Settings
 from tests.core.build import NOW, OWNER, TAG, ago, endpoints, node, p, second, service, table
 
 
@@ -26,6 +26,10 @@ def started(*objects: object, **configured: object) -> Incremental:
 def hosts(inc: Incremental) -> tuple[str, ...]:
     inc.settle()
     return table(inc.desired()).get("10.96.0.10/32", ())
+
+
+def test_a_decision_before_anything_is_known() -> None:
+    assert Incremental(Settings(owner=OWNER, tag=TAG)).settle() == frozenset()
 
 
 def test_endpoints_of_the_first_list_count_at_once_and_later_ones_after_the_delay() -> None:
@@ -65,6 +69,69 @@ def test_a_rolling_update_that_moves_the_only_endpoint_leaves_no_gap(policy: Ter
     assert hosts(inc) == (("n3",) if policy == "never" else ("n2",))
     inc.put_slice("web", endpoints("web", "n3"), now)
     assert hosts(inc) == ("n3",)
+
+
+def test_slices_that_are_replaced_by_others_with_the_same_endpoints_leave_no_gap() -> None:
+    for drop_first in (True, False):
+        inc = started(node("n1"), node("n2"), node("n3"))
+        inc.put_slice("other", endpoints("web", "n3", number=1), NOW, live=False)
+        assert hosts(inc) == ("n1", "n2", "n3")
+        steps = [
+            lambda inc=inc: inc.drop_slice("web", NOW),
+            lambda inc=inc: inc.put_slice("new", endpoints("web", "n1", "n2", number=2), NOW),
+        ]
+        for step in steps if drop_first else steps[::-1]:
+            step()
+        assert hosts(inc) == ("n1", "n2", "n3")
+        inc.drop_slice("new", NOW)
+        assert hosts(inc) == ("n3",)
+        inc.put_slice("new", endpoints("web", "n1", "n2", number=2), NOW)
+        assert hosts(inc) == ("n3",)
+
+
+def test_a_young_node_that_leaves_and_comes_back_is_young() -> None:
+    inc = started(node("n1"), node("n2"), node("n3"))
+    for where in (("n1", "n2", "n3"), ("n1", "n2"), ("n1", "n2", "n3")):
+        inc.put_slice("web", endpoints("web", *where), NOW)
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_young_endpoints_count_at_once_where_the_others_may_not_carry_the_address() -> None:
+    inc = started(node("n1"), node("n2", ready="False"), node("n3"))
+    assert hosts(inc) == ("n1",)
+    inc.put_slice("web", endpoints("web", "n2", "n3"), NOW)
+    assert hosts(inc) == ("n3",)
+
+
+def test_young_endpoints_count_at_once_when_the_last_node_that_carries_the_address_is_out() -> None:
+    inc = started(node("n1"), node("n2"), node("n3"))
+    inc.put_slice("web", endpoints("web", "n1"), NOW, live=False)
+    assert hosts(inc) == ("n1",)
+    inc.put_slice("web", endpoints("web", "n1", "n3"), NOW)
+    assert hosts(inc) == ("n1",)
+    inc.drop_node("n1")
+    assert hosts(inc) == ("n3",)
+    assert inc.next_deadline() is None or not inc.watched().young
+
+
+def test_an_address_that_two_services_share_is_decided_again_when_the_young_ones_of_one_count() -> None:
+    inc = started(
+        node("n1"),
+        node("n2"),
+        node("n3"),
+        services=ServiceSettings(external_ips=AddressRanges(cidrs=("192.0.2.0/24",))),
+    )
+    for key, cluster_ip in (("web", "10.96.0.10"), ("two", "10.96.0.11")):
+        made = service(key, cluster_ip, etp="Local", external_ips=("192.0.2.7",))
+        inc.put_service(made, NOW, live=False)
+    inc.put_slice("web", endpoints("web", "n1"), NOW, live=False)
+    inc.put_slice("two", endpoints("two", "n2"), NOW, live=False)
+    inc.settle()
+    inc.put_slice("web", endpoints("web", "n1", "n3"), NOW)
+    assert hosts(inc) == ("n1",)
+    inc.drop_node("n1")
+    assert hosts(inc) == ("n3",)
+    assert table(inc.desired())["192.0.2.7/32"] == ("n2", "n3")
 
 
 def test_a_new_service_waits_whichever_of_service_and_slice_comes_first() -> None:
@@ -140,6 +207,135 @@ def test_a_loss_shorter_than_the_hold_is_none() -> None:
     assert hosts(inc) == ("n2",)
     inc.put_node(ready("n1", "True", at + second(5)), at + second(5))
     inc.advance(at + second(35))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def condition(name: str, ready: str, network: str, at: datetime) -> Node:
+    return node(name, ready=ready, since_s=(NOW - at).total_seconds(), network_unavailable=Condition(network, at))
+
+
+@pytest.mark.parametrize("kind", ["Ready", "network"])
+def test_a_blip_that_was_under_way_when_the_node_was_first_seen_is_none(kind: str) -> None:
+    names = [f"n{number}" for number in range(1, 6)]
+    if kind == "Ready":
+        inc = started(*(node(name, ready="False", since_s=2) for name in names))
+    else:
+        inc = started(*(node(name, network_unavailable=Condition("True", ago(2))) for name in names))
+    assert hosts(inc) == ("n1", "n2")
+    at = NOW + second(2)
+    inc.advance(at)
+    for name in names:
+        inc.put_node(ready(name, "True", at) if kind == "Ready" else condition(name, "True", "False", at), at)
+    assert hosts(inc) == ("n1", "n2")
+    assert tuple(inc.counts) == (0, 5, 5)
+    inc.advance(at + second(86400))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_a_node_that_never_counted_when_it_was_first_seen_holds_up() -> None:
+    inc = started(node("n1", ready="False", since_s=2, created=ago(4)), node("n2"))
+    assert hosts(inc) == ("n2",)
+    inc.put_node(ready("n1", "True", NOW + second(2)), NOW + second(2))
+    inc.advance(NOW + second(31))
+    assert hosts(inc) == ("n2",)
+    inc.advance(NOW + second(32))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_two_conditions_that_recover_one_after_the_other_within_the_hold_are_no_loss() -> None:
+    steps = {
+        "together": ((0, "False", "True"), (1, "False", "False"), (2, "True", "False")),
+        "staggered": ((0, "True", "True"), (1, "False", "True"), (3, "True", "True"), (4, "True", "False")),
+    }
+    for name, told in steps.items():
+        inc = started(node("n1"), node("n2"))
+        for at_s, is_ready, unavailable in told:
+            at = NOW + second(at_s)
+            inc.advance(at)
+            inc.put_node(condition("n1", is_ready, unavailable, at), at)
+            assert hosts(inc) == ("n1", "n2"), name
+        inc.advance(NOW + second(60))
+        assert hosts(inc) == ("n1", "n2"), name
+
+
+def test_two_conditions_that_recover_after_the_hold_hold_up() -> None:
+    inc = started(node("n1"), node("n2"))
+    for at_s, is_ready, unavailable, expected in (
+        (0, "Unknown", "False", ("n1", "n2")),
+        (100, "False", "True", ("n2",)),
+        (101, "True", "True", ("n2",)),
+        (103, "False", "True", ("n2",)),
+        (110, "True", "False", ("n2",)),
+        (139, "True", "False", ("n2",)),
+        (140, "True", "False", ("n1", "n2")),
+    ):
+        at = NOW + second(at_s)
+        inc.advance(at)
+        inc.put_node(condition("n1", is_ready, unavailable, at), at)
+        assert hosts(inc) == expected, at_s
+
+
+def test_a_node_that_is_held_up_by_its_health_check_is_given_no_hold_down() -> None:
+    inc = started(node("n1"), node("n2"), nodes=NodeSettings(probe=ProbeSettings(enabled=True)))
+    for name in ("n1", "n2"):
+        inc.set_health(name, None, NOW)
+    inc.set_health("n1", "no answer", NOW)
+    inc.set_health("n1", None, NOW + second(20))
+    at = NOW + second(47)
+    inc.advance(at)
+    inc.put_node(ready("n1", "Unknown", at), at)
+    for at_s in (47, 50, 52):
+        inc.advance(NOW + second(at_s))
+        assert hosts(inc) == ("n2",), at_s
+
+
+def planned_reboot(inc: Incremental, at: datetime) -> datetime:
+    """Out by label, not Ready, Ready, in by label; when it was Ready again."""
+    label = "node.kubernetes.io/exclude-from-external-load-balancers"
+    back = at + second(60)
+    for now, status, since, excluded in (
+        (at, "True", NOW, "true"),
+        (at + second(10), "False", at + second(10), "true"),
+        (back, "True", back, "true"),
+        (back + second(1), "True", back, "false"),
+    ):
+        inc.advance(now)
+        inc.put_node(node("n1", ready=status, since_s=(NOW - since).total_seconds(), labels={label: excluded}), now)
+    return back
+
+
+def test_a_planned_reboot_long_after_a_panic_holds_up() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)))
+    for name in ("n1", "n3", "n4"):
+        inc.put_node(ready(name, "False", NOW), NOW)
+    inc.settle()
+    now = NOW + second(10)
+    inc.advance(now)
+    inc.settle()
+    for name in ("n1", "n3", "n4"):
+        inc.put_node(ready(name, "True", now), now)
+    assert hosts(inc) == ("n1", "n2")
+    back = planned_reboot(inc, NOW + second(86400))
+    inc.advance(back + second(29))
+    assert hosts(inc) == ("n2",)
+    inc.advance(back + second(30))
+    assert hosts(inc) == ("n1", "n2")
+
+
+def test_a_planned_reboot_long_after_many_losses_holds_up_as_after_the_first() -> None:
+    inc = started(node("n1"), node("n2"))
+    now = NOW
+    for _ in range(5):
+        inc.put_node(ready("n1", "False", now), now)
+        now += second(5)
+        inc.advance(now)
+        inc.put_node(ready("n1", "True", now), now)
+        now += second(300)
+        inc.advance(now)
+    back = planned_reboot(inc, now + second(5 * 86400))
+    inc.advance(back + second(29))
+    assert hosts(inc) == ("n2",)
+    inc.advance(back + second(30))
     assert hosts(inc) == ("n1", "n2")
 
 
@@ -284,13 +480,14 @@ def test_a_node_that_left_before_the_panic_and_is_still_bad_stays_out(seconds: i
     assert hosts(inc) == ("n2",)
 
 
-def test_a_node_that_left_long_before_the_panic_holds_up_though_it_returns_in_it() -> None:
+@pytest.mark.parametrize("seconds", [20, 3600])
+def test_a_node_that_left_before_the_panic_holds_up_though_it_returns_in_it(seconds: int) -> None:
     inc = started(*(node(f"n{number}") for number in range(1, 6)))
     inc.put_node(ready("n1", "False", NOW), NOW)
     now = NOW + second(5)
     inc.advance(now)
     inc.settle()
-    now += second(3600)
+    now += second(seconds)
     for name in ("n3", "n4", "n5"):
         inc.put_node(ready(name, "False", now), now)
     inc.settle()
