@@ -214,7 +214,8 @@ def _ageless(text: str) -> str:
 
 
 def _shown(router: FrrRouter) -> None:
-    wait_for(lambda: "10.1.0.0/24" in router.vtysh(QUESTIONS[0]), "the routing table has what was committed")
+    """Waits until the kernel has it too: a route that is queued for it reads differently a moment later."""
+    wait_for(lambda: '"installed":true' in router.vtysh(QUESTIONS[0]), "the routing table has what was committed")
 
 
 def _note(router: FrrRouter) -> Path:
