@@ -1,16 +1,27 @@
 """The incremental decision is the full one, whatever happened before and in whatever order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 import hypothesis.strategies as st
+import msgspec
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
 from k8s_ecmp.core.desired import Desired, decide
 from k8s_ecmp.core.incremental import Incremental
-from k8s_ecmp.model import Condition, DesiredRoute, Node, Prefix, ServiceCIDR, Taint
-from k8s_ecmp.settings import AddressRanges, NodeSettings, ProbeSettings, ServiceSettings, Settings
+from k8s_ecmp.model import (
+    ClusterState,
+    Condition,
+    DesiredRoute,
+    EndpointSlice,
+    Node,
+    Prefix,
+    Service,
+    ServiceCIDR,
+    Taint,
+)
+from k8s_ecmp.settings import AddressRanges, GuardSettings, NodeSettings, ProbeSettings, ServiceSettings, Settings
 from tests.core.build import NOW, OWNER, TAG, ago, endpoints, p, second, service
 
 NODES = ("n1", "n2", "n3", "n4")
@@ -202,3 +213,127 @@ def test_equal_to_the_full_build_after_any_sequence(
             before = after
         deadline = inc.next_deadline()
         assert deadline is None or deadline > now
+
+
+class Told(Incremental):
+    """Keeps the objects as they were told, besides."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.objects: dict[str, dict[str, object]] = {"nodes": {}, "services": {}, "slices": {}}
+        self.cidrs: tuple[ServiceCIDR, ...] = ()
+        self.reasons: dict[str, str] = {}
+        super().__init__(settings)
+
+    def put_node(self, node: Node, now: datetime, *, live: bool = True) -> None:
+        self.objects["nodes"][node.name] = node
+        super().put_node(node, now, live=live)
+
+    def drop_node(self, name: str) -> None:
+        self.objects["nodes"].pop(name, None)
+        super().drop_node(name)
+
+    def put_service(self, service: Service, now: datetime, *, live: bool = True) -> None:
+        self.objects["services"][service.key] = service
+        super().put_service(service, now, live=live)
+
+    def drop_service(self, key: str) -> None:
+        self.objects["services"].pop(key, None)
+        super().drop_service(key)
+
+    def put_slice(self, key: str, piece: EndpointSlice, now: datetime, *, live: bool = True) -> None:
+        self.objects["slices"][key] = piece
+        super().put_slice(key, piece, now, live=live)
+
+    def drop_slice(self, key: str, now: datetime) -> None:
+        self.objects["slices"].pop(key, None)
+        super().drop_slice(key, now)
+
+    def set_service_cidrs(self, cidrs: Iterable[ServiceCIDR]) -> None:
+        self.cidrs = tuple(cidrs)
+        super().set_service_cidrs(self.cidrs)
+
+    def set_drains(self, reasons: Mapping[str, str], now: datetime) -> None:
+        self.reasons = dict(reasons)
+        super().set_drains(reasons, now)
+
+    def cluster_as_told(self) -> ClusterState:
+        kinds = {kind: tuple(objects.values()) for kind, objects in self.objects.items()}
+        return ClusterState(**kinds, service_cidrs=self.cidrs, source="", drains=self.reasons)  # type: ignore[arg-type]
+
+
+@st.composite
+def health_steps(draw: st.DrawFn) -> Step:
+    """One thing that befalls one of few nodes, so that much befalls each."""
+    name = draw(st.sampled_from(NODES[:2]))
+    if draw(st.integers(0, 3)) == 0:
+        ill = draw(st.sampled_from((None, "no answer to its health check")))
+        return lambda inc, now: inc.set_health(name, ill, now)
+    status = draw(st.sampled_from(("True", "True", "False", "Unknown")))
+    network = draw(st.sampled_from((None, "False", "False", "True")))
+    age = draw(st.sampled_from((0, 0, 2, 40)))
+    labels = draw(st.sampled_from(({}, {}, {"node.kubernetes.io/exclude-from-external-load-balancers": ""})))
+    live = draw(st.booleans())
+
+    def step(inc: Incremental, now: datetime) -> None:
+        since = now - second(age)
+        unavailable = None if network is None else Condition(network, since)
+        ready = Condition(status, since)
+        made = Node(name=name, internal_ips=(f"10.0.1.{name[1]}",), labels=labels, ready=ready)
+        inc.put_node(msgspec.structs.replace(made, network_unavailable=unavailable), now, live=live)
+
+    return step
+
+
+def long_after(configured: Settings, steps: list[tuple[Step, float, bool]]) -> tuple[Desired, Desired]:
+    """What is decided when every hold is over, and what the objects alone say a day after that."""
+    inc = Told(configured)
+    inc.set_service_cidrs((ServiceCIDR(p("10.96.0.0/16"), "test"),))
+    now = NOW
+    for step, pause, settle in steps:
+        now += second(pause)
+        inc.advance(now)
+        step(inc, now)
+        if settle:
+            inc.settle()
+    for name in NODES:
+        inc.set_health(name, None, now)
+    inc.settle()
+    while (deadline := inc.next_deadline()) is not None:
+        now = deadline
+        inc.advance(now)
+        inc.settle()
+    return inc.desired(), decide(inc.cluster_as_told(), configured, now + second(86400))
+
+
+PAUSES = st.sampled_from((0, 0, 0.3, 2, 6, 35))
+
+
+@hypothesis_settings(deadline=None, max_examples=hypothesis_settings().max_examples * 10)
+@given(
+    configurations(),
+    st.lists(
+        st.tuples(
+            st.one_of(node_steps(), node_steps(), service_steps(), slice_steps(), other_steps()), PAUSES, st.booleans()
+        ),
+        min_size=4,
+        max_size=40,
+    ),
+)
+def test_long_after_the_last_event_it_is_what_the_objects_alone_say(
+    configured: Settings, steps: list[tuple[Step, float, bool]]
+) -> None:
+    found, whole = long_after(configured, steps)
+    assert meaning(found) == meaning(whole)
+
+
+@hypothesis_settings(deadline=None, max_examples=hypothesis_settings().max_examples * 20)
+@given(
+    st.booleans(), st.sampled_from((0.4, 1.0)), st.lists(st.tuples(health_steps(), PAUSES, st.booleans()), max_size=12)
+)
+def test_nothing_that_befell_a_node_holds_it_in_or_out_for_ever(
+    probed: bool, most_bad: float, steps: list[tuple[Step, float, bool]]
+) -> None:
+    nodes = NodeSettings(probe=ProbeSettings(enabled=probed))
+    guards = GuardSettings(max_not_ready_fraction=most_bad)
+    found, whole = long_after(Settings(owner=OWNER, tag=TAG, nodes=nodes, guards=guards), steps)
+    assert meaning(found) == meaning(whole)
