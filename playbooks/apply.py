@@ -4,7 +4,7 @@
     python playbooks/apply.py k8s-ecmp.yaml today.plan --ticket CHG-17 --reason "new rack"
     python playbooks/apply.py k8s-ecmp.yaml today.plan --resume        # after it was interrupted
 
-SIGTERM and SIGINT let the wave in hand end, and begin no other. What a guard or the mode holds stands in the journal.
+SIGTERM, SIGINT and SIGHUP let the wave in hand end and no other begin. What a guard holds stands in the journal.
 Exits as `k8s-ecmp apply`: 0 done, 3 stopped by a guard, a conflict, a mode or a refused file, 1 an error.
 """
 
@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from k8s_ecmp import runs
-from k8s_ecmp.cli.streams import outlive_readers
+from k8s_ecmp.cli.streams import leave, outlive_readers, printed
 from k8s_ecmp.errors import EcmpError, PlanRefused
 from k8s_ecmp.recording import begun, record_held, recording, refusals_recorded, settle
 from k8s_ecmp.routers.interrupting import interruptible
@@ -48,21 +48,24 @@ def main() -> int:
         for sentence in settle(settings, nornir):
             print(sentence, file=sys.stderr)
     if held or not runs.writes(settings):
-        print(f"stopped: {held or runs.mode_words(settings)}")
+        print(f"stopped: {held or runs.mode_words(settings)}", flush=True)
         return runs.stopped_exit(plan)
-    results = []
+    results, no_room = [], None
     ready = any(router.status == "changes" for router in plan.routers)
     account = recording(settings, plan, resumed=done, **why) if ready else nullcontext(UNRECORDED)
     with account as record, interruptible() as stop:
         frozen = runs.freeze_meanwhile(plan, settings)
         for result in roll_out(nornir, settings, plan.routers, record=record, stop=stop, frozen=frozen):
-            print(f"{result.router}: {result.outcome} {result.error or ''}".rstrip(), flush=True)
+            # A log without room is told of at the end: the other waves are done all the same.
+            no_room = printed(f"{result.router}: {result.outcome} {result.error or ''}".rstrip()) or no_room
             warn(tuple(f"{result.router}: {warning}" for warning in result.warnings))
             results.append(result)
     if lost := runs.not_recorded(results, settings.journal):
         print(lost, file=sys.stderr)
+    if no_room:
+        raise no_room
     if left := runs.why_stopped(plan, results):
-        print(left)
+        print(left, flush=True)
     return runs.apply_exit(plan, results)
 
 
@@ -75,9 +78,8 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except PlanRefused as error:
-        print(f"refused: {error}", file=sys.stderr)
-        sys.exit(3)
+        leave(f"refused: {error}", 3)
     except KeyboardInterrupt:
-        sys.exit(130)
+        leave("interrupted", 130)
     except EcmpError as error:
-        sys.exit(f"error: {error}")
+        leave(f"error: {error}", 1)

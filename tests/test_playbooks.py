@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -127,6 +128,53 @@ def test_every_router_is_changed_though_nobody_reads_the_output_any_more(tmp_pat
     assert play(site, "plan.py").code == 0
 
 
+NO_ROOM = "error: standard output cannot be written: No space left on device\n"
+
+
+def play_without_room(site: Site, path: str, unbuffered: str) -> Outcome:
+    """`apply.py` with its standard output on a disk that is full."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, str(REPO / "playbooks/apply.py"), str(site.folder / "k8s-ecmp.yaml"), path],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    return Outcome(done.returncode, "", done.stderr)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_every_router_is_changed_though_the_log_finds_no_room(tmp_path: Path, unbuffered: str) -> None:
+    site = new_site(tmp_path)
+    path = str(tmp_path / "today.plan")
+    play(site, "plan.py", "--out", path)
+    with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON entry WHEN NEW.kind = 'result' AND NEW.router = 'edge2' "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    done = play_without_room(site, path, unbuffered)
+    assert done.code == 1
+    warning, lost, error = done.err.splitlines(keepends=True)
+    assert warning.startswith("warning: edge2: what became of this could not be written down: ")
+    assert lost.startswith("not in the journal: what became of edge2 (committed); ")
+    assert error == NO_ROOM
+    assert play(site, "plan.py").code == 0
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_last_line_that_finds_no_room_is_an_error(tmp_path: Path, unbuffered: str) -> None:
+    site = new_site(tmp_path)
+    path = str(tmp_path / "today.plan")
+    play(site, "plan.py", "--out", path)
+    site.settings(mode="observe")
+    done = play_without_room(site, path, unbuffered)
+    assert (done.code, done.err) == (1, NO_ROOM)
+
+
 def test_a_plan_in_sync_is_done_without_the_journal(tmp_path: Path) -> None:
     """Whoever else of the owner is writing."""
     site = new_site(tmp_path)
@@ -156,7 +204,7 @@ def test_a_plan_comes_through_a_pipe_too(tmp_path: Path) -> None:
     assert told == {json.loads(path.read_text())["id"]}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_apply_lets_the_wave_in_hand_end_when_it_is_stopped(tmp_path: Path, number: int) -> None:
     site = new_site(tmp_path)
     path = str(tmp_path / "today.plan")

@@ -1,10 +1,9 @@
 """The `k8s-ecmp` command: options that all commands share, and the way errors leave."""
 
-import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -20,14 +19,13 @@ from k8s_ecmp.cli.plan import plan
 from k8s_ecmp.cli.platforms import platforms
 from k8s_ecmp.cli.run import run
 from k8s_ecmp.cli.status import status
-from k8s_ecmp.cli.streams import outlive_readers
+from k8s_ecmp.cli.streams import leave, outlive_readers
 from k8s_ecmp.cli.verify import verify
 from k8s_ecmp.cli.version import version
 from k8s_ecmp.cli.why import why
 from k8s_ecmp.errors import EcmpError, PlanRefused
 from k8s_ecmp.memory import collect_rarely
 from k8s_ecmp.redaction import redacted
-from k8s_ecmp.views.page import visible
 
 EXIT_CODES = (
     "Exit codes: 0 done or nothing to change; 2 changes are planned (plan, diff) or drift (verify); "
@@ -137,12 +135,3 @@ def _open_what_is_closed() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  to the end
-
-
-def leave(message: str, code: int) -> NoReturn:
-    """Prints a last line to stderr and exits; threads that still hang on a router do not hold the process."""
-    with contextlib.suppress(OSError):
-        print("\n".join(map(visible, message.split("\n"))), file=sys.stderr, flush=True)  # noqa: T201
-    with contextlib.suppress(OSError, EcmpError):  # what is lost there changes nothing of what the message says
-        sys.stdout.flush()
-    os._exit(code)

@@ -169,8 +169,8 @@ def apply(
     else:
         results = _roll_out(settings, nornir, planned, overrides, UNRECORDED)
     code = runs.apply_exit(planned, results)
+    say_what_is_not_recorded(results, settings.journal)  # first: there may be no room for the report either
     shown.results(results, code, kept)
-    say_what_is_not_recorded(results, settings.journal)
     return code
 
 

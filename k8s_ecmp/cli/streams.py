@@ -2,14 +2,18 @@
 
 A pipe's reader ends (`| head`, or `| tee` at Ctrl-C), a terminal is closed, a disk is full. A line that is lost is no
 reason to leave a run, which may be changing routers: it goes on to its end, and its exit code says what became of it.
+(The end of a rollout whose own terminal is closed is that of the wave in hand: `routers.interrupting`.)
 """
 
+import contextlib
 import errno
 import io
+import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from k8s_ecmp.errors import EcmpError
+from k8s_ecmp.views.page import visible
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -25,6 +29,24 @@ def outlive_readers() -> None:
         stream = getattr(sys, name)
         if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
             setattr(sys, name, _outliving(stream, data=name == "stdout"))
+
+
+def printed(line: str) -> EcmpError | None:
+    """Prints a line to standard output at once; why it could not be, for a run that goes on and says so at its end."""
+    try:
+        print(line, flush=True)  # noqa: T201
+    except EcmpError as error:
+        return error
+    return None
+
+
+def leave(message: str, code: int) -> NoReturn:
+    """Prints a last line to stderr and exits; threads that still hang on a router do not hold the process."""
+    with contextlib.suppress(OSError):
+        print("\n".join(map(visible, message.split("\n"))), file=sys.stderr, flush=True)  # noqa: T201
+    with contextlib.suppress(OSError, EcmpError):  # what is lost there changes nothing of what the message says
+        sys.stdout.flush()
+    os._exit(code)
 
 
 def _outliving(stream: io.TextIOWrapper, *, data: bool) -> TextIO:

@@ -100,6 +100,7 @@ class Account:
         self._journal: Journal | None = None
         self._lease = lease
         self._lock: OnlyWriter | None = None
+        self._searched = False  # for changes whose process died, since the lock was taken
         self._wake = threading.Condition()
         self._begins: deque[Begin] = deque()
         self._results: deque[_Result] = deque()
@@ -217,24 +218,25 @@ class Account:
                 self._well()
             self._close()
             return
-        if (self._lock is not None and self._trouble is None) or time.monotonic() < self._retry_s:
+        if (self._searched and self._trouble is None) or time.monotonic() < self._retry_s:
             return
         self._retry_s = time.monotonic() + _RETRY_S
         try:
             journal = self._opened()
             if self._lock is not None and not self._lock.is_of(journal.path):  # a link leads to another one by now
-                self._lock.give_back()
-                self._lock = None
+                self._give_back()
             if self._lock is None:
                 lease = None if self._lease is None else f"{self._lease} at {self._source()}"
                 lock = OnlyWriter(journal.path, self._settings.owner, self._author.who, lease=lease)
                 lock.take(_LOCK_PATIENCE_S)
                 self._lock = lock
+            if not self._searched:
                 found = journal.unfinished(self._settings.owner)
                 with self._wake:
                     self._dead.clear()
                     for begun in found:
                         self._dead[begun.router].append(begun)
+                self._searched = True
                 if found:
                     self._on_change()
             if self._trouble is not None and self._since is not None:
@@ -267,7 +269,7 @@ class Account:
                 job.written.set()
 
     def _begin(self, begin: Begin) -> None:
-        if self._trouble is not None or self._lock is None:
+        if self._trouble is not None or not self._searched:
             begin.error = self._trouble or "the journal is not open yet"
             return
         if begin.given_up:
@@ -318,6 +320,10 @@ class Account:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
+        self._give_back()
+
+    def _give_back(self) -> None:
         if self._lock is not None:
             self._lock.give_back()
-            self._lock = None
+        self._lock = None
+        self._searched = False

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from k8s_ecmp.errors import ClusterError
 from k8s_ecmp.kube.api import Api
+from k8s_ecmp.kube.plugin import end_all
 from k8s_ecmp.kube.sockets import Sockets
 from k8s_ecmp.settings import ClusterSettings
 
 _log = logging.getLogger("k8s_ecmp.kube")
 
 _CLOSE_S = 0.5
+_MOMENT_S = 0.05
 
 _Marks = tuple[tuple[int, int, int] | None, ...]
 
@@ -64,14 +66,18 @@ class Access:
             self._refused = self._refused or api is self._api
 
     def close(self) -> None:
-        """Breaks every request and every stream off; what is asked for later fails."""
+        """Breaks every request and every stream off, and ends a plugin that hangs; what is asked for later fails."""
         self._sockets.abort()
-        # Whoever holds it for longer waits for a credential plugin; what it connects to afterwards is broken off.
-        if self._lock.acquire(timeout=_CLOSE_S):
-            try:
-                self._api.close()
-            finally:
-                self._lock.release()
+        deadline_s = time.monotonic() + _CLOSE_S
+        while not self._lock.acquire(timeout=_MOMENT_S):
+            # Whoever holds it for longer waits for a credential plugin, or is about to start one.
+            end_all()
+            if time.monotonic() > deadline_s:
+                return  # what it connects to afterwards is broken off
+        try:
+            self._api.close()
+        finally:
+            self._lock.release()
 
     def _renew(self, marks: _Marks) -> None:
         try:

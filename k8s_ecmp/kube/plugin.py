@@ -1,20 +1,56 @@
 """Credential plugins with a time limit: the kubernetes client waits for one for ever.
 
-A plugin that waits for a login or for a server that is away would leave the daemon blind without a word. What is
-interactive (standard output is a terminal) may take as long as its user does.
+A plugin that waits for a login or for a server that is away would leave the daemon blind without a word. At a terminal,
+wherever standard output goes, it may ask its user, and take as long as that takes.
 """
 
+import atexit
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import Any
 
 from kubernetes.config import ConfigException
 from kubernetes.config.exec_provider import ExecProvider
 
 LONGEST_S = 20.0
+
+_running: set["subprocess.Popen[str]"] = set()
+_lock = threading.Lock()  # of these
+
+
+def at_terminal() -> bool:
+    """Whether this process has a terminal that a plugin can ask on; a daemon and cron have none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def end_all() -> None:
+    """Ends the plugins that run, whichever thread waits for one; its error comes at once."""
+    with _lock:
+        for process in _running:
+            _end(process)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Ends a plugin; in a session of its own with all that it started, which would keep its output open."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(OSError):
+        if os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.terminate()  # so that it leaves the terminal as it found it
+
+
+atexit.register(end_all)  # also those of threads that nobody waits for
 
 
 class CredentialPlugin(ExecProvider):
@@ -30,27 +66,34 @@ class CredentialPlugin(ExecProvider):
             The `status` of its ExecCredential: a token, or a certificate with its key.
 
         Raises:
-            ConfigException: it fails, answers something else, or nothing within `LONGEST_S`; it is ended then.
+            ConfigException: it fails, answers something else, or, without a terminal, nothing within `LONGEST_S`; it is
+                ended then.
             OSError: it cannot be started.
         """
-        interactive = sys.stdout is not None and sys.stdout.isatty()
+        terminal = at_terminal()
+        interactive = terminal and sys.stdout is not None and sys.stdout.isatty()
         process = subprocess.Popen(
             self.args,
-            stdin=None if interactive else subprocess.DEVNULL,
+            stdin=None if terminal else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=sys.stderr if interactive else subprocess.PIPE,
             cwd=self.cwd,
             env={**self.env, "KUBERNETES_EXEC_INFO": json.dumps(self._question(interactive, previous_response))},
             text=True,
-            start_new_session=not interactive,
+            start_new_session=not terminal,
         )
         try:
-            answer, said = process.communicate(timeout=None if interactive else LONGEST_S)
+            with _lock:
+                _running.add(process)
+            answer, said = process.communicate(timeout=None if terminal else LONGEST_S)
         except subprocess.TimeoutExpired:
-            # With everything that it started, which would keep its output open.
-            os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
             process.wait()
             raise ConfigException(f"exec: no answer within {LONGEST_S:g} s") from None
+        finally:
+            _end(process)  # it still runs where this is left by an exception, Ctrl-C for one
+            with _lock:
+                _running.discard(process)
         if process.returncode:
             raise ConfigException(f"exec: process returned {process.returncode}. {(said or '').strip()}")
         return self._status(answer)

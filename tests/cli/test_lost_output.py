@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -177,6 +178,20 @@ def test_a_report_that_finds_no_room_is_an_error_in_a_word(fleet: Fleet, argumen
     assert "Traceback" not in done.err
 
 
+def test_a_report_that_finds_no_room_does_not_hide_what_the_journal_lacks(fleet: Fleet) -> None:
+    assert run(fleet.site, "plan", "--out", str(fleet.site.folder / "today.plan")).code == 2  # makes the journal
+    with sqlite3.connect(fleet.site.folder / "journal.sqlite") as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON entry WHEN NEW.kind = 'result' "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    with full() as out:
+        done = run(fleet.site, "apply", "--yes", "--format", "json", out=out)
+    assert done.code == 1
+    assert "not in the journal: what became of r1 (committed)" in done.err
+    assert done.err.endswith("error: standard output cannot be written: No space left on device\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"), [(("apply", "no.plan"), 3), (("apply", "--yes", "--router", "nobody"), 1), (("nothing",), 1)]
 )
@@ -193,6 +208,29 @@ def test_a_reader_that_has_enough_is_no_error(fleet: Fleet) -> None:
         done = run(fleet.site, "plan", out=out)
     assert done.code == 2
     assert done.err == ""
+
+
+def test_a_terminal_that_is_closed_ends_the_run_before_its_next_wave(fleet: Fleet) -> None:
+    """Its controlling terminal: SIGHUP comes, and neither stream can be written any more."""
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        ["setsid", "--ctty", *command(fleet.site, "apply", "--yes", "--pause", "600")],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        try:
+            os.close(slave)
+            seen = b""
+            while b"pause, " not in seen:
+                seen += os.read(master, 65536)
+            os.close(master)
+            assert process.wait(60) == 1
+        finally:
+            process.kill()
+    assert journal(fleet) == [("r1", "committed")]
+    assert ours(fleet) == {"r1"}
 
 
 @pytest.mark.long

@@ -8,8 +8,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from k8s_ecmp.cli.app import leave
 from k8s_ecmp.cli.common import progress_over, say
+from k8s_ecmp.cli.streams import leave
 from k8s_ecmp.cli.watching import Lines, Table
 from k8s_ecmp.model import CommitResult
 

@@ -1,15 +1,17 @@
 """The daemon's journal thread: what it writes, how much of it stays, and what it does when the disk does not answer."""
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from k8s_ecmp.daemon.account import Account
 from k8s_ecmp.daemon.authority import Sole
 from k8s_ecmp.errors import JournalError
-from k8s_ecmp.journal import Journal
+from k8s_ecmp.journal import Author, Begun, Journal
 from k8s_ecmp.model import CommitResult, NextHop, RouteChange
 from k8s_ecmp.settings import DaemonSettings, Settings
 from tests.core.build import p
@@ -111,3 +113,43 @@ def test_a_disk_that_hangs_lets_nothing_begin_and_is_told(path: Path, monkeypatc
     with Journal(path) as journal:
         assert [entry.body["outcome"] for entry in journal.entries(kinds=["result"])] == ["committed", "refused"]
         assert journal.unfinished("prod") == []
+
+
+def test_a_damaged_entry_is_trouble_for_as_long_as_it_lasts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hide what became of a change whose process died, which is found out once it is whole again."""
+    monkeypatch.setattr("k8s_ecmp.daemon.account._RETRY_S", 0.05)
+    author = Author("prod", "me", "died")
+    with Journal(path) as journal:
+        body: dict[str, Any] = {"changes": [], "commands": []}
+        dead, ended = (journal.write(author, "begin", body, router) for router in ("r1", "r2"))
+        result = journal.write(author, "result", {"begin": ended, "outcome": "committed"}, "r2")
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TRIGGER entry_stays")
+        (whole,) = connection.execute("SELECT body FROM entry WHERE id = ?", (result,)).fetchone()
+        connection.execute("UPDATE entry SET body = 'no JSON' WHERE id = ?", (result,))
+    attempts: list[None] = []
+    unfinished = Journal.unfinished
+
+    def counted(self: Journal, owner: str) -> list[Begun]:
+        attempts.append(None)
+        return unfinished(self, owner)
+
+    monkeypatch.setattr(Journal, "unfinished", counted)
+    told: list[str | None] = []
+    account = new(path, lambda: told.append(account.trouble))
+    try:
+        wait_for(lambda: len(attempts) > 3 or None in told, "it has been looked at again")
+        assert {f"entry {result} of the journal" in (trouble or "") for trouble in told} == {True}
+        begin = account.begin("r1", (CHANGE,), (), ())
+        with pytest.raises(JournalError, match=f"entry {result} of the journal is not as it was written"):
+            begin.wait()
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE entry SET body = ? WHERE id = ?", (whole, result))
+        wait_for(lambda: account.trouble is None, "the journal is well again")
+        assert [begun.entry for begun in account.dead("r1")] == [dead]
+        assert account.dead("r2") == ()
+        commit(account)
+    finally:
+        account.stop(60)
+    with Journal(path) as journal:
+        assert [entry.kind for entry in journal.entries()][3:] == ["trouble", "begin", "result"]

@@ -1,7 +1,5 @@
 """Following a real API server: what it says arrives, through whatever befalls the server."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -227,6 +225,7 @@ class TestCredentials:
         self, kube_api: KubeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Every watch says so, and the end waits for nobody."""
+        monkeypatch.setattr("k8s_ecmp.kube.plugin.at_terminal", lambda: False)
         monkeypatch.setattr("k8s_ecmp.kube.plugin.LONGEST_S", 1.0)
         program, hangs, pid = tmp_path / "plugin", tmp_path / "hangs", tmp_path / "pid"
         answer = '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "refused"}}'
@@ -247,8 +246,7 @@ class TestCredentials:
             pid.unlink()
             hangs.touch()
             wait_for(lambda: pid.exists() and pid.read_text().strip(), "it hangs again")
-            hanging = int(pid.read_text())
+            hanging = Path(f"/proc/{pid.read_text().strip()}")
             assert seen.follow is not None
-            seen.follow.stop(0)
-            hangs.unlink()
-            os.kill(hanging, signal.SIGKILL)  # fails where the end has waited for it
+            assert seen.follow.stop(20)
+            assert not hanging.exists()
