@@ -156,6 +156,7 @@ class Incremental:
             The prefixes whose decision is another, or whose nodes have other labels or addresses.
         """
         self._nodes.hold_or_let_go()
+        self._endpoints.settle()
         if self._moved:
             self._move_everyone()
         changed: set[Prefix] = self._renewed
@@ -170,7 +171,6 @@ class Incremental:
                         self._placed.pop(prefix, None)
                     else:
                         self._placed[prefix] = placed
-        self._endpoints.settled()
         self._view.forget_hops()
         return frozenset(changed)
 

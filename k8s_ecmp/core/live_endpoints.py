@@ -36,6 +36,7 @@ class LiveEndpoints:
         self._on_node: defaultdict[str, set[Key]] = defaultdict(set)
         self._young: dict[Key, dict[str, datetime]] = {}
         self._just_left: defaultdict[Key, set[str]] = defaultdict(set)
+        self._thinned: set[Key] = set()
         self._deadlines: list[tuple[datetime, str, int]] = []
 
     # --- what is told ---
@@ -109,9 +110,16 @@ class LiveEndpoints:
         self._touch(service, family)
         return True
 
-    def settled(self) -> None:
-        """A decision was made of all that was told: a node that comes back from now on is young."""
+    def settle(self) -> None:
+        """All of this decision is told: a node that comes back from now on is young.
+
+        Where nothing else is left to carry an address, better a node whose kube-proxy may be late than none.
+        """
         self._just_left.clear()
+        for service, family in self._thinned:
+            if not self.of((service, family)).has_grown_up(self._settings.terminating):
+                self.count_young(service, family)
+        self._thinned.clear()
 
     # --- what follows ---
 
@@ -166,9 +174,8 @@ class LiveEndpoints:
         # Slices are replaced by others with the same endpoints: what was there before is no first endpoint.
         if live and (fresh := after - before - self._just_left.get(key, _NOBODY)):
             self._make_young(key, found, fresh, now)
-        if had_grown_up and found.young and not found.has_grown_up(self._settings.terminating):
-            # Nothing else is left to carry the address: better a node whose kube-proxy may be late than none.
-            self._young[key].clear()
+        if had_grown_up and not found.has_grown_up(self._settings.terminating):
+            self._thinned.add(key)
         self._touch(*key)
 
     def _make_young(self, key: Key, found: ServiceEndpoints, nodes: AbstractSet[str], now: datetime) -> None:

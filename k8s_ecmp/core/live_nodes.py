@@ -24,12 +24,11 @@ from k8s_ecmp.core.eligibility import (
 )
 from k8s_ecmp.core.flags import parse_bool
 from k8s_ecmp.core.flapping import Flaps
+from k8s_ecmp.core.unnoticed import Unnoticed
 from k8s_ecmp.model import Condition, Node, Skipped
 from k8s_ecmp.selector import Selector
 from k8s_ecmp.settings import Settings
 
-_LEAVES_WITHIN = timedelta(seconds=5)
-"""A node whose loss was decided longer ago than a change takes, mostly, has left the routers."""
 _UNANSWERED = "has not answered its health check yet"
 
 
@@ -79,10 +78,7 @@ class LiveNodes:
         self._draining: dict[str, str] = {}
         self._deadlines: list[tuple[datetime, str]] = []
         self._snapshot: Mapping[str, NodeVerdict] | None = None
-        self._going: dict[str, datetime] = {}
-        self._left: dict[str, datetime] = {}
-        self._held: set[str] = set()
-        self._perhaps_held: set[str] = set()
+        self._unnoticed = Unnoticed()
         self._now = datetime.fromtimestamp(0, UTC)
         self.verdicts: dict[str, NodeVerdict] = {}
         self.counts = Counts()
@@ -130,7 +126,7 @@ class LiveNodes:
         self._flaps.drop(name)
         del self.verdicts[name]
         self._draining.pop(name, None)
-        self._found(name)
+        self._unnoticed.drop(name)
         self._changed(name, entry.verdict, None)
 
     def set_drains(self, reasons: Mapping[str, str], now: datetime) -> None:
@@ -176,24 +172,8 @@ class LiveNodes:
                 self._judge(entry, entry.verdict, now)
 
     def hold_or_let_go(self) -> None:
-        """Nodes that are lost while "panic" holds everything leave no router: well again, they count at once.
-
-        So do those that were lost directly before it: they may not have left either. But that was decided, so those of
-        them that are still bad when the panic ends stay out.
-        """
-        oldest = self._now - _LEAVES_WITHIN
-        going, self._going = self._going, {}
-        if self.panicking:
-            self._held |= going.keys()
-            self._perhaps_held.update(name for name, at in self._left.items() if at >= oldest)
-            self._left.clear()
-            return
-        self._left |= going
-        while self._left and self._left[first := next(iter(self._left))] < oldest:
-            del self._left[first]
-        self._perhaps_held.clear()
-        held, self._held = self._held, set()
-        for name in sorted(held):
+        """Nodes that are lost while "panic" holds everything leave no router: well again, they count at once."""
+        for name in self._unnoticed.settled(self._now, panicking=self.panicking):
             self._let_go(self._entries[name])
 
     # --- what follows ---
@@ -271,66 +251,49 @@ class LiveNodes:
         entry.before = ready, network
 
     def _let_go(self, entry: _NodeEntry) -> None:
-        """Nothing holds a node any more that is still bad: its loss begins now, with the time that one is given.
+        """Nothing holds a node any more that is not back: its loss begins now, with the time that one is given.
 
-        One whose health check failed may only not have been asked again yet: as many failures as ever are to be seen.
+        What of it is well again was never missed. One whose health check failed may only not have been asked again yet:
+        as many failures as ever are to be seen.
         """
         now = self._now
-        node = entry.node
-        ready, network = node.ready, node.network_unavailable
-        if ready is not None and not is_ready(ready):
-            ready = Condition(ready.status, now)
-        if network is not None and not is_available(network):
-            network = Condition(network.status, now)
-        entry.node = msgspec.structs.replace(node, ready=ready, network_unavailable=network)
+        entry.node = _well_all_the_time(entry.node, bad_since=now)
+        entry.before = (None, None)
         probe = self._settings.nodes.probe
         rounds = timedelta(seconds=probe.interval_s * probe.failures) if entry.health.ill is not None else None
         excused_until = None if rounds is None else now + rounds
-        entry.health = entry.health._replace(ready_held_down=True, network_held_down=True, excused_until=excused_until)
-        self._flaps.forgive(node.name)
+        entry.health = entry.health._replace(
+            well_since=None, ready_held_down=True, network_held_down=True, excused_until=excused_until
+        )
+        self._flaps.forgive(entry.node.name)
         self._judge(entry, entry.verdict, now)
 
-    def _found(self, name: str) -> None:
-        """A node is not lost, or is no more."""
-        self._going.pop(name, None)
-        self._left.pop(name, None)
-        self._held.discard(name)
-        self._perhaps_held.discard(name)
-
-    def _return_at_once(self, name: str, entry: _NodeEntry) -> None:
-        """Nobody has missed the node, so it has nothing to prove, and its loss is not counted."""
-        if name in self._held or name in self._perhaps_held:
-            self._flaps.forgive(name)
-            entry.health = entry.health._replace(well_since=None, hold_up_s=0)
-
-    def _lost(self, name: str, health: Health, now: datetime, *, counts: bool) -> Health:
-        """A node that had been well is not: the oftener that was, the longer it has to hold up afterwards.
-
-        Args:
-            name: the node's.
-            health: its own.
-            now: the time.
-            counts: it was no planned one, of a node that was out already.
-        """
-        if counts:
-            self._going[name] = self._now
-            self._flaps.lost(name, now)
-        return health._replace(hold_up_s=self._flaps.hold_up_s(name, now))
+    def _return_at_once(self, entry: _NodeEntry) -> bool:
+        """Whether nobody has missed the node, so that it has nothing to prove, and its loss is not counted."""
+        if not self._unnoticed.back(entry.node.name):
+            return False
+        self._flaps.forgive(entry.node.name)
+        entry.node = _well_all_the_time(entry.node)
+        entry.health = entry.health._replace(well_since=None)
+        return True
 
     def _judge(self, entry: _NodeEntry, old: NodeVerdict | None, now: datetime) -> None:
         name = entry.node.name
         well = is_well(entry.node) and entry.health.ill is None
-        if well:
-            self._return_at_once(name, entry)
-        verdict, entry.notes = judge_node(
-            entry.node, self._selector, self._settings.nodes, now, self._drains.get(name), entry.health
-        )
-        entry.verdict = verdict
-        self.verdicts[name] = verdict
+        returns = well and self._return_at_once(entry)
+        verdict = self._verdict_of(entry, now)
+        if old is not None and old.healthy and not verdict.healthy:
+            if not well and old.standing != "out":  # no planned loss, of a node that was out already
+                self._unnoticed.lost(name, self._now)
+                self._flaps.lost(name, now)
+            # From now on, and not from its last loss, however long ago that was.
+            entry.health = entry.health._replace(hold_up_s=self._flaps.hold_up_s(name, now))
+            verdict = self._verdict_of(entry, now)
+        entry.verdict = self.verdicts[name] = verdict
         if verdict.standing != "out":
-            self._found(name)
-        if old is not None and old.healthy and not verdict.healthy and not well:
-            entry.health = self._lost(name, entry.health, now, counts=old.standing != "out")
+            if not returns and (old is None or old.standing == "out"):
+                self._unnoticed.came(name)
+            self._unnoticed.forget(name)
         if verdict.standing == "draining" or parse_bool(entry.node.annotations.get(DRAIN_ANNOTATION, "")):
             self._draining[name] = entry.node.annotations.get(DRAIN_ID_ANNOTATION, "")
         else:
@@ -338,6 +301,12 @@ class LiveNodes:
         if verdict.changes_at is not None:
             heapq.heappush(self._deadlines, (verdict.changes_at, name))
         self._changed(name, old, verdict)
+
+    def _verdict_of(self, entry: _NodeEntry, now: datetime) -> NodeVerdict:
+        verdict, entry.notes = judge_node(
+            entry.node, self._selector, self._settings.nodes, now, self._drains.get(entry.node.name), entry.health
+        )
+        return verdict
 
     def _changed(self, name: str, old: NodeVerdict | None, new: NodeVerdict | None) -> None:
         self._snapshot = None
@@ -349,6 +318,16 @@ class LiveNodes:
                 eligible += by * (verdict.standing == "eligible")
         self.counts = Counts(bad, selected, eligible)
         self._follow(name, old, new)
+
+
+def _well_all_the_time(node: Node, bad_since: datetime | None = None) -> Node:
+    """The node with conditions that are good as they always were; what is bad is so since then."""
+    ready, network = node.ready, node.network_unavailable
+    if ready is not None:
+        ready = Condition(ready.status, None if is_ready(ready) else bad_since)
+    if network is not None:
+        network = Condition(network.status, None if is_available(network) else bad_since)
+    return msgspec.structs.replace(node, ready=ready, network_unavailable=network)
 
 
 def _since(condition: Condition | None) -> datetime | None:

@@ -89,6 +89,15 @@ def test_slices_that_are_replaced_by_others_with_the_same_endpoints_leave_no_gap
         assert hosts(inc) == ("n3",)
 
 
+def test_endpoints_that_change_places_between_slices_in_one_decision_make_nothing_count_early() -> None:
+    for names in (("web", "other"), ("other", "web")):
+        inc = started(node("n1"), node("n2"), node("n3"))
+        moved = {"web": ("n3",), "other": ("n1", "n2")}
+        for name in names:
+            inc.put_slice(name, endpoints("web", *moved[name], number=int(name == "other")), NOW)
+        assert hosts(inc) == ("n1", "n2")
+
+
 def test_a_young_node_that_leaves_and_comes_back_is_young() -> None:
     inc = started(node("n1"), node("n2"), node("n3"))
     for where in (("n1", "n2", "n3"), ("n1", "n2"), ("n1", "n2", "n3")):
@@ -555,11 +564,171 @@ def probed_panic() -> Incremental:
     inc = started(*(node(f"n{number}") for number in range(1, 6)), nodes=NodeSettings(probe=probe))
     for name in ("n1", "n2", "n3", "n4", "n5"):
         inc.set_health(name, None, NOW)
+    inc.settle()
     for name in ("n1", "n2", "n3"):
         inc.set_health(name, "no answer", NOW)
     inc.settle()
     assert inc.panicking
     return inc
+
+
+def told(inc: Incremental, now: datetime, *nodes: Node) -> tuple[str, ...]:
+    """One decision at that time, as a daemon makes it; the eligible nodes."""
+    inc.advance(now)
+    for made in nodes:
+        inc.put_node(made, now)
+    inc.settle()
+    return tuple(sorted(inc.desired().eligible))
+
+
+def test_probed_nodes_whose_health_check_answers_before_they_are_ready_never_leave() -> None:
+    """After a partition of the network has healed."""
+    names = [f"n{number}" for number in range(10)]
+    nodes = NodeSettings(probe=ProbeSettings(enabled=True, interval_s=1, failures=3))
+    inc = started(*(node(name, f"10.0.0.{number + 1}") for number, name in enumerate(names)), nodes=nodes)
+    for name in names:
+        inc.set_health(name, None, NOW)
+    inc.settle()
+    for name in names[:6]:
+        inc.set_health(name, "no answer", NOW)
+    inc.settle()
+    assert inc.panicking
+    at = NOW + second(40)
+    told(inc, at, *(ready(name, "Unknown", at) for name in names[:6]))
+    at += second(20)
+    for name in names[:6]:
+        inc.set_health(name, None, at)
+    told(inc, at)
+    assert inc.panicking
+    for name in names[:6]:
+        at += second(0.8)
+        assert told(inc, at, ready(name, "True", at)) == tuple(names)
+        assert not inc.panicking
+    assert told(inc, at + second(3600)) == tuple(names)
+
+
+@pytest.mark.parametrize("first", ["Ready", "network"])
+def test_nodes_that_recover_in_parts_after_the_panic_never_leave(first: str) -> None:
+    names = tuple(f"n{number}" for number in range(1, 6))
+    inc = started(*(node(name) for name in names))
+    told(inc, NOW, *(condition(name, "False", "True", NOW) for name in ("n1", "n3", "n4")))
+    at = NOW + second(20)
+    told(inc, at, condition("n1", *(("True", "True") if first == "Ready" else ("False", "False")), at))
+    at += second(1)
+    assert told(inc, at, condition("n3", "True", "False", at), condition("n4", "True", "False", at)) == names
+    assert not inc.panicking
+    at += second(1)
+    assert told(inc, at, condition("n1", "True", "False", at)) == names
+    assert told(inc, at + second(60)) == names
+
+
+def test_a_node_that_is_ready_and_answers_only_after_the_panic_never_leaves() -> None:
+    inc = probed_panic()
+    at = NOW + second(20)
+    told(inc, at, ready("n1", "Unknown", at))
+    at += second(20)
+    told(inc, at, ready("n1", "True", at))
+    inc.set_health("n2", None, at)
+    inc.set_health("n3", None, at)
+    everybody = ("n1", "n2", "n3", "n4", "n5")
+    assert told(inc, at) == everybody
+    assert not inc.panicking
+    inc.set_health("n1", None, at + second(0.5))
+    assert told(inc, at + second(0.5)) == everybody
+    assert told(inc, at + second(60)) == everybody
+
+
+def test_a_blip_after_two_panics_is_none() -> None:
+    everybody = ("n1", "n2", "n3", "n4", "n5")
+    inc = started(*(node(name) for name in everybody))
+    told(inc, NOW, *(ready(name, "Unknown", NOW) for name in ("n1", "n3", "n4")))
+    told(inc, NOW + second(5))
+    for at_s, status in ((10, "True"), (11, "Unknown")):
+        at = NOW + second(at_s)
+        told(inc, at, ready("n1", status, at))
+    told(inc, NOW + second(16))
+    at = NOW + second(18)
+    assert told(inc, at, ready("n3", "True", at)) == ("n1", "n2", "n3", "n4", "n5")
+    assert not inc.panicking
+    at += second(1)
+    assert "n1" in told(inc, at, ready("n1", "True", at))
+    assert "n1" in told(inc, at + second(60))
+
+
+def test_a_node_that_the_routers_were_never_told_of_stays_out_when_it_dies_in_a_panic() -> None:
+    inc = started(*(node(f"n{number}") for number in (1, 2, 3, 4, 5, 7)))
+    told(inc, NOW, ready("n1", "False", NOW))
+    told(inc, NOW + second(5))
+    at = NOW + second(60)
+    told(inc, at, *(ready(name, "False", at) for name in ("n3", "n4", "n5", "n7")))
+    told(inc, NOW + second(61), ready("n1", "True", NOW + second(61)), node("n6"))
+    assert {"n1", "n6"} <= {*told(inc, NOW + second(91))}
+    assert inc.panicking
+    at = NOW + second(100)
+    told(inc, at, ready("n1", "False", at), ready("n6", "False", at))
+    told(inc, NOW + second(105))
+    at = NOW + second(200)
+    for name in ("n3", "n4", "n5", "n7"):
+        assert not {"n1", "n6"} & {*told(inc, at, ready(name, "True", at))}
+    assert not inc.panicking
+
+
+def test_a_node_that_is_well_in_the_decision_in_which_panic_would_have_lost_it_never_leaves() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)))
+    told(inc, NOW, *(ready(name, "Unknown", NOW) for name in ("n1", "n3", "n4", "n5")))
+    at = NOW + second(5)
+    assert "n1" in told(inc, at, ready("n1", "True", at))
+    for name in ("n3", "n4", "n5"):
+        assert "n1" in told(inc, at + second(1), ready(name, "True", at + second(1)))
+    assert not inc.panicking
+
+
+def test_what_an_old_loss_or_panic_left_behind_does_not_hold_for_a_loss_that_only_a_list_tells() -> None:
+    for losses, expected in ((1, False), (5, False)):
+        inc = started(node("n1"), node("n2"))
+        now = NOW
+        for _ in range(losses):
+            told(inc, now, ready("n1", "False", now))
+            told(inc, now + second(5))
+            now += second(6)
+            told(inc, now, ready("n1", "True", now))
+            now += second(310)
+            told(inc, now)
+        now += second(5 * 86400)
+        inc.advance(now)
+        inc.put_node(ready("n1", "True", now - second(1)), now, live=False)
+        assert ("n1" in hosts(inc)) is expected
+        assert hosts(inc) == ("n2",)
+        inc.advance(now + second(29))
+        assert hosts(inc) == ("n1", "n2")
+
+
+def test_a_loss_that_panic_held_is_forgiven_once() -> None:
+    inc = started(*(node(f"n{number}") for number in range(1, 6)))
+    now = NOW
+    for _ in range(3):
+        told(inc, now, ready("n1", "False", now))
+        told(inc, now + second(5))
+        now += second(6)
+        told(inc, now, ready("n1", "True", now))
+        now += second(130)
+        told(inc, now)
+    told(inc, now, *(ready(name, "False", now) for name in ("n1", "n3", "n4")))
+    now += second(5)
+    told(inc, now)
+    assert inc.panicking
+    since = now
+    for text in ("a", "b", "c", "false"):
+        labels = {"node.kubernetes.io/exclude-from-external-load-balancers": text}
+        made = node("n1", since_s=(NOW - since).total_seconds(), labels=labels)
+        told(inc, now, made)
+    told(inc, now, ready("n3", "True", now), ready("n4", "True", now))
+    told(inc, now, ready("n1", "False", now))
+    told(inc, now + second(5))
+    now += second(6)
+    told(inc, now, ready("n1", "True", now))
+    assert "n1" not in told(inc, now + second(239))
+    assert "n1" in told(inc, now + second(240))
 
 
 def test_probed_nodes_that_answer_soon_after_the_panic_never_leave() -> None:
