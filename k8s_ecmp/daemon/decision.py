@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from k8s_ecmp.core.desired import Desired
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _OBJECTS = ("Node", "Service", "EndpointSlice")
 _WINDOWS_CHECK_S = 1.0
+_NO_ANSWERS: Mapping[str, str | None] = MappingProxyType({})
 JOURNAL = "journal"
 """What holds everything while the journal cannot be written: like a guard, but nobody overrides it."""
 
@@ -89,12 +91,21 @@ class Decision:
 
     # --- the loop's side ---
 
-    def tell(self, updates: Sequence[Update]) -> Told:
-        """Takes updates and the passing of time, and decides anew what they touch."""
+    def tell(self, updates: Sequence[Update], answers: Mapping[str, str | None] = _NO_ANSWERS) -> Told:
+        """Takes updates and the passing of time, and decides anew what they touch: all of it, or nobody sees any.
+
+        Args:
+            updates: in their order.
+            answers: what the health checks of some nodes say: why they are ill, None for well.
+        """
         now = self._clock.now()
         nodes = any(isinstance(u, Changed | Gone | Listed) and u.kind == "Node" for u in updates)
         with self._lock:
             before = self._current_holds()
+            for name, ill in answers.items():
+                self._incremental.set_health(name, ill, now)
+                if self._unprobed:
+                    self._unprobed.discard(name)
             self._incremental.advance(now)
             for update in updates:
                 try:
@@ -102,20 +113,10 @@ class Decision:
                 except Exception:  # noqa: BLE001  one object must not cost the others
                     _log.exception("an update could not be taken")
             prefixes = self._incremental.settle() if self.complete else frozenset()
-            self.version += bool(updates or prefixes)
+            self.version += bool(updates or answers or prefixes)
             self.untold = self.untold or bool(prefixes)
             gone, self._gone = frozenset(self._gone), set()
             return Told(prefixes, nodes, gone, before != self._current_holds())
-
-    def health(self, answers: Mapping[str, str | None]) -> None:
-        """What the health checks of some nodes say: why they are ill, None for well. `tell` is to follow."""
-        now = self._clock.now()
-        with self._lock:
-            self.untold = self.complete
-            for name, ill in answers.items():
-                self._incremental.set_health(name, ill, now)
-                if self._unprobed:
-                    self._unprobed.discard(name)
 
     def freeze(self) -> Freeze | None:
         """The freeze in force; a freeze file that was just made is one. Waits for nobody."""

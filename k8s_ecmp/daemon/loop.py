@@ -116,9 +116,7 @@ class Loop:
                 health[item[0]] = item[1]
             else:
                 updates.append(item)
-        if health:
-            self._decision.health(health)
-        told = self._decision.tell(updates)
+        told = self._decision.tell(updates, health)
         self._count(updates)
         if self._decision.complete and not was_complete:
             keep()

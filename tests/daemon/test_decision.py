@@ -117,10 +117,10 @@ def test_kureds_lock_drains() -> None:
 def test_the_first_health_checks_have_to_be_done() -> None:
     decision = synced(nodes=NodeSettings(probe=ProbeSettings(enabled=True)))
     assert decision.not_synced() == "the first health checks of 3 nodes are not done (n1, n2, n3)"
-    decision.health({"n1": None, "n2": None})
+    decision.tell([], {"n1": None, "n2": None})
     decision.tell([])
     assert guards(decision) == {"not-synced"}
-    decision.health({"n3": "no answer"})
+    decision.tell([], {"n3": "no answer"})
     decision.tell([])
     assert guards(decision) == set()
     assert routes(decision) == {"10.96.0.0/12": ("n1", "n2"), "10.96.0.10/32": ("n1", "n2")}
